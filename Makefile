@@ -1,0 +1,61 @@
+# Everything from a bare Python 3.11: `make run` is the main job, `make test` the whole test suite.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+LOCKS := $(addprefix requirements/,assets.txt serving.txt dashboard.txt)
+
+export UV_COMPILE_BYTECODE := 1
+export UV_LINK_MODE := copy
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+# Bytecode is made once at install, so that later starts do not compile it again.
+unexport PYTHONDONTWRITEBYTECODE
+
+DAGSTER_PORT ?= 3000
+export DAGSTER_HOME ?= $(CURDIR)/data/dagster
+
+.PHONY: help run test lint format serve lock clean
+help: ## what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+run: $(VENV)/.installed-assets ## raw panel to monthly predictions, on the embedded default
+	@$(BIN)/housing run
+
+test: $(VENV)/.installed-dev ## the whole test suite
+	@$(BIN)/pytest
+
+lint: $(VENV)/.installed-dev ## ruff, pyright, import-linter
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.installed-dev ## let ruff rewrite what it can
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+lock: $(UV) ## resolve the locks anew from pyproject.toml (needs the package index)
+	@set -x; compile="$(UV) pip compile -q --upgrade --universal --python-version 3.11 \
+	  --generate-hashes --custom-compile-command 'make lock'"; \
+	eval $$compile pyproject.toml --extra dev -o requirements/dev.txt; \
+	for extra in assets serving dashboard; do \
+	  eval $$compile pyproject.toml --extra $$extra -c requirements/dev.txt -o requirements/$$extra.txt; \
+	done
+
+clean: ## remove the environment and everything materialized
+	rm -rf $(VENV) data
+
+$(UV): requirements/uv.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $(UV)
+
+# Adding only: installing one extra never takes away what another needs, since all locks agree.
+$(VENV)/.installed-%: requirements/%.txt pyproject.toml $(UV)
+	@echo "Installing requirements/$*.txt into $(VENV)"
+	@$(UV) pip install --quiet --require-hashes -r requirements/$*.txt
+	@$(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@

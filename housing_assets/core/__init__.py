@@ -1,0 +1,1 @@
+"""Pure functions over frames. Nothing here knows of Dagster, MLflow, HTTP or where files live."""

@@ -1,0 +1,161 @@
+"""Cleaning of one month: names, gaps, duplicates and impossible rows.
+
+`standardize` changes values and never drops a row: single rows over HTTP go through it too.
+`clean_month` also decides which rows of a month stay, and says why the others do not.
+"""
+
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from housing_assets.core.metros import METRO_BY_KEY, Metro, metro_key
+from housing_assets.core.schema import BY_NAME, COLUMN_NAMES, NUMBERS, RAW_SCHEMA, Zero
+
+CLEAN_SCHEMA: dict[str, pl.DataType] = {
+    **RAW_SCHEMA,
+    "split": pl.String(),
+    "latitude": pl.Float64(),
+    "longitude": pl.Float64(),
+    "repeats_previous": pl.Boolean(),
+}
+"""Columns of `cleaned`: the raw ones, the split, the metro's place, and the stale-row flag."""
+
+
+@dataclass(frozen=True)
+class CleaningRules:
+    """What may be set about cleaning.
+
+    Attributes:
+        max_list_price: US dollars; a row with a `median_list_price` above it is quarantined. The default
+            is the reference implementation's outlier limit.
+    """
+
+    max_list_price: float = 19_000_000
+
+
+@dataclass(frozen=True)
+class CleanMonth:
+    """A cleaned month, what was taken out of it, and counts of everything that was done.
+
+    Attributes:
+        frame: kept rows, `CLEAN_SCHEMA`, by zipcode.
+        quarantined: rows taken out, with their `reason`.
+        counts: how many rows (or values, for gaps) each rule touched.
+    """
+
+    frame: pl.DataFrame
+    quarantined: pl.DataFrame
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+def standardize(raw: pl.DataFrame) -> pl.DataFrame:
+    """Name metros as the Census does today, place them, and turn 0-coded gaps into nulls.
+
+    Args:
+        raw: any rows with the columns of `RAW_SCHEMA`; further columns are kept.
+
+    Returns:
+        The same rows in the same order, with `latitude` and `longitude` (degrees; null for a metro that
+        the table does not know, whose name is only trimmed).
+    """
+    names = raw["city_full"].unique().drop_nulls().to_list()
+    known: dict[str, Metro] = {n: METRO_BY_KEY[metro_key(n)] for n in names if metro_key(n) in METRO_BY_KEY}
+    metro = pl.col("city_full")
+    no_census = pl.col("Total Population") == 0
+    gaps = [
+        pl.when(pl.col(c.name) == 0 if c.zero is Zero.MISSING else (pl.col(c.name) == 0) & no_census)
+        .then(None)
+        .otherwise(pl.col(c.name))
+        .alias(c.name)
+        for name in NUMBERS
+        if (c := BY_NAME[name]).zero is not Zero.VALUE
+    ]
+    return raw.with_columns(
+        *gaps,
+        pl.col("date").dt.month_end(),
+        pl.col("date").dt.year().cast(pl.Float64).alias("year"),
+        metro.replace(names, [known[n].name if n in known else " ".join(n.split()) for n in names]),
+        _lookup(metro, {n: m.latitude for n, m in known.items()}).alias("latitude"),
+        _lookup(metro, {n: m.longitude for n, m in known.items()}).alias("longitude"),
+    )
+
+
+def _lookup(column: pl.Expr, table: dict[str, float]) -> pl.Expr:
+    return column.replace_strict(list(table), list(table.values()), default=None, return_dtype=pl.Float64)
+
+
+def clean_month(
+    raw: pl.DataFrame, previous: pl.DataFrame | None = None, rules: CleaningRules | None = None
+) -> CleanMonth:
+    """Clean one month of `raw_splits`.
+
+    An exact copy keeps one row. Rows that differ for one zip are all quarantined, since nothing tells
+    which is right. Impossible values quarantine their row. A row that only repeats the zip's previous
+    month is kept and flagged.
+
+    Args:
+        raw: rows of one month, `RAW_SCHEMA` and optionally `split`.
+        previous: raw rows of the month before, to find repeats; None if it is not known.
+        rules: the limits.
+    """
+    rules = rules or CleaningRules()
+    if "split" not in raw.columns:
+        raw = raw.with_columns(pl.lit(None, pl.String).alias("split"))
+    rows = standardize(raw)
+    gaps = sum(
+        (rows[c].null_count() - raw[c].null_count()) for c in NUMBERS if BY_NAME[c].zero is not Zero.VALUE
+    )
+    respelled = raw.height - int((raw["city_full"] == rows["city_full"]).sum())
+    unique = rows.unique(subset=list(COLUMN_NAMES), keep="first")
+
+    reasons = unique.select("zipcode", _quarantine_reason(rules).alias("reason"))["reason"]
+    judged = unique.with_columns(reasons)
+    quarantined = judged.filter(pl.col("reason").is_not_null()).sort(*COLUMN_NAMES, nulls_last=True)
+    kept = judged.filter(pl.col("reason").is_null()).drop("reason").sort("zipcode")
+    kept = kept.with_columns(_repeats(kept, previous)).select(CLEAN_SCHEMA.keys())
+    by_reason = quarantined["reason"].str.extract(r"^([^:]+)").value_counts()
+    return CleanMonth(
+        frame=kept,
+        quarantined=quarantined.select(*COLUMN_NAMES, "split", "reason"),
+        counts={
+            "rows in": raw.height,
+            "rows kept": kept.height,
+            "metro names normalized": respelled,
+            "metros unknown": int(rows["latitude"].null_count()),
+            "0-coded gaps made missing": gaps,
+            "exact copies dropped": raw.height - unique.height,
+            "repeats of the previous month": int(kept["repeats_previous"].sum()),
+            **{f"quarantined, {reason}": n for reason, n in sorted(by_reason.rows())},
+        },
+    )
+
+
+def _quarantine_reason(rules: CleaningRules) -> pl.Expr:
+    """The first rule a row breaks, in words that name column, value and limit; null if it breaks none."""
+    copies = pl.len().over("zipcode")
+    reason = pl.when(copies > 1).then(pl.format("conflict: {} different rows for this zip and month", copies))
+    list_price = pl.col("median_list_price")
+    reason = reason.when(list_price > rules.max_list_price).then(
+        pl.format("list price over the limit: median_list_price {} > {}", list_price, int(rules.max_list_price))
+    )
+    for name in NUMBERS:
+        column, value = BY_NAME[name], pl.col(name)
+        # NaN compares above every number, so that it is caught here as well.
+        broken = (value < column.low) | (value > column.high) | value.is_nan()
+        reason = reason.when(broken).then(
+            pl.format(f"impossible value: {name} {{}} outside {column.low:g} to {column.high:g}", value)
+        )
+    return reason.otherwise(None)
+
+
+def _repeats(kept: pl.DataFrame, previous: pl.DataFrame | None) -> pl.Series:
+    name = "repeats_previous"
+    if previous is None or previous.is_empty():
+        return pl.repeat(False, kept.height, dtype=pl.Boolean, eager=True).alias(name)
+    compared = [c for c in NUMBERS if c != "year" and kept[c].null_count() < kept.height]
+    before = standardize(previous).unique(subset="zipcode", keep="none").select("zipcode", *compared)
+    joined = kept.select("zipcode", *compared).join(
+        before, on="zipcode", how="left", suffix=" before", maintain_order="left"
+    )
+    same = pl.all_horizontal(pl.col(c).eq_missing(pl.col(f"{c} before")) for c in compared)
+    return joined.select(same.alias(name))[name]

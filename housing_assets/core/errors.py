@@ -1,0 +1,21 @@
+"""The errors a user can mend: each message says what, where, and what to do."""
+
+
+class HousingError(Exception):
+    """Bad input or a broken store. The command line prints the message alone and exits with 1."""
+
+
+class SourceError(HousingError):
+    """The raw panel cannot be read or breaks the column contract."""
+
+
+class StoreError(HousingError):
+    """The store cannot be reached, read or written."""
+
+
+class MissingMonthError(HousingError):
+    """A month was asked for that the source or the store lacks."""
+
+
+class BundleError(HousingError):
+    """A model bundle is missing, incomplete, damaged, or of another format."""

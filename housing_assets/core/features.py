@@ -1,0 +1,65 @@
+"""Features: the one function that turns standardized rows into the matrix a model sees.
+
+Training, monthly predictions and a single raw row all come through `make_features`. It looks at nothing
+but the row itself and the encoders, so a row alone gets the same features as in any batch.
+"""
+
+import polars as pl
+
+from housing_assets.core.encoding import Encoders
+from housing_assets.core.schema import NEVER_FEATURES, NUMERIC_FEATURES
+
+FEATURES: tuple[str, ...] = (
+    "year",
+    "quarter",
+    "month",
+    "zipcode_frequency",
+    "city_full_target",
+    "latitude",
+    "longitude",
+    *NUMERIC_FEATURES,
+)
+"""Names and order of the matrix's columns."""
+
+KEYS: tuple[str, ...] = ("date", "zipcode", "city_full", "split", "price")
+"""What `training_features` keeps beside the matrix: who a row is, and the target."""
+
+FEATURE_INPUTS: tuple[str, ...] = ("date", "zipcode", "city_full", "latitude", "longitude", *NUMERIC_FEATURES)
+"""Columns of `cleaned` that features are made from."""
+
+
+def make_features(rows: pl.DataFrame, encoders: Encoders) -> pl.DataFrame:
+    """Features of standardized rows.
+
+    Args:
+        rows: n rows with the columns of `FEATURE_INPUTS`.
+        encoders: fitted on train months.
+
+    Returns:
+        n rows in the same order, columns `FEATURES`, Float32; missing stays null.
+    """
+    return rows.select(
+        pl.col("date").dt.year().alias("year"),
+        pl.col("date").dt.quarter().alias("quarter"),
+        pl.col("date").dt.month().alias("month"),
+        _encode("zipcode", encoders.zipcode_frequency, 0.0).alias("zipcode_frequency"),
+        _encode("city_full", encoders.city_full_target, encoders.prior).alias("city_full_target"),
+        "latitude",
+        "longitude",
+        *NUMERIC_FEATURES,
+    ).cast(pl.Float32)
+
+
+def _encode(column: str, table: dict[str, float], unseen: float) -> pl.Expr:
+    return pl.col(column).replace_strict(
+        list(table), list(table.values()), default=unseen, return_dtype=pl.Float64
+    )
+
+
+def make_training_features(rows: pl.DataFrame, encoders: Encoders) -> pl.DataFrame:
+    """`KEYS` and `FEATURES` of the rows that have a price: what a model trains and is evaluated on."""
+    known = rows.filter(pl.col("price").is_not_null())
+    return pl.concat([known.select(KEYS), make_features(known, encoders)], how="horizontal")
+
+
+assert not NEVER_FEATURES & set(FEATURES), "a column the schema bars is in the feature list"

@@ -1,0 +1,140 @@
+"""A price model: booster, encoders and intervals that belong together, and its readable files.
+
+No file is a pickle: trees are XGBoost's own UBJSON, tables Parquet, the rest JSON.
+"""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from housing_assets.core.encoding import Encoders
+from housing_assets.core.errors import BundleError
+from housing_assets.core.features import FEATURE_INPUTS, FEATURES, make_features
+from housing_assets.core.intervals import interval
+from housing_assets.core.training import Target, predict_prices
+
+if TYPE_CHECKING:
+    import xgboost
+
+PREDICTION_SCHEMA: dict[str, pl.DataType] = {
+    "date": pl.Date(),
+    "zipcode": pl.String(),
+    "city_full": pl.String(),
+    "predicted_price": pl.Float64(),
+    "predicted_low": pl.Float64(),
+    "predicted_high": pl.Float64(),
+    "actual_price": pl.Float64(),
+    "model_version": pl.String(),
+}
+"""Columns of `monthly_predictions`. Prices in US dollars; `actual_price` is null where it is not known."""
+
+GOLDEN_ROWS = 64
+"""Rows kept in a bundle with the prices they must get, so that a loader can tell a wrong model."""
+GOLDEN_TOLERANCE = 1e-6
+"""Largest relative difference of a golden row: the same engine must give the same number."""
+
+
+@dataclass(frozen=True)
+class PriceModel:
+    """Everything a prediction needs.
+
+    Attributes:
+        booster: the trees.
+        encoders: fitted on the model's own train months.
+        intervals: half-widths as `housing_assets.core.intervals.calibrate` gives them.
+        target: what the trees fit.
+        version: of the bundle it came from; empty before it was published.
+    """
+
+    booster: "xgboost.Booster"
+    encoders: Encoders
+    intervals: pl.DataFrame
+    target: Target
+    version: str = ""
+
+    def prices(self, rows: pl.DataFrame) -> np.ndarray:
+        """Prices in US dollars, shape (n,), of n standardized rows."""
+        return predict_prices(self.booster, make_features(rows, self.encoders), self.target)
+
+    def predict(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Predictions of n standardized rows: n rows in the same order, `PREDICTION_SCHEMA`."""
+        prices = self.prices(rows)
+        low, high = interval(rows["city_full"], prices, self.intervals)
+        return rows.select("date", "zipcode", "city_full").with_columns(
+            pl.Series("predicted_price", prices, pl.Float64),
+            pl.Series("predicted_low", low, pl.Float64),
+            pl.Series("predicted_high", high, pl.Float64),
+            rows["price"].alias("actual_price"),
+            pl.lit(self.version).alias("model_version"),
+        )
+
+
+def model_files(model: PriceModel, golden: pl.DataFrame, metrics: Mapping[str, object]) -> dict[str, bytes]:
+    """The files of a bundle, by name.
+
+    Args:
+        model: to keep.
+        golden: some standardized rows; the prices they get now are kept with them.
+        metrics: what evaluation found, for people.
+    """
+    rows = golden.head(GOLDEN_ROWS).select(FEATURE_INPUTS)
+    expected = rows.with_columns(pl.Series("expected_price", model.prices(rows)))
+    return {
+        "model.ubj": bytes(model.booster.save_raw("ubj")),
+        "encoders.parquet": _parquet(model.encoders.table),
+        "intervals.parquet": _parquet(model.intervals),
+        "golden_rows.parquet": _parquet(expected),
+        "features.json": _json({"features": list(FEATURES), "target": model.target}),
+        "metrics.json": _json(dict(metrics)),
+    }
+
+
+def model_from_files(files: Mapping[str, bytes], version: str) -> PriceModel:
+    """Read a model back. The caller has verified the hashes of `files`.
+
+    Raises:
+        BundleError: a file is missing, the features are not those of this code, or a golden row gets
+            another price than it did.
+    """
+    import xgboost as xgb
+
+    try:
+        told = json.loads(files["features.json"])
+        if told["features"] != list(FEATURES):
+            raise BundleError(
+                f"model {version} was made with other features ({len(told['features'])}) than this version "
+                f"of the platform makes ({len(FEATURES)}): train again, or run the version that made it"
+            )
+        booster = xgb.Booster({"nthread": 1})
+        booster.load_model(bytearray(files["model.ubj"]))
+        model = PriceModel(
+            booster,
+            Encoders.from_table(pl.read_parquet(io.BytesIO(files["encoders.parquet"]))),
+            pl.read_parquet(io.BytesIO(files["intervals.parquet"])),
+            told["target"],
+            version,
+        )
+        golden = pl.read_parquet(io.BytesIO(files["golden_rows.parquet"]))
+    except KeyError as error:
+        raise BundleError(f"model {version} lacks {error}: publish it again") from error
+    expected = golden["expected_price"].to_numpy()
+    if not np.allclose(model.prices(golden), expected, rtol=GOLDEN_TOLERANCE, atol=0):
+        raise BundleError(f"model {version} gives its golden rows other prices than when it was made")
+    return model
+
+
+
+
+def _parquet(frame: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _json(value: object) -> bytes:
+    return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()

@@ -1,0 +1,110 @@
+"""The environment, read once into one frozen object."""
+
+from datetime import date
+from pathlib import Path
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from housing_assets.core.errors import HousingError
+from housing_assets.core.months import (
+    PANEL_END,
+    PANEL_START,
+    Split,
+    TimeSplit,
+    add_months,
+    month_of,
+    month_range,
+    parse_month,
+)
+
+
+class Settings(BaseSettings):
+    """Everything that may be set from outside. Each field is the variable `HOUSING_<NAME>`."""
+
+    model_config = SettingsConfigDict(env_prefix="HOUSING_", frozen=True, extra="ignore")
+
+    source_uri: str = Field("", description="Raw panel: a file, folder or s3:// place; empty: a generated sample")
+    store_uri: str = Field("data/store", description="Where assets live: a folder or s3://bucket/prefix")
+    eval_start: str = Field("2020-01", description="First month of eval; every earlier month is train")
+    holdout_start: str = Field("2022-01", description="First month of holdout")
+    panel_start: str = Field(PANEL_START, description="First monthly partition")
+    panel_end: str = Field(
+        "", description="Last monthly partition; empty: the sample's last month, or the last complete month"
+    )
+    sample_zips: int = Field(400, ge=1, le=100_000, description="Zips of the generated sample")
+    max_list_price: float = Field(
+        19_000_000, gt=0, description="US dollars: rows with a higher median_list_price are quarantined"
+    )
+
+    @field_validator("eval_start", "holdout_start", "panel_start", "panel_end")
+    @classmethod
+    def _month(cls, value: str) -> str:
+        try:
+            return parse_month(value) if value else value
+        except HousingError as error:
+            raise ValueError(str(error)) from error
+
+    @model_validator(mode="after")
+    def _order(self) -> "Settings":
+        try:
+            TimeSplit(self.eval_start, self.holdout_start)
+        except HousingError as error:
+            raise ValueError(str(error)) from error
+        if not self.panel_start < self.eval_start:
+            raise ValueError(
+                f"HOUSING_PANEL_START={self.panel_start} must come before HOUSING_EVAL_START={self.eval_start}"
+            )
+        if self.last_month < self.holdout_start:
+            raise ValueError(
+                f"the last month {self.last_month} comes before HOUSING_HOLDOUT_START={self.holdout_start}: "
+                "set HOUSING_PANEL_END later, or the cut-offs earlier"
+            )
+        return self
+
+    @property
+    def uses_sample(self) -> bool:
+        """Is the source the generated, synthetic panel?"""
+        return not self.source_uri
+
+    @property
+    def last_month(self) -> str:
+        """Last month that exists as a partition."""
+        if self.panel_end:
+            return self.panel_end
+        return PANEL_END if self.uses_sample else add_months(month_of(date.today()), -1)
+
+    @property
+    def months(self) -> list[str]:
+        """Every month of the panel."""
+        return month_range(self.panel_start, self.last_month)
+
+    @property
+    def split(self) -> TimeSplit:
+        """The time split."""
+        return TimeSplit(self.eval_start, self.holdout_start)
+
+    def split_months(self, split: Split) -> list[str]:
+        """The panel's months of one split."""
+        return self.split.months(split, self.panel_start, self.last_month)
+
+    @property
+    def sample_path(self) -> Path:
+        """Where the generated sample is kept: one file for each size."""
+        return Path("data/source") / f"synthetic-{self.sample_zips}-zips-{self.panel_start}-{self.last_month}.csv"
+
+
+def load_settings() -> Settings:
+    """Read the environment.
+
+    Raises:
+        HousingError: a value makes no sense; the message names its variable.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            name = "".join(f"HOUSING_{str(part).upper()}={problem['input']!r}: " for part in problem["loc"])
+            lines.append(f"{name}{problem['msg']}")
+        raise HousingError("\n".join(lines)) from error

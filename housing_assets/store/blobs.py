@@ -1,0 +1,183 @@
+"""Bytes by key, in a folder or in S3: the two places a store can be.
+
+Both write a key whole or not at all, so that a reader never sees half a file. What a key means is not
+known here: see `housing_assets.store.layout`.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from housing_assets.core.errors import StoreError
+
+
+class Blobs(Protocol):
+    """Whole files by key. Keys use `/` and are relative to `uri`."""
+
+    uri: str
+
+    def read(self, key: str) -> bytes:
+        """The bytes of `key`; FileNotFoundError if there is none, StoreError if it cannot be read."""
+        ...
+
+    def write(self, key: str, data: bytes) -> None:
+        """Put `data` at `key` in one step, in place of what was there."""
+        ...
+
+    def keys(self, prefix: str) -> list[str]:
+        """Every key that starts with `prefix`, sorted."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove `key`; nothing happens if there is none."""
+        ...
+
+
+def open_blobs(uri: str) -> Blobs:
+    """The place a store URI names: `s3://bucket/prefix`, a folder, or `file://folder`.
+
+    Raises:
+        StoreError: the URI has another scheme or no bucket.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme == "s3":
+        if not parts.netloc:
+            raise StoreError(f"HOUSING_STORE_URI={uri!r} has no bucket: write s3://bucket/prefix")
+        return S3Blobs(parts.netloc, parts.path.strip("/"))
+    if parts.scheme not in ("", "file"):
+        raise StoreError(f"HOUSING_STORE_URI={uri!r}: use a folder or s3://bucket/prefix")
+    return FolderBlobs(Path(parts.path if parts.scheme else uri))
+
+
+class FolderBlobs:
+    """Files of a local folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.uri = str(self.root)
+
+    def read(self, key: str) -> bytes:
+        """See `Blobs.read`."""
+        with self._explained(key, "read"):
+            return (self.root / key).read_bytes()
+
+    def write(self, key: str, data: bytes) -> None:
+        """See `Blobs.write`: written aside, flushed to disk, then moved in."""
+        path = self.root / key
+        with self._explained(key, "written"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                Path(aside).chmod(0o644)
+                Path(aside).replace(path)
+            except BaseException:
+                Path(aside).unlink(missing_ok=True)
+                raise
+
+    def keys(self, prefix: str) -> list[str]:
+        """See `Blobs.keys`. Files still being written aside are no keys."""
+        folder = self.root / prefix.rpartition("/")[0]
+        found = (p.relative_to(self.root).as_posix() for p in folder.rglob("*") if p.is_file())
+        return sorted(k for k in found if k.startswith(prefix) and not k.endswith(".part"))
+
+    def delete(self, key: str) -> None:
+        """See `Blobs.delete`."""
+        with self._explained(key, "deleted"):
+            (self.root / key).unlink(missing_ok=True)
+
+    @contextmanager
+    def _explained(self, key: str, done: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise StoreError(
+                f"{self.root / key} cannot be {done}: {error.strerror or error}. "
+                "Check the folder's permissions and free space, or set HOUSING_STORE_URI to another place"
+            ) from error
+
+
+class S3Blobs:
+    """Objects under a prefix of an S3 bucket. An object appears whole when its upload is complete."""
+
+    def __init__(self, bucket: str, prefix: str) -> None:
+        self.bucket, self.prefix = bucket, prefix
+        self.uri = f"s3://{bucket}/{prefix}".rstrip("/")
+        self._client: Any = None
+
+    @property
+    def client(self) -> Any:
+        """The boto3 client, made at first use: endpoint, region and credentials as in every AWS tool."""
+        if self._client is None:
+            import boto3
+            from botocore.config import Config
+
+            config = Config(
+                connect_timeout=5, read_timeout=60, retries={"mode": "standard"}, max_pool_connections=16
+            )
+            self._client = boto3.session.Session().client("s3", config=config)
+        return self._client
+
+    def read(self, key: str) -> bytes:
+        """See `Blobs.read`."""
+        with self._explained(key, "read"):
+            return self.client.get_object(Bucket=self.bucket, Key=self._full(key))["Body"].read()
+
+    def write(self, key: str, data: bytes) -> None:
+        """See `Blobs.write`."""
+        with self._explained(key, "written"):
+            self.client.put_object(Bucket=self.bucket, Key=self._full(key), Body=data)
+
+    def keys(self, prefix: str) -> list[str]:
+        """See `Blobs.keys`."""
+        with self._explained(prefix, "listed"):
+            pages = self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=self._full(prefix)
+            )
+            cut = len(self._full(""))
+            return sorted(item["Key"][cut:] for page in pages for item in page.get("Contents", []))
+
+    def delete(self, key: str) -> None:
+        """See `Blobs.delete`."""
+        with self._explained(key, "deleted"):
+            self.client.delete_object(Bucket=self.bucket, Key=self._full(key))
+
+    def _full(self, key: str) -> str:
+        return f"{self.prefix}/{key}" if self.prefix else key
+
+    @contextmanager
+    def _explained(self, key: str, done: str) -> Iterator[None]:
+        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+        where = f"s3://{self.bucket}/{self._full(key)}"
+        try:
+            yield
+        except NoCredentialsError as error:
+            raise StoreError(
+                f"{where} cannot be {done}: no AWS credentials. "
+                "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role"
+            ) from error
+        except ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code", ""))
+            if code in ("NoSuchKey", "404") and done == "read":
+                raise FileNotFoundError(where) from error
+            remedy = {
+                "NoSuchBucket": "Create the bucket, or set HOUSING_STORE_URI to one that exists",
+                "AccessDenied": "Give these credentials the right to it",
+                "InvalidAccessKeyId": "Check AWS_ACCESS_KEY_ID",
+                "SignatureDoesNotMatch": "Check AWS_SECRET_ACCESS_KEY",
+            }.get(code, "See the service's message")
+            raise StoreError(f"{where} cannot be {done}: {error}. {remedy}") from error
+        except BotoCoreError as error:
+            raise StoreError(
+                f"{where} cannot be {done}: {error}. Check AWS_ENDPOINT_URL, AWS_REGION and the network"
+            ) from error

@@ -1,0 +1,145 @@
+"""Model bundles: immutable versions under `models/`, and the one pointer to the champion.
+
+A version is named by what is in it, its manifest is written last, and the pointer after that: whoever
+follows the pointer finds a whole bundle. Hashes are verified before any parser sees a byte, since a
+flipped bit in a .ubj file can crash the process.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version as library_version
+from typing import Any
+
+from housing_assets.core.errors import BundleError
+from housing_assets.core.model import PriceModel, model_from_files
+from housing_assets.store.layout import Store
+
+FORMAT = 1
+"""Of the manifest. A loader refuses a bundle of a newer format."""
+POINTER = "models/champion.json"
+_LIBRARIES = ("numpy", "polars", "xgboost-cpu")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle: what its manifest says, and its files."""
+
+    version: str
+    manifest: dict[str, Any]
+    files: dict[str, bytes]
+
+    def model(self) -> PriceModel:
+        """The model, checked against its golden rows."""
+        return model_from_files(self.files, self.version)
+
+    def metrics(self) -> dict[str, Any]:
+        """What evaluation found when the bundle was made."""
+        return json.loads(self.files["metrics.json"])
+
+
+def publish_bundle(store: Store, kind: str, files: Mapping[str, bytes], facts: Mapping[str, Any]) -> str:
+    """Write a bundle; the same contents twice are the same version, written once.
+
+    Args:
+        store: where to.
+        kind: what sort of model (`baseline`, …): the first word of the version.
+        files: by name.
+        facts: what the manifest says of where the model comes from (months, source, parameters).
+
+    Returns:
+        The version.
+    """
+    listed = {name: {"sha256": _sha256(data), "bytes": len(data)} for name, data in sorted(files.items())}
+    version = f"{kind}-{_sha256(json.dumps([listed, dict(facts)], sort_keys=True).encode())[:12]}"
+    try:
+        load_bundle(store, version)
+        return version
+    except BundleError:
+        pass  # absent, or cut off before its manifest: write all of it
+    for name, data in files.items():
+        store.blobs.write(f"models/{version}/{name}", data)
+    manifest = {
+        "format": FORMAT,
+        "version": version,
+        "kind": kind,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "files": listed,
+        "libraries": {name: library_version(name) for name in _LIBRARIES},
+        **facts,
+    }
+    store.write_json(f"models/{version}/manifest.json", manifest)
+    return version
+
+
+def load_bundle(store: Store, version: str) -> Bundle:
+    """Read a version and verify every file of it.
+
+    Raises:
+        BundleError: there is no such version, or a file is missing or not what the manifest says.
+    """
+    try:
+        manifest = store.read_json(f"models/{version}/manifest.json")
+    except FileNotFoundError as error:
+        known = ", ".join(list_versions(store)) or "none"
+        raise BundleError(f"{store.uri} has no model {version!r}; it has {known}") from error
+    if manifest.get("format") != FORMAT:
+        raise BundleError(
+            f"model {version} has format {manifest.get('format')!r}, this version of the platform reads "
+            f"{FORMAT}: upgrade the platform, or point models/champion.json at an earlier model"
+        )
+    files: dict[str, bytes] = {}
+    for name, said in manifest["files"].items():
+        try:
+            data = store.blobs.read(f"models/{version}/{name}")
+        except FileNotFoundError as error:
+            raise BundleError(f"model {version} lacks {name}: publish it again") from error
+        if _sha256(data) != said["sha256"]:
+            raise BundleError(f"model {version}: {name} is damaged (its sha256 is not the manifest's)")
+        files[name] = data
+    return Bundle(version, manifest, files)
+
+
+def list_versions(store: Store) -> list[str]:
+    """Every complete version."""
+    keys = store.blobs.keys("models/")
+    return [k.split("/")[1] for k in keys if k.endswith("/manifest.json")]
+
+
+def champion_version(store: Store) -> str | None:
+    """The version the pointer names; None before the first promotion."""
+    try:
+        version = store.read_json(POINTER).get("version")
+    except FileNotFoundError:
+        return None
+    if not isinstance(version, str) or not version:
+        raise BundleError(f"{store.uri}/{POINTER} names no version: point it at one of {list_versions(store)}")
+    return version
+
+
+def load_champion(store: Store) -> Bundle:
+    """The champion's bundle.
+
+    Raises:
+        BundleError: no champion yet, or it is damaged.
+    """
+    version = champion_version(store)
+    if version is None:
+        raise BundleError(f"{store.uri} has no champion model: run training_job (or `housing run`) first")
+    return load_bundle(store, version)
+
+
+def point_to(store: Store, version: str) -> None:
+    """Make a complete, verified version the champion.
+
+    Raises:
+        BundleError: the version is missing or damaged; the pointer stays as it was.
+    """
+    load_bundle(store, version).model()
+    store.write_json(POINTER, {"version": version})
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
