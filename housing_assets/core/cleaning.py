@@ -136,7 +136,9 @@ def _quarantine_reason(rules: CleaningRules) -> pl.Expr:
     reason = pl.when(copies > 1).then(pl.format("conflict: {} different rows for this zip and month", copies))
     list_price = pl.col("median_list_price")
     reason = reason.when(list_price > rules.max_list_price).then(
-        pl.format("list price over the limit: median_list_price {} > {}", list_price, int(rules.max_list_price))
+        pl.format(
+            "list price over the limit: median_list_price {} > {}", list_price, int(rules.max_list_price)
+        )
     )
     for name in NUMBERS:
         column, value = BY_NAME[name], pl.col(name)

@@ -128,8 +128,6 @@ def model_from_files(files: Mapping[str, bytes], version: str) -> PriceModel:
     return model
 
 
-
-
 def _parquet(frame: pl.DataFrame) -> bytes:
     buffer = io.BytesIO()
     frame.write_parquet(buffer, compression="zstd")

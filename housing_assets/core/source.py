@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import polars as pl
 import pyarrow as pa
@@ -141,11 +142,9 @@ class Panel:
     def _require(self, months: Collection[str]) -> None:
         missing = sorted(set(months) - self._all_months)
         if missing:
-            has = self.months
             raise MissingMonthError(
-                f"{self._uri}: no rows for {describe_months(missing)}: the source has {has[0]} to {has[-1]}"
-                if len(missing) > 1 or not has[0] <= missing[0] <= has[-1]
-                else f"{self._uri}: no rows for {missing[0]}: the source has {describe_months(list(has))}"
+                f"{self._uri}: no rows for {describe_months(missing)}: "
+                f"the source has {describe_months(list(self.months))}"
             )
 
     def _check_agreement(self) -> None:
@@ -184,7 +183,7 @@ class _Spool:
 
     def add(self, frame: pl.DataFrame, runs: dict[str, tuple[int, int]]) -> None:
         """Keep a frame; `runs` says where each month starts and how many rows it has."""
-        self.used += frame.estimated_size()
+        self.used += int(frame.estimated_size())
         part: pl.DataFrame | Path = frame
         if self.used > self.limit:
             part = self.folder / f"{len(self.parts)}.arrow"
@@ -207,9 +206,7 @@ def _rows(part: pl.DataFrame | Path, start: int, length: int) -> pl.DataFrame:
     if isinstance(part, pl.DataFrame):
         return part.slice(start, length)
     with pa.memory_map(str(part)) as mapped:
-        frame = pl.from_arrow(pa.ipc.open_file(mapped).read_all().slice(start, length))
-    assert isinstance(frame, pl.DataFrame)
-    return frame
+        return cast(pl.DataFrame, pl.from_arrow(pa.ipc.open_file(mapped).read_all().slice(start, length)))
 
 
 def read_rows(path: str | Path) -> pl.DataFrame:

@@ -56,10 +56,7 @@ def list_files(uri: str) -> tuple[list[SourceFile], list[str]]:
     Raises:
         SourceError: there is no such file, folder or object, it cannot be reached, or it holds no data file.
     """
-    if uri.startswith("s3://"):
-        found = _list_s3(uri)
-    else:
-        found = _list_local(uri)
+    found = _list_s3(uri) if uri.startswith("s3://") else _list_local(uri)
     files = sorted((f for f in found if f.name.lower().endswith(SUFFIXES)), key=lambda f: f.name)
     if not files:
         raise SourceError(f"{uri}: holds no data file: put {_KINDS} there")
@@ -152,7 +149,8 @@ def _s3_client() -> Any:
     import boto3
     from botocore.config import Config
 
-    return boto3.client(
+    # A session of its own: the default one is not safe between threads and remembers old credentials.
+    return boto3.Session().client(
         "s3",
         config=Config(
             connect_timeout=_CONNECT_SECONDS,
@@ -213,7 +211,7 @@ def _s3_errors(uri: str) -> Iterator[None]:
             ) from error
         if code in _REFUSED:
             raise SourceError(
-                f"{uri}: S3 refuses access ({code}): check the credentials and their right to list and read it"
+                f"{uri}: S3 refuses access ({code}): check the credentials and their right to read it"
             ) from error
         raise SourceError(
             f"{uri}: S3 answers with an error ({error}): try again, or check the URI"

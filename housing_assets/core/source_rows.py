@@ -21,14 +21,15 @@ from typing import Any, BinaryIO, cast
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pa_parquet
 
 from housing_assets.core.errors import SourceError
 from housing_assets.core.months import month_end, month_of
 from housing_assets.core.schema import BY_NAME, COLUMN_NAMES, COLUMNS, REQUIRED
 
 BLOCK_BYTES = 16 << 20
+_PARSE_BYTES = 2 << 20
 _PARQUET_ROWS = 32_768
 _DIAGNOSIS_ROWS = 8_192
 _LISTED = 5
@@ -185,10 +186,8 @@ def _numbers(raw: pl.Series) -> pl.Series:
 
 def _dates(raw: pl.Series, rules: Rules) -> pl.Series:
     """Month ends; null where there is no date, or one the rules do not allow."""
-    if raw.dtype in (pl.Date, pl.Datetime):
-        days = raw.dt.date()
-    else:
-        days = _translated(raw, _parse_day, pl.Date())
+    typed = raw.dtype in (pl.Date, pl.Datetime)
+    days = raw.dt.date() if typed else _translated(raw, _parse_day, pl.Date())
     last = date(_LAST_YEAR, 12, 31) if rules.latest is None else month_end(rules.latest)
     in_range = days.is_between(date(_FIRST_YEAR, 1, 1), last)
     return (days if in_range.all() else days.set(~in_range, None)).dt.month_end()
@@ -250,7 +249,7 @@ def _read_parquet(path: Path, name: str, rules: Rules, notes: list[str]) -> Iter
     problems: list[Problem] = []
     before = 0
     try:
-        with pa.parquet.ParquetFile(path) as file:
+        with pa_parquet.ParquetFile(path) as file:
             schema = file.schema_arrow
             _check_columns(schema.names, name, rules, notes)
             wanted = [n for n in COLUMN_NAMES if n in schema.names]
@@ -283,34 +282,29 @@ def _read_csv(path: Path, name: str, rules: Rules, notes: list[str]) -> Iterator
     header = _csv_header(path, name)
     _check_columns(header, name, rules, notes)
     wanted = [n for n in COLUMN_NAMES if n in header]
-    convert = pa.csv.ConvertOptions(
+    convert = pa_csv.ConvertOptions(
         column_types={n: pa.float64() if BY_NAME[n].kind == "number" else pa.string() for n in wanted},
         include_columns=wanted,
         null_values=_NULL_SPELLINGS,
         strings_can_be_null=True,
     )
-    rows = 0
     try:
         with _open_bytes(path) as stream:
             for i, block in enumerate(_blocks(stream)):
-                table = pa.csv.read_csv(
+                table = pa_csv.read_csv(
                     pa.BufferReader(block),
-                    read_options=pa.csv.ReadOptions(
+                    read_options=pa_csv.ReadOptions(
                         column_names=header if i else None, block_size=BLOCK_BYTES // 8
                     ),
-                    parse_options=pa.csv.ParseOptions(newlines_in_values=b'"' in block),
+                    parse_options=pa_csv.ParseOptions(newlines_in_values=b'"' in block),
                     convert_options=convert,
                 )
                 frame, bad = _normalize(cast(pl.DataFrame, pl.from_arrow(table)), rules)
                 if bad:
                     raise _diagnose_csv(path, name, header, rules, bad[0].text)
-                rows += frame.height
-                if frame.height:
-                    yield frame
+                yield frame
     except pa.ArrowException as error:
         raise _diagnose_csv(path, name, header, rules, _first_line(error)) from error
-    if rows == 0:
-        raise SourceError(f"{name}: has a header but no rows: export it again")
 
 
 def _open_bytes(path: Path) -> BinaryIO:
@@ -356,15 +350,18 @@ def _csv_header(path: Path, name: str) -> list[str]:
         raise SourceError(f"{name}: holds binary content, not CSV text in UTF-8: export it again as CSV")
     with _open_text(path) as lines:
         try:
-            header = next((row for row in csv.reader(lines) if row), [])
+            filled = (row for row in csv.reader(lines) if row)
+            header, first = next(filled, []), next(filled, None)
         except UnicodeDecodeError as error:
             raise _not_utf8(name) from error
         except csv.Error as error:
-            raise SourceError(f"{name}: the header cannot be read ({error}): export it again") from error
+            raise SourceError(f"{name}: its first lines cannot be read ({error}): export it again") from error
     if len(header) == 1:
         for mark, spelled in ((";", "';'"), ("\t", "a tab"), ("|", "'|'")):
             if mark in header[0]:
                 raise SourceError(f"{name}: its columns are separated by {spelled}: export it with commas")
+    if first is None:
+        raise SourceError(f"{name}: has a header but no rows: export it again")
     return header
 
 

@@ -100,7 +100,9 @@ def train_booster(
     price = features["price"].to_numpy()
     bad = int((~(np.isfinite(price) & (price > 0))).sum())
     if bad:
-        raise HousingError(f"{bad} train rows have a price that is missing, infinite or not positive: clean them")
+        raise HousingError(
+            f"{bad} train rows have a price that is missing, infinite or not positive: clean them"
+        )
     label = np.log(price) if params.target == "log_price" else price
     matrix = xgb.QuantileDMatrix(
         feature_matrix(features), label=label, feature_names=list(FEATURES), max_bin=params.max_bin

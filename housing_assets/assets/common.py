@@ -1,0 +1,68 @@
+"""What all assets share: partitions, owners, versions, and metadata from frames."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from housing_assets.core.schema import BY_NAME
+from housing_assets.settings import Settings
+
+CODE_VERSION = "1"
+"""Of the computations: raise it when the same inputs give other outputs."""
+
+OWNERS = ["team:data-platform"]
+ML_OWNERS = ["team:ml-platform"]
+
+SINGLE_RUN = dg.BackfillPolicy.single_run()
+
+
+def panel_partitions(settings: Settings) -> dg.MonthlyPartitionsDefinition:
+    """One partition for each month of the panel."""
+    return _monthly(settings.panel_start, settings)
+
+
+def prediction_partitions(settings: Settings) -> dg.MonthlyPartitionsDefinition:
+    """One partition for each month from the holdout start."""
+    return _monthly(settings.holdout_start, settings)
+
+
+def _monthly(start: str, settings: Settings) -> dg.MonthlyPartitionsDefinition:
+    from housing_assets.core.months import add_months
+
+    end = settings.panel_end or (settings.last_month if settings.uses_sample else "")
+    # Dagster's end is exclusive; without one a month appears when it is complete.
+    return dg.MonthlyPartitionsDefinition(start, add_months(end, 1) if end else None, fmt="%Y-%m")
+
+
+def column_schema(schema: Mapping[str, pl.DataType]) -> dict[str, dg.TableSchema]:
+    """Definition metadata: the columns of an asset with types, and descriptions from the contract."""
+    return {
+        "dagster/column_schema": dg.TableSchema(
+            [
+                dg.TableColumn(
+                    name,
+                    str(kind),
+                    f"{BY_NAME[name].description} ({BY_NAME[name].unit})" if name in BY_NAME else None,
+                )
+                for name, kind in schema.items()
+            ]
+        )
+    }
+
+
+def table(frame: pl.DataFrame) -> dg.TableMetadataValue:
+    """A small frame as a metadata table; numbers rounded to what people read."""
+    number = {pl.Float64: "float", pl.Float32: "float", pl.Int64: "int", pl.UInt32: "int"}
+    rounded = frame.with_columns(pl.col(pl.Float64, pl.Float32).round(4))
+    columns = [dg.TableColumn(n, number.get(type(t), "string")) for n, t in frame.schema.items()]
+    records: list[dict[str, Any]] = rounded.to_dicts()
+    return dg.MetadataValue.table([dg.TableRecord(r) for r in records], dg.TableSchema(columns))
+
+
+def picture(png: bytes) -> dg.MarkdownMetadataValue:
+    """A PNG as metadata that the UI shows in place."""
+    import base64
+
+    return dg.MetadataValue.md(f"![](data:image/png;base64,{base64.b64encode(png).decode()})")

@@ -1,0 +1,67 @@
+"""Encoders and the training matrix, from exactly the train (and eval) months."""
+
+import dagster as dg
+import polars as pl
+
+from housing_assets.assets.common import CODE_VERSION, ML_OWNERS, column_schema, table
+from housing_assets.core.cleaning import CLEAN_SCHEMA
+from housing_assets.core.encoding import ENCODER_COLUMNS, Encoders, fit_encoders
+from housing_assets.core.features import FEATURE_INPUTS, FEATURES, KEYS, make_training_features
+from housing_assets.core.months import Split
+from housing_assets.resources.io_manager import MonthReader
+from housing_assets.settings import Settings
+
+
+def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """`encoders` and `training_features`."""
+    train = settings.split_months(Split.TRAIN)
+    evaluation = settings.split_months(Split.EVAL)
+
+    @dg.asset(
+        group_name="features",
+        owners=ML_OWNERS,
+        kinds={"polars", "parquet"},
+        code_version=CODE_VERSION,
+        ins={"cleaned": dg.AssetIn(partition_mapping=dg.SpecificPartitionsPartitionMapping(train))},
+        description=f"Frequency of each zip, smoothed mean price of each metro: fitted on the train months "
+        f"alone ({train[0]} to {train[-1]}), one table with a row for each value.",
+    )
+    def encoders(context: dg.AssetExecutionContext, cleaned: MonthReader) -> pl.DataFrame:
+        fitted = fit_encoders(frame for _, frame in cleaned.iterate(ENCODER_COLUMNS))
+        context.add_output_metadata(
+            {
+                "zips": len(fitted.zipcode_frequency),
+                "metros": len(fitted.city_full_target),
+                "mean train price, US dollars": round(fitted.prior),
+                "metro encodings": table(fitted.table.filter(pl.col("encoder") == "city_full_target")),
+            }
+        )
+        return fitted.table
+
+    @dg.asset(
+        group_name="features",
+        owners=ML_OWNERS,
+        kinds={"polars", "parquet"},
+        code_version=CODE_VERSION,
+        ins={
+            "cleaned": dg.AssetIn(partition_mapping=dg.SpecificPartitionsPartitionMapping(train + evaluation))
+        },
+        metadata=column_schema({k: CLEAN_SCHEMA[k] for k in KEYS} | {f: pl.Float32() for f in FEATURES}),
+        description="The exact matrix models see, with keys, split and price beside it: train and eval rows.",
+    )
+    def training_features(
+        context: dg.AssetExecutionContext, cleaned: MonthReader, encoders: pl.DataFrame
+    ) -> pl.DataFrame:
+        fitted = Encoders.from_table(encoders)
+        columns = list(dict.fromkeys([*KEYS, *FEATURE_INPUTS]))
+        frame = pl.concat([make_training_features(rows, fitted) for _, rows in cleaned.iterate(columns)])
+        nulls = frame.select(pl.col(FEATURES).null_count() / frame.height).row(0)
+        context.add_output_metadata(
+            {
+                "rows by split": table(frame.group_by("split", maintain_order=True).len("rows")),
+                "missing share": table(pl.DataFrame({"feature": FEATURES, "missing": nulls})),
+            }
+        )
+        return frame
+
+    return [encoders, training_features]

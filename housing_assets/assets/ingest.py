@@ -1,0 +1,120 @@
+"""Ingest: the source to `raw_splits` to `cleaned`, month by month."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import dagster as dg
+import polars as pl
+
+from housing_assets.assets.common import (
+    CODE_VERSION,
+    OWNERS,
+    SINGLE_RUN,
+    column_schema,
+    panel_partitions,
+    table,
+)
+from housing_assets.core.cleaning import CLEAN_SCHEMA, CleaningRules, clean_month
+from housing_assets.core.months import add_months
+from housing_assets.core.quality import RAW_SPLITS_SCHEMA
+from housing_assets.core.source import open_panel
+from housing_assets.resources.io_manager import MonthlyFrames, MonthReader
+from housing_assets.settings import Settings
+from housing_assets.source import source_uri
+from housing_assets.store.layout import Store
+
+
+def ingest_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """`raw_splits` and `cleaned`."""
+    monthly = panel_partitions(settings)
+    split = settings.split
+    label = "synthetic sample" if settings.uses_sample else settings.source_uri
+
+    @dg.asset(
+        partitions_def=monthly,
+        backfill_policy=SINGLE_RUN,
+        group_name="ingest",
+        owners=OWNERS,
+        kinds={"polars", "parquet"},
+        code_version=CODE_VERSION,
+        metadata={**column_schema(RAW_SPLITS_SCHEMA), "source": label},
+        description="The source's rows of a month, typed to the schema and routed to their split "
+        f"(train < {split.eval_start} <= eval < {split.holdout_start} <= holdout) by the month alone.",
+    )
+    def raw_splits(context: dg.AssetExecutionContext) -> MonthlyFrames:
+        months = list(context.partition_keys)
+        seen: dict[str, object] = {"source": label}
+
+        def frames() -> Iterator[tuple[str, pl.DataFrame]]:
+            with open_panel(
+                source_uri(settings, context.log.info), months, progress=context.log.info
+            ) as panel:
+                seen["source months"] = f"{panel.months[0]} to {panel.months[-1]}"
+                seen["source fingerprint"] = panel.fingerprint
+                for note in panel.notes:
+                    context.log.warning(note)
+                seen["notes"] = "\n".join(panel.notes) or "none"
+                for month in months:
+                    yield month, panel.month(month).with_columns(pl.lit(str(split.of(month))).alias("split"))
+
+        return MonthlyFrames(frames(), lambda: seen)
+
+    @dg.asset(
+        partitions_def=monthly,
+        backfill_policy=SINGLE_RUN,
+        group_name="ingest",
+        owners=OWNERS,
+        kinds={"polars", "parquet"},
+        code_version=CODE_VERSION,
+        metadata=column_schema(CLEAN_SCHEMA),
+        description="Metro names normalized and placed, 0-coded gaps made missing, duplicates resolved, "
+        "impossible rows quarantined (kept with their reason under `quarantined/`).",
+        ins={
+            "raw_splits": dg.AssetIn(
+                # The month before tells which rows only repeat it; the panel's first month has none.
+                partition_mapping=dg.TimeWindowPartitionMapping(
+                    start_offset=-1, allow_nonexistent_upstream_partitions=True
+                )
+            )
+        },
+    )
+    def cleaned(
+        context: dg.AssetExecutionContext, raw_splits: MonthReader, store: dg.ResourceParam[Store]
+    ) -> MonthlyFrames:
+        months = list(context.partition_keys)
+        counts: Counter[str] = Counter()
+        by_month: list[dict[str, object]] = []
+        rules = CleaningRules(settings.max_list_price)
+        available = set(raw_splits.months.available())
+        raw_splits.months.require(months)
+
+        def frames() -> Iterator[tuple[str, pl.DataFrame]]:
+            wanted = sorted({m for month in months for m in (add_months(month, -1), month)} & available)
+            previous: tuple[str, pl.DataFrame] | None = None
+            for month, raw in raw_splits.months.iterate(wanted):
+                if month in months:
+                    before = previous[1] if previous and previous[0] == add_months(month, -1) else None
+                    result = clean_month(raw, before, rules)
+                    store.months("quarantined").write(month, result.quarantined)
+                    counts.update(result.counts)
+                    by_month.append(
+                        {
+                            "month": month,
+                            "kept": result.frame.height,
+                            "quarantined": result.quarantined.height,
+                        }
+                    )
+                    yield month, result.frame
+                previous = (month, raw)
+
+        return MonthlyFrames(
+            frames(),
+            lambda: {
+                "what was done": table(pl.DataFrame({"rule": list(counts), "count": list(counts.values())})),
+                "quarantined rows": sum(n for rule, n in counts.items() if rule.startswith("quarantined")),
+                "quarantined by month": table(pl.DataFrame(by_month)),
+                "quarantined path": f"{store.uri}/quarantined",
+            },
+        )
+
+    return [raw_splits, cleaned]

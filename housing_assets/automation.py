@@ -1,0 +1,27 @@
+"""Jobs: each stage over a range of months in one run."""
+
+import dagster as dg
+
+
+def all_jobs() -> list[dg.UnresolvedAssetJobDefinition]:
+    """`ingest_job`, `training_job`, `predictions_job`, in the order they are run.
+
+    They run in process: a step in a process of its own costs seconds.
+    """
+    return [
+        dg.define_asset_job(
+            name,
+            selection=dg.AssetSelection.assets(*assets),
+            executor_def=dg.in_process_executor,
+            description=description,
+        )
+        for name, assets, description in (
+            ("ingest_job", ("raw_splits", "cleaned"), "The source to cleaned months"),
+            (
+                "training_job",
+                ("encoders", "training_features", "baseline_model", "champion_model"),
+                "Encoders, features, models, promotion",
+            ),
+            ("predictions_job", ("monthly_predictions",), "Months through the champion"),
+        )
+    ]

@@ -1,0 +1,44 @@
+"""The one place where assets, checks, jobs and resources meet."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from housing_assets.assets.features import feature_assets
+from housing_assets.assets.ingest import ingest_assets
+from housing_assets.assets.models import model_assets
+from housing_assets.assets.predictions import prediction_assets
+from housing_assets.automation import all_jobs
+from housing_assets.checks.monthly import monthly_checks
+from housing_assets.checks.training import training_checks
+from housing_assets.resources.io_manager import StoreIOManager
+from housing_assets.resources.progress import progress_logger
+from housing_assets.settings import Settings, load_settings
+from housing_assets.store.layout import Store
+
+
+def build_definitions(
+    settings: Settings | None = None, overrides: Mapping[str, Any] | None = None
+) -> dg.Definitions:
+    """Fresh definitions.
+
+    Args:
+        settings: None reads the environment.
+        overrides: resources by name, in place of the usual ones.
+    """
+    settings = settings or load_settings()
+    store = Store.open(settings.store_uri)
+    return dg.Definitions(
+        assets=[
+            *ingest_assets(settings),
+            *feature_assets(settings),
+            *model_assets(settings),
+            *prediction_assets(settings),
+        ],
+        asset_checks=[*monthly_checks(), *training_checks(settings)],
+        jobs=all_jobs(),
+        loggers={"console": dg.colored_console_logger, "progress": progress_logger},
+        executor=dg.in_process_executor,
+        resources={"store": store, "io_manager": StoreIOManager(store), **(overrides or {})},
+    )

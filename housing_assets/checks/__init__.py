@@ -1,0 +1,1 @@
+"""Asset checks, one file a stage. What must hold is in `housing_assets.core.quality`."""

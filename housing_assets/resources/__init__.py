@@ -1,0 +1,1 @@
+"""What assets are given: the IO manager over the store, and the progress log."""

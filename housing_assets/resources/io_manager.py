@@ -1,0 +1,128 @@
+"""The IO manager: assets in the store, a file a month, ranges of months in one run.
+
+Dagster's stock UPath IO managers cannot write more than one partition in a run.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from housing_assets.core.errors import MissingMonthError
+from housing_assets.core.months import describe_months
+from housing_assets.store.layout import Months, Store
+
+_WRITERS = 2
+_REPORT_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class MonthlyFrames:
+    """What a monthly asset returns: its months, made one at a time while they are written.
+
+    Attributes:
+        frames: `(month, frame)`, each month of the run once.
+        metadata: asked for after the last month was made.
+    """
+
+    frames: Iterable[tuple[str, pl.DataFrame]]
+    metadata: Callable[[], Mapping[str, Any]] = field(default=dict)
+
+
+@dataclass(frozen=True)
+class MonthReader:
+    """What a monthly asset is given of another: the months that map to it, read when asked for."""
+
+    months: Months
+    keys: tuple[str, ...]
+
+    def iterate(self, columns: Sequence[str] | None = None) -> Iterator[tuple[str, pl.DataFrame]]:
+        """The months one after the other; MissingMonthError names all that lack, before the first."""
+        self.months.require(self.keys)
+        yield from self.months.iterate(self.keys, columns)
+
+    def read(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """All mapped months as one frame."""
+        return self.months.read_many(self.keys, columns)
+
+
+class StoreIOManager(dg.IOManager):
+    """Monthly frames as `<asset>/YYYY-MM.parquet`, a frame as `<asset>.parquet`, a dict as `<asset>.json`."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def handle_output(
+        self, context: dg.OutputContext, obj: MonthlyFrames | pl.DataFrame | dict | None
+    ) -> None:
+        """Write what an asset returned, each file whole or not at all."""
+        name = context.asset_key.path[-1]
+        if obj is None:
+            return
+        if isinstance(obj, MonthlyFrames):
+            rows = self._write_months(context, name, obj)
+            context.add_output_metadata(
+                {
+                    "dagster/row_count": sum(rows.values()),
+                    "months": len(rows),
+                    "rows by month": _month_table(rows),
+                    "path": f"{self.store.uri}/{name}",
+                    **obj.metadata(),
+                }
+            )
+        elif isinstance(obj, pl.DataFrame):
+            size = self.store.write_table(name, obj)
+            context.add_output_metadata(
+                {
+                    "dagster/row_count": obj.height,
+                    "bytes": size,
+                    "path": f"{self.store.uri}/{name}.parquet",
+                }
+            )
+        else:
+            self.store.write_json(f"{name}.json", obj)
+            context.add_output_metadata({"path": f"{self.store.uri}/{name}.json"})
+
+    def load_input(self, context: dg.InputContext) -> MonthReader | pl.DataFrame | dict:
+        """A reader over the mapped months of a monthly asset; the frame or dict of another."""
+        name = context.asset_key.path[-1]
+        if context.has_asset_partitions:
+            return MonthReader(self.store.months(name), tuple(context.asset_partition_keys))
+        if context.dagster_type.typing_type is dict:
+            return self.store.read_json(f"{name}.json")
+        return self.store.read_table(name)
+
+    def _write_months(self, context: dg.OutputContext, name: str, obj: MonthlyFrames) -> dict[str, int]:
+        """Write months as they are made, two at a time; months made stay at most a few ahead of the disk."""
+        expected = list(context.asset_partition_keys)
+        months = self.store.months(name)
+        rows: dict[str, int] = {}
+        reported = time.monotonic()
+        with ThreadPoolExecutor(_WRITERS, thread_name_prefix="write") as pool:
+            pending: set[Future[int]] = set()
+            for month, frame in obj.frames:
+                if month not in expected:
+                    raise MissingMonthError(f"{name} made {month}, which is not a month of this run")
+                rows[month] = frame.height
+                pending.add(pool.submit(months.write, month, frame))
+                if len(pending) > _WRITERS:
+                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                    _ = [future.result() for future in done]
+                if time.monotonic() - reported > _REPORT_SECONDS:
+                    reported = time.monotonic()
+                    context.log.info(f"{len(rows)} of {len(expected)} months, now at {month}")
+            _ = [future.result() for future in pending]
+        if missing := sorted(set(expected) - set(rows)):
+            raise MissingMonthError(f"{name} did not make {describe_months(missing)}")
+        return rows
+
+
+def _month_table(rows: Mapping[str, int]) -> dg.TableMetadataValue:
+    return dg.MetadataValue.table(
+        [dg.TableRecord({"month": month, "rows": count}) for month, count in rows.items()],
+        dg.TableSchema([dg.TableColumn("month", "string"), dg.TableColumn("rows", "int")]),
+    )

@@ -1,0 +1,20 @@
+"""Which raw panel is read: the one the settings name, or the generated sample."""
+
+from collections.abc import Callable
+
+from housing_assets.core.sample import SampleSpec, write_sample
+from housing_assets.settings import Settings
+
+
+def source_uri(settings: Settings, progress: Callable[[str], None] = lambda _: None) -> str:
+    """The source's URI. The synthetic sample is generated first if it is not there yet."""
+    if not settings.uses_sample:
+        return settings.source_uri
+    path = settings.sample_path
+    if not path.exists():
+        progress(f"generating the synthetic sample {path}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        spec = SampleSpec(settings.sample_zips, settings.panel_start, settings.last_month, dirt=True)
+        report = write_sample(spec, path)
+        progress(f"{report.rows:,} synthetic rows; dirt planted: {report.planted}")
+    return str(path)
