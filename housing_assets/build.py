@@ -18,9 +18,7 @@ from housing_assets.settings import Settings, load_settings
 from housing_assets.store.layout import Store
 
 
-def build_definitions(
-    settings: Settings | None = None, overrides: Mapping[str, Any] | None = None
-) -> dg.Definitions:
+def build_definitions(settings: Settings | None = None, overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
     """Fresh definitions.
 
     Args:

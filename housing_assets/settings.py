@@ -24,9 +24,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="HOUSING_", frozen=True, extra="ignore")
 
-    source_uri: str = Field(
-        "", description="Raw panel: a file, folder or s3:// place; empty: a generated sample"
-    )
+    source_uri: str = Field("", description="Raw panel: a file, folder or s3:// place; empty: a generated sample")
     store_uri: str = Field("data/store", description="Where assets live: a folder or s3://bucket/prefix")
     eval_start: str = Field("2020-01", description="First month of eval; every earlier month is train")
     holdout_start: str = Field("2022-01", description="First month of holdout")
@@ -93,10 +91,7 @@ class Settings(BaseSettings):
     @property
     def sample_path(self) -> Path:
         """Where the generated sample is kept: one file for each size."""
-        return (
-            Path("data/source")
-            / f"synthetic-{self.sample_zips}-zips-{self.panel_start}-{self.last_month}.csv"
-        )
+        return Path("data/source") / f"synthetic-{self.sample_zips}-zips-{self.panel_start}-{self.last_month}.csv"
 
 
 def load_settings() -> Settings:

@@ -43,9 +43,7 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         owners=ML_OWNERS,
         kinds={"polars", "parquet"},
         code_version=CODE_VERSION,
-        ins={
-            "cleaned": dg.AssetIn(partition_mapping=dg.SpecificPartitionsPartitionMapping(train + evaluation))
-        },
+        ins={"cleaned": dg.AssetIn(partition_mapping=dg.SpecificPartitionsPartitionMapping(train + evaluation))},
         metadata=column_schema({k: CLEAN_SCHEMA[k] for k in KEYS} | {f: pl.Float32() for f in FEATURES}),
         description="The exact matrix models see, with keys, split and price beside it: train and eval rows.",
     )

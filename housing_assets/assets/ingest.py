@@ -46,9 +46,7 @@ def ingest_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         seen: dict[str, object] = {"source": label}
 
         def frames() -> Iterator[tuple[str, pl.DataFrame]]:
-            with open_panel(
-                source_uri(settings, context.log.info), months, progress=context.log.info
-            ) as panel:
+            with open_panel(source_uri(settings, context.log.info), months, progress=context.log.info) as panel:
                 seen["source months"] = f"{panel.months[0]} to {panel.months[-1]}"
                 seen["source fingerprint"] = panel.fingerprint
                 for note in panel.notes:

@@ -99,9 +99,7 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
                 "version": version,
                 "eval metrics": table(report),
                 **{name: report[name][0] for name in ("mae", "rmse", "r2", "mape", "mdape")},
-                "predicted against actual": picture(
-                    predicted_against_actual(actual, predicted, f"{version} on eval")
-                ),
+                "predicted against actual": picture(predicted_against_actual(actual, predicted, f"{version} on eval")),
                 "feature importance": table(importance.sort("gain", descending=True)),
             }
         )

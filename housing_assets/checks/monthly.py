@@ -18,9 +18,7 @@ def monthly_checks() -> list[dg.AssetChecksDefinition]:
     """One check for each monthly asset."""
     return [
         _month_check("raw_splits", raw_month_problems, "Columns, types, keys and dates of every month"),
-        _month_check(
-            "cleaned", clean_month_problems, "Also one row a zip, and every value in its valid range"
-        ),
+        _month_check("cleaned", clean_month_problems, "Also one row a zip, and every value in its valid range"),
         _month_check(
             "monthly_predictions",
             prediction_month_problems,

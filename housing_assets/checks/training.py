@@ -10,9 +10,7 @@ from housing_assets.settings import Settings
 def training_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """Checks of `encoders` and `training_features`."""
 
-    @dg.asset_check(
-        asset="encoders", blocking=True, description="Finite encodings, each value once, unseen defined"
-    )
+    @dg.asset_check(asset="encoders", blocking=True, description="Finite encodings, each value once, unseen defined")
     def encodings_are_sound(encoders: pl.DataFrame) -> dg.AssetCheckResult:
         return _result(encoder_problems(encoders), encoders.height)
 
@@ -22,9 +20,7 @@ def training_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
         description="The feature contract to the letter, a price in every row, nothing of the holdout",
     )
     def matrix_is_sound(training_features: pl.DataFrame) -> dg.AssetCheckResult:
-        return _result(
-            training_feature_problems(training_features, settings.holdout_start), training_features.height
-        )
+        return _result(training_feature_problems(training_features, settings.holdout_start), training_features.height)
 
     return [encodings_are_sound, matrix_is_sound]
 

@@ -102,9 +102,7 @@ def clean_month(
     if "split" not in raw.columns:
         raw = raw.with_columns(pl.lit(None, pl.String).alias("split"))
     rows = standardize(raw)
-    gaps = sum(
-        (rows[c].null_count() - raw[c].null_count()) for c in NUMBERS if BY_NAME[c].zero is not Zero.VALUE
-    )
+    gaps = sum((rows[c].null_count() - raw[c].null_count()) for c in NUMBERS if BY_NAME[c].zero is not Zero.VALUE)
     respelled = raw.height - int((raw["city_full"] == rows["city_full"]).sum())
     unique = rows.unique(subset=list(COLUMN_NAMES), keep="first")
 
@@ -136,9 +134,7 @@ def _quarantine_reason(rules: CleaningRules) -> pl.Expr:
     reason = pl.when(copies > 1).then(pl.format("conflict: {} different rows for this zip and month", copies))
     list_price = pl.col("median_list_price")
     reason = reason.when(list_price > rules.max_list_price).then(
-        pl.format(
-            "list price over the limit: median_list_price {} > {}", list_price, int(rules.max_list_price)
-        )
+        pl.format("list price over the limit: median_list_price {} > {}", list_price, int(rules.max_list_price))
     )
     for name in NUMBERS:
         column, value = BY_NAME[name], pl.col(name)

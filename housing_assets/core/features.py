@@ -51,9 +51,7 @@ def make_features(rows: pl.DataFrame, encoders: Encoders) -> pl.DataFrame:
 
 
 def _encode(column: str, table: dict[str, float], unseen: float) -> pl.Expr:
-    return pl.col(column).replace_strict(
-        list(table), list(table.values()), default=unseen, return_dtype=pl.Float64
-    )
+    return pl.col(column).replace_strict(list(table), list(table.values()), default=unseen, return_dtype=pl.Float64)
 
 
 def make_training_features(rows: pl.DataFrame, encoders: Encoders) -> pl.DataFrame:

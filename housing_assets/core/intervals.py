@@ -48,9 +48,7 @@ def _quantile(residual: np.ndarray) -> float:
     return float(np.partition(residual, rank - 1)[rank - 1])
 
 
-def interval(
-    city_full: pl.Series, predicted: np.ndarray, table: pl.DataFrame
-) -> tuple[np.ndarray, np.ndarray]:
+def interval(city_full: pl.Series, predicted: np.ndarray, table: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Low and high of each prediction, US dollars, shape (n,): predicted / e^w to predicted * e^w."""
     pooled = float(table.filter(pl.col("city_full").is_null())["half_width"][0])
     own = dict(table.drop_nulls("city_full").select("city_full", "half_width").iter_rows())

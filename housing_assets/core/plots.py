@@ -24,9 +24,7 @@ def predicted_against_actual(actual: np.ndarray, predicted: np.ndarray, title: s
     axes.scatter(actual[::step], predicted[::step], s=5, alpha=0.35, color="#0072B2", linewidths=0)
     ends = [min(actual.min(), predicted.min()), max(actual.max(), predicted.max())]
     axes.plot(ends, ends, color="#D55E00", linewidth=1, label="predicted = actual")
-    axes.set(
-        xscale="log", yscale="log", xlabel="actual price, US dollars", ylabel="predicted price, US dollars"
-    )
+    axes.set(xscale="log", yscale="log", xlabel="actual price, US dollars", ylabel="predicted price, US dollars")
     axes.set_title(title if step == 1 else f"{title}\n(every {step}th of {actual.size:,} rows)", fontsize=10)
     axes.legend(loc="upper left", frameon=False)
     figure.tight_layout()

@@ -63,9 +63,7 @@ def training_feature_problems(frame: pl.DataFrame, holdout_start: str) -> list[s
     return _schema_problems(frame, expected) or [
         *_emptiness(frame),
         *_count(frame, pl.col("split") == Split.HOLDOUT, "split", "in the holdout"),
-        *_count(
-            frame, pl.col("date") >= pl.lit(f"{holdout_start}-01").str.to_date(), "date", "in the holdout"
-        ),
+        *_count(frame, pl.col("date") >= pl.lit(f"{holdout_start}-01").str.to_date(), "date", "in the holdout"),
         *_count(frame, pl.col("price").is_null() | (pl.col("price") <= 0), "price", "no price"),
     ]
 
@@ -98,9 +96,7 @@ def _emptiness(frame: pl.DataFrame) -> list[str]:
 
 def _mostly_null(frame: pl.DataFrame, column: str) -> list[str]:
     share = 1 - frame[column].null_count() / max(frame.height, 1)
-    return (
-        [] if share >= _MIN_PRICED or frame.is_empty() else [f"{column}: only {share:.0%} of rows have one"]
-    )
+    return [] if share >= _MIN_PRICED or frame.is_empty() else [f"{column}: only {share:.0%} of rows have one"]
 
 
 def _count(frame: pl.DataFrame, broken: pl.Expr, column: str, what: str) -> list[str]:

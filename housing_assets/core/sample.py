@@ -105,15 +105,15 @@ MOST_ZIPS = sum(_ZIPS_PER_PREFIX * len(p.prefixes.split()) for p in _PROFILES.va
 # National log growth in per cent a month, by month: the recovery of 2012-19, the run-up of 2020-22, the turn
 # of late 2022 and the mild recovery of 2023. Held flat outside.
 _CYCLE: tuple[tuple[str, float], ...] = (
-    ("2012-01", 0.38), ("2013-05", 0.60), ("2014-09", 0.36), ("2016-06", 0.38), ("2018-03", 0.44),
-    ("2019-03", 0.26), ("2020-05", 0.28), ("2020-10", 0.95), ("2021-06", 1.36), ("2022-04", 1.25),
-    ("2022-09", -0.50), ("2023-01", -0.32), ("2023-05", 0.42), ("2023-10", 0.34), ("2024-06", 0.30),
+    ("2012-01", 0.30), ("2013-05", 0.52), ("2014-09", 0.28), ("2016-06", 0.30), ("2018-03", 0.36),
+    ("2019-03", 0.20), ("2020-05", 0.20), ("2020-10", 0.85), ("2021-06", 1.34), ("2022-04", 1.18),
+    ("2022-09", -0.55), ("2023-01", -0.36), ("2023-05", 0.36), ("2023-10", 0.28), ("2024-06", 0.25),
 )  # fmt: skip
 _ANCHOR = "2017-06"
 """Month at which a zip's price is its level: the middle of the panel, where the level equals the mean."""
 
 # Lag-1 and lag-2 autocorrelation of the stochastic growth. The cycle lifts the total to the real 0.87.
-_LAG_1, _LAG_2 = 0.855, 0.575
+_LAG_1, _LAG_2 = 0.825, 0.51
 _BURN_IN = 48
 _AHEAD = 3  # months beyond the end that leading market columns already know of
 _METRO_SD, _ZIP_SD = 0.0030, 0.0045  # a month
@@ -370,7 +370,8 @@ def _make_zips(world: _World, draws: _Draws, codes: list[str], metro: Ints) -> _
     price = np.log([p.price for p in profiles])[metro]
     spread = np.array([p.spread for p in profiles])[metro]
     tails = draws.next().standard_t(5, width) / np.sqrt(5 / 3)
-    quality = np.clip(tails, -3.6, 3.3) * spread
+    tails = np.clip(np.where(tails < -1.3, 1.5 * tails + 0.65, 0.87 * tails), -4.6, 2.9)  # cheap zips go far
+    quality = tails * spread
     people = np.interp(draws.next().random(width), _PEOPLE_Q, _PEOPLE)
     people *= np.array([p.people for p in profiles])[metro]
 
@@ -434,9 +435,7 @@ def _market(world: _World, draws: _Draws, zips: _Zips) -> dict[str, Floats]:
         "new_listings": listed,
         "inventory": stock,
         "median_dom": np.clip(np.round(dom * 2) / 2, 1, 3_000),
-        "avg_sale_to_list": np.round(
-            np.clip(ratio + (0.006 + 0.05 * few) * draws.normal(*shape), 0.6, 1.6), 6
-        ),
+        "avg_sale_to_list": np.round(np.clip(ratio + (0.006 + 0.05 * few) * draws.normal(*shape), 0.6, 1.6), 6),
         "sold_above_list": np.round(draws.next().binomial(sold.astype(np.int64), above) / sold, 6),
         "off_market_in_two_weeks": np.round(
             draws.next().binomial(pending.astype(np.int64), quick) / np.maximum(pending, 1), 6
@@ -688,9 +687,7 @@ class _ParquetSink:
 _SINKS: dict[str, Callable[[IO[bytes]], _Sink]] = {".csv": _CsvSink, ".parquet": _ParquetSink}
 
 
-def write_sample(
-    spec: SampleSpec, path: Path, progress: Callable[[int, int], None] | None = None
-) -> SampleReport:
+def write_sample(spec: SampleSpec, path: Path, progress: Callable[[int, int], None] | None = None) -> SampleReport:
     """Write the sample to one file, chunk by chunk. The file appears whole or not at all.
 
     Args:

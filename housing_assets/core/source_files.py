@@ -206,15 +206,11 @@ def _s3_errors(uri: str) -> Iterator[None]:
     except aws.ClientError as error:
         code = _code(error)
         if code in _MISSING:
-            raise SourceError(
-                f"{uri}: no such bucket or object: check the name and AWS_ENDPOINT_URL"
-            ) from error
+            raise SourceError(f"{uri}: no such bucket or object: check the name and AWS_ENDPOINT_URL") from error
         if code in _REFUSED:
             raise SourceError(
                 f"{uri}: S3 refuses access ({code}): check the credentials and their right to read it"
             ) from error
-        raise SourceError(
-            f"{uri}: S3 answers with an error ({error}): try again, or check the URI"
-        ) from error
+        raise SourceError(f"{uri}: S3 answers with an error ({error}): try again, or check the URI") from error
     except (aws.BotoCoreError, Boto3Error) as error:
         raise SourceError(f"{uri}: S3 cannot be used ({error}): check the AWS settings") from error

@@ -92,9 +92,7 @@ def read_frames(path: Path, name: str, rules: Rules, notes: list[str]) -> Iterat
     try:
         yield from reader(path, name, rules, notes)
     except (OSError, EOFError, zlib.error) as error:
-        raise SourceError(
-            f"{name}: cannot be read, or is damaged: {error}: copy or export it again"
-        ) from error
+        raise SourceError(f"{name}: cannot be read, or is damaged: {error}: copy or export it again") from error
 
 
 # ---------------------------------------------------------------- columns
@@ -115,9 +113,7 @@ def _check_columns(names: list[str], name: str, rules: Rules, notes: list[str]) 
     for column in extra:
         near = _nearest(column, absent, cutoff=_NEAR)
         if near:
-            raise SourceError(
-                f"{name}: column {column!r} is unknown; did you mean {near!r}? Rename it, or remove it"
-            )
+            raise SourceError(f"{name}: column {column!r} is unknown; did you mean {near!r}? Rename it, or remove it")
     if extra:
         notes.append(f"{name}: ignored columns that are not in the contract: {', '.join(map(repr, extra))}")
 
@@ -268,9 +264,7 @@ def _read_parquet(path: Path, name: str, rules: Rules, notes: list[str]) -> Iter
                 if not problems:
                     yield frame
     except pa.ArrowException as error:
-        raise SourceError(
-            f"{name}: not a whole Parquet file ({_first_line(error)}): export it again"
-        ) from error
+        raise SourceError(f"{name}: not a whole Parquet file ({_first_line(error)}): export it again") from error
     if problems:
         raise _refusal(name, "row", problems)
 
@@ -293,9 +287,7 @@ def _read_csv(path: Path, name: str, rules: Rules, notes: list[str]) -> Iterator
             for i, block in enumerate(_blocks(stream)):
                 table = pa_csv.read_csv(
                     pa.BufferReader(block),
-                    read_options=pa_csv.ReadOptions(
-                        column_names=header if i else None, block_size=BLOCK_BYTES // 8
-                    ),
+                    read_options=pa_csv.ReadOptions(column_names=header if i else None, block_size=_PARSE_BYTES),
                     parse_options=pa_csv.ParseOptions(newlines_in_values=b'"' in block),
                     convert_options=convert,
                 )

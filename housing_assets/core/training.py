@@ -100,9 +100,7 @@ def train_booster(
     price = features["price"].to_numpy()
     bad = int((~(np.isfinite(price) & (price > 0))).sum())
     if bad:
-        raise HousingError(
-            f"{bad} train rows have a price that is missing, infinite or not positive: clean them"
-        )
+        raise HousingError(f"{bad} train rows have a price that is missing, infinite or not positive: clean them")
     label = np.log(price) if params.target == "log_price" else price
     matrix = xgb.QuantileDMatrix(
         feature_matrix(features), label=label, feature_names=list(FEATURES), max_bin=params.max_bin
@@ -114,9 +112,7 @@ def train_booster(
                 progress(epoch + 1, params.n_estimators)
             return False
 
-    return xgb.train(
-        params.booster_params(), matrix, num_boost_round=params.n_estimators, callbacks=[Report()]
-    )
+    return xgb.train(params.booster_params(), matrix, num_boost_round=params.n_estimators, callbacks=[Report()])
 
 
 def predict_prices(booster: "xgboost.Booster", features: pl.DataFrame, target: Target) -> np.ndarray:

@@ -56,9 +56,7 @@ class StoreIOManager(dg.IOManager):
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    def handle_output(
-        self, context: dg.OutputContext, obj: MonthlyFrames | pl.DataFrame | dict | None
-    ) -> None:
+    def handle_output(self, context: dg.OutputContext, obj: MonthlyFrames | pl.DataFrame | dict | None) -> None:
         """Write what an asset returned, each file whole or not at all."""
         name = context.asset_key.path[-1]
         if obj is None:

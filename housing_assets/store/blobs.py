@@ -121,9 +121,7 @@ class S3Blobs:
             import boto3
             from botocore.config import Config
 
-            config = Config(
-                connect_timeout=5, read_timeout=60, retries={"mode": "standard"}, max_pool_connections=16
-            )
+            config = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard"}, max_pool_connections=16)
             self._client = boto3.session.Session().client("s3", config=config)
         return self._client
 
@@ -140,9 +138,7 @@ class S3Blobs:
     def keys(self, prefix: str) -> list[str]:
         """See `Blobs.keys`."""
         with self._explained(prefix, "listed"):
-            pages = self.client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket, Prefix=self._full(prefix)
-            )
+            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._full(prefix))
             cut = len(self._full(""))
             return sorted(item["Key"][cut:] for page in pages for item in page.get("Contents", []))
 

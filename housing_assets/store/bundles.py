@@ -115,9 +115,7 @@ def champion_version(store: Store) -> str | None:
     except FileNotFoundError:
         return None
     if not isinstance(version, str) or not version:
-        raise BundleError(
-            f"{store.uri}/{POINTER} names no version: point it at one of {list_versions(store)}"
-        )
+        raise BundleError(f"{store.uri}/{POINTER} names no version: point it at one of {list_versions(store)}")
     return version
 
 

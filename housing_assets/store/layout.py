@@ -173,6 +173,4 @@ def decode_parquet(data: bytes, name: str, columns: Sequence[str] | None = None)
         return pl.read_parquet(io.BytesIO(data), columns=list(columns) if columns is not None else None)
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise StoreError(
-            f"{name} is damaged or not the file it should be ({reason}): materialize it again"
-        ) from error
+        raise StoreError(f"{name} is damaged or not the file it should be ({reason}): materialize it again") from error

@@ -1,0 +1,118 @@
+"""The command line: `housing sample | run | predict | status`."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from housing_assets.core.errors import HousingError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Monthly ZIP-code housing prices: from a raw panel to predictions.",
+)
+
+
+def main() -> None:
+    """Run a command; an error that the user can mend is one message, and exit code 1."""
+    try:
+        app()
+    except HousingError as error:
+        typer.secho(f"error: {error}", fg="red", err=True)
+        sys.exit(1)
+
+
+@app.command()
+def sample(
+    out: Annotated[Path, typer.Option(help="File to write: .csv or .parquet")],
+    zips: Annotated[int, typer.Option(help="Number of ZIP codes")] = 400,
+    start: Annotated[str, typer.Option(help="First month, YYYY-MM")] = "2012-03",
+    end: Annotated[str, typer.Option(help="Last month, YYYY-MM")] = "2023-12",
+    seed: Annotated[int, typer.Option(help="Same seed, same panel")] = 7,
+    dirt: Annotated[bool, typer.Option(help="Plant what cleaning has to deal with")] = True,
+) -> None:
+    """Write a synthetic panel in the HouseTS layout."""
+    from housing_assets.core.months import parse_month
+    from housing_assets.core.sample import SampleSpec, write_sample
+
+    report = write_sample(SampleSpec(zips, parse_month(start), parse_month(end), seed, dirt), out)
+    typer.echo(f"{out}: {report.rows:,} rows, synthetic")
+    for kind, count in report.planted.items():
+        typer.echo(f"  {kind}: {count:,}")
+
+
+@app.command()
+def run(
+    months: Annotated[
+        str | None, typer.Option(help="FIRST:LAST (YYYY-MM): ingest and predict these months alone")
+    ] = None,
+    force: Annotated[bool, typer.Option(help="Run every stage, also what is up to date")] = False,
+) -> None:
+    """Take the raw panel to monthly predictions: what `make run` calls."""
+    from housing_assets.pipeline import run_platform
+    from housing_assets.settings import load_settings
+
+    run_platform(load_settings(), dagster_home(), months, force)
+
+
+@app.command()
+def predict(
+    input: Annotated[str, typer.Option(help="Raw rows: .csv or .parquet; `date` and `zipcode` are required")],
+    output: Annotated[Path, typer.Option(help="Predictions: .csv or .parquet, one row for each input row")],
+) -> None:
+    """Predict raw rows with the champion, in input order."""
+    import polars as pl
+
+    from housing_assets.core.cleaning import standardize
+    from housing_assets.core.source import read_rows
+    from housing_assets.settings import load_settings
+    from housing_assets.store.blobs import FolderBlobs
+    from housing_assets.store.bundles import load_champion
+    from housing_assets.store.layout import Store, encode_parquet
+
+    if output.suffix not in (".csv", ".parquet"):
+        raise HousingError(f"--output {output}: its name must end in .csv or .parquet")
+    model = load_champion(Store.open(load_settings().store_uri)).model()
+    rows = standardize(read_rows(input))
+    predicted = model.predict(rows)
+    unplaced = int(rows["latitude"].null_count())
+    data = predicted.write_csv().encode() if output.suffix == ".csv" else encode_parquet(predicted)
+    FolderBlobs(output.parent).write(output.name, data)
+    typer.echo(f"{output}: {predicted.height:,} predictions by {model.version}")
+    if unplaced:
+        typer.echo(f"note: {unplaced:,} rows have no metro that the model knows")
+    known = predicted.filter(pl.col("actual_price").is_not_null())
+    if known.height:
+        error = ((known["predicted_price"] - known["actual_price"]).abs() / known["actual_price"]).mean()
+        typer.echo(f"mean absolute error of the {known.height:,} rows with a price: {100 * float(error):.2f}%")  # type: ignore[arg-type]
+
+
+@app.command()
+def status() -> None:
+    """What is materialized, the champion, and the last checks."""
+    from housing_assets.pipeline import show_status
+    from housing_assets.settings import load_settings
+
+    show_status(load_settings(), dagster_home())
+
+
+def dagster_home() -> Path:
+    """DAGSTER_HOME, made if it is not there, with the project's `dagster.yaml` in it.
+
+    Raises:
+        HousingError: the folder cannot be made.
+    """
+    home = Path(os.environ.setdefault("DAGSTER_HOME", str(Path("data/dagster").absolute()))).absolute()
+    os.environ["DAGSTER_HOME"] = str(home)
+    config = Path(__file__).parent.parent / "dagster.yaml"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if config.exists() and not (home / "dagster.yaml").exists():
+            (home / "dagster.yaml").write_bytes(config.read_bytes())
+    except OSError as error:
+        raise HousingError(f"DAGSTER_HOME={home} cannot be written: {error.strerror}: set another folder") from error
+    return home
