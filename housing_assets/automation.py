@@ -1,9 +1,14 @@
 """Jobs: each stage over a range of months in one run."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-def all_jobs() -> list[dg.UnresolvedAssetJobDefinition]:
+
+def all_jobs() -> list["UnresolvedAssetJobDefinition"]:
     """`ingest_job`, `training_job`, `predictions_job`, in the order they are run.
 
     They run in process: a step in a process of its own costs seconds.

@@ -23,6 +23,7 @@ from housing_assets.store.layout import Store
 
 _INPUTS_TAG = "housing/inputs"
 _OWNER_TAG = "housing/process"
+_MIN_WIDTH = 110
 _MONTHLY = ("raw_splits", "cleaned", "monthly_predictions")
 
 
@@ -58,8 +59,9 @@ def run_platform(settings: Settings, home: Path, months: str | None, force: bool
             version = champion_version(store)
             there = _have(store, predicted, "monthly_predictions")
             stages.run("predictions_job", [*ingest_inputs, version], predicted, there)
-        show_status(settings, home, instance)
-        red = [key for key, evaluation in _last_checks(instance).items() if not evaluation.passed]
+        checks = _last_checks(instance, stages.definitions)
+        _print_status(settings, home, checks)
+        red = [key for key, evaluation in checks.items() if not evaluation.passed]
         if red:
             raise HousingError(f"red checks: {', '.join(red)}. Their messages are in the table above")
 
@@ -175,9 +177,10 @@ def _trained(store: Store) -> bool:
     )
 
 
-def _last_checks(instance: dg.DagsterInstance) -> dict[str, dg.AssetCheckEvaluation]:
+def _last_checks(instance: dg.DagsterInstance, definitions: dg.Definitions) -> dict[str, dg.AssetCheckEvaluation]:
     """The newest evaluation of every check, by `asset: check`."""
-    records = instance.event_log_storage.get_latest_asset_check_execution_by_key(_check_keys())
+    keys = sorted(definitions.resolve_asset_graph().asset_check_keys, key=str)
+    records = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
     found: dict[str, dg.AssetCheckEvaluation] = {}
     for key, record in records.items():
         event = record.event.dagster_event if record.event else None
@@ -186,25 +189,24 @@ def _last_checks(instance: dg.DagsterInstance) -> dict[str, dg.AssetCheckEvaluat
     return found
 
 
-def _check_keys() -> list[dg.AssetCheckKey]:
-    return sorted(build_definitions().resolve_asset_graph().asset_check_keys, key=str)
-
-
-def show_status(settings: Settings, home: Path, instance: dg.DagsterInstance | None = None) -> None:
+def show_status(settings: Settings, home: Path) -> None:
     """Print what is materialized, the champion with its figures, and the last checks."""
-    if instance is None:
-        with dg.DagsterInstance.from_config(str(home)) as opened:
-            return show_status(settings, home, opened)
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        _print_status(settings, home, _last_checks(instance, build_definitions(settings)))
+
+
+def _print_status(settings: Settings, home: Path, checks: dict[str, dg.AssetCheckEvaluation]) -> None:
     console = Console()
+    console.width = max(console.width, _MIN_WIDTH)
     store = Store.open(settings.store_uri)
     source = "synthetic sample" if settings.uses_sample else settings.source_uri
     console.print(_asset_table(store, f"Housing prices by month: {source}"))
     version = champion_version(store)
     if version:
         console.print(_metric_table(store, settings))
-    console.print(_check_table(instance))
-    console.print(f"store {store.uri}   Dagster {home}   champion {version or 'none'}")
-    return None
+    console.print(_check_table(checks))
+    for name, where in (("champion", version or "none"), ("store", store.uri), ("DAGSTER_HOME", str(home))):
+        console.print(f"{name:<13}{where}", soft_wrap=True, highlight=False)
 
 
 def _asset_table(store: Store, title: str) -> Table:
@@ -252,12 +254,9 @@ def _metric_table(store: Store, settings: Settings) -> Table:
     if known.is_empty():
         return table
     actual = known["actual_price"].to_numpy()
-    inside = (
-        (known["predicted_low"] <= known["actual_price"]) & (known["actual_price"] <= known["predicted_high"])
-    ).mean()
-    add(
-        "holdout", "champion", price_metrics(actual, known["predicted_price"].to_numpy()), f"{100 * float(inside):.1f}%"
-    )  # type: ignore[arg-type]
+    inside = pl.col("actual_price").is_between("predicted_low", "predicted_high")
+    coverage = 100 * known.select(inside.mean()).item()
+    add("holdout", "champion", price_metrics(actual, known["predicted_price"].to_numpy()), f"{coverage:.1f}%")
     months = store.months("cleaned")
     train = [m for m in months.available() if settings.split.of(m) is Split.TRAIN]
     past = months.read_many(train, ["date", "zipcode", "city_full", "price"]).drop_nulls("price")
@@ -266,11 +265,11 @@ def _metric_table(store: Store, settings: Settings) -> Table:
     return table
 
 
-def _check_table(instance: dg.DagsterInstance) -> Table:
+def _check_table(checks: dict[str, dg.AssetCheckEvaluation]) -> Table:
     table = Table(title="Checks", title_justify="left")
     for name in ("check", "result", "what it says"):
         table.add_column(name)
-    for key, evaluation in _last_checks(instance).items():
+    for key, evaluation in checks.items():
         result = "[green]passed[/green]" if evaluation.passed else "[red]failed[/red]"
         table.add_row(key, result, (evaluation.description or "")[:200])
     return table

@@ -135,4 +135,4 @@ def _parquet(frame: pl.DataFrame) -> bytes:
 
 
 def _json(value: object) -> bytes:
-    return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
+    return (json.dumps(value, indent=2) + "\n").encode()

@@ -17,7 +17,6 @@ from typing import IO, Protocol
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 
 from housing_assets.core.errors import HousingError
 from housing_assets.core.metros import METROS, Metro
@@ -370,7 +369,7 @@ def _make_zips(world: _World, draws: _Draws, codes: list[str], metro: Ints) -> _
     price = np.log([p.price for p in profiles])[metro]
     spread = np.array([p.spread for p in profiles])[metro]
     tails = draws.next().standard_t(5, width) / np.sqrt(5 / 3)
-    tails = np.clip(np.where(tails < -1.3, 1.5 * tails + 0.65, 0.87 * tails), -4.6, 2.9)  # cheap zips go far
+    tails = np.clip(np.where(tails < -1.3, 1.5 * tails + 0.82, 0.83 * tails), -4.2, 2.9)  # cheap zips go far
     quality = tails * spread
     people = np.interp(draws.next().random(width), _PEOPLE_Q, _PEOPLE)
     people *= np.array([p.people for p in profiles])[metro]
@@ -405,7 +404,7 @@ def _market(world: _World, draws: _Draws, zips: _Zips) -> dict[str, Floats]:
     rate = 0.0031 * zips.people * turnover * volume
     sold = np.maximum(draws.next().poisson(rate * seasonal(_SEASON_SOLD)), 1).astype(float)
     pending = draws.next().poisson(rate * 1.07 * seasonal(_SEASON_SOLD)).astype(float)
-    pending[draws.next().random(shape) < 0.025] = 0  # months the listing service did not report
+    pending[draws.next().random(shape) < 0.035] = 0  # months the listing service did not report
     listed = np.maximum(draws.next().poisson(rate * 1.17 * seasonal(_SEASON_LISTED)), 1).astype(float)
     supply = _levels(_SUPPLY, clock) * np.exp(-0.13 * heat + draws.normal(width, sd=0.30))
     stock = draws.next().poisson(rate * supply * seasonal(_SEASON_STOCK)).astype(float)
@@ -414,17 +413,17 @@ def _market(world: _World, draws: _Draws, zips: _Zips) -> dict[str, Floats]:
     # stays for years, drifts with the market, and differs with the price level.
     few = 1 / np.sqrt(sold)
     lean = draws.normal(width, sd=0.09) - 0.03 * np.clip(zips.level - 12.6, -1.5, 1.5)
-    slow = _wander(draws, months, width, 0.97) * 0.08
+    slow = _wander(draws, months, width, 0.97) * 0.09
     base = np.log(price) + lean + slow + drift
-    sale = np.exp(base - 0.02 + 0.012 * heat + (0.05 + 0.30 * few) * draws.normal(*shape))
+    sale = np.exp(base - 0.02 + 0.012 * heat + (0.055 + 0.32 * few) * draws.normal(*shape))
     asked = draws.normal(width, sd=0.07) + 0.045 + 0.5 * drift
-    asked = np.exp(base + asked + 0.02 * heat + (0.05 + 0.28 * few) * draws.normal(*shape))
+    asked = np.exp(base + asked + 0.02 * heat + (0.055 + 0.32 * few) * draws.normal(*shape))
     size = np.exp(7.45 - 0.12 * np.clip(zips.level - 12.6, -1.5, 1.5) + draws.normal(width, sd=0.22))
     dom = _levels(_DOM, clock) * seasonal(_SEASON_DOM) * np.exp(draws.normal(width, sd=0.35))
     dom *= np.exp(-0.14 * heat + (0.08 + 0.6 * few) * draws.normal(*shape))
     ratio = 0.979 + 0.009 * heat + draws.normal(width, sd=0.010) + 0.004 * seasonal(_SEASON_SOLD)
-    above = _logistic(-1.28 + 0.42 * heat + draws.normal(width, sd=0.45))
-    quick = _logistic(_levels(_QUICK, clock) + 0.30 * heat + draws.normal(width, sd=0.55))
+    above = _logistic(-1.40 + 0.42 * heat + draws.normal(width, sd=0.75))
+    quick = _logistic(_levels(_QUICK, clock) + 0.30 * heat + draws.normal(width, sd=0.85))
     columns = {
         "median_sale_price": np.maximum(np.round(sale * 2) / 2, 1_000),
         "median_list_price": np.maximum(np.round(asked / 50) * 50, 1_000),
@@ -442,7 +441,7 @@ def _market(world: _World, draws: _Draws, zips: _Zips) -> dict[str, Floats]:
         ),
     }
     # Small zips have months with no market at all: 0.3% of all rows.
-    none = draws.next().random(shape) < np.minimum(0.022 / (0.0031 * zips.people * turnover), 0.03)
+    none = draws.next().random(shape) < np.minimum(0.04 / (0.0031 * zips.people * turnover), 0.06)
     return {name: np.where(none, 0.0, values) for name, values in columns.items()}
 
 
@@ -674,6 +673,8 @@ class _ParquetSink:
     """Parquet, one row group for each chunk; the zip is text and whole."""
 
     def __init__(self, file: IO[bytes]) -> None:
+        import pyarrow.parquet as pq
+
         schema = pl.DataFrame(schema=RAW_SCHEMA).to_arrow(compat_level=pl.CompatLevel.oldest()).schema
         self._writer = pq.ParquetWriter(file, schema, compression="zstd")
 

@@ -30,12 +30,12 @@ from housing_assets.core.schema import BY_NAME, COLUMN_NAMES, COLUMNS, REQUIRED
 
 BLOCK_BYTES = 16 << 20
 _PARSE_BYTES = 2 << 20
+_LONGEST_ROW_BYTES = 64 << 20
 _PARQUET_ROWS = 32_768
 _DIAGNOSIS_ROWS = 8_192
 _LISTED = 5
 _NEAR = 0.75
-_NULLS = frozenset({"", "nan", "null", "na"})
-_NULL_SPELLINGS = ["", "nan", "NaN", "NAN", "null", "NULL", "NA", "na"]
+_NULLS = ("", "nan", "NaN", "Nan", "NAN", "null", "NULL", "na", "NA")
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _ZIP = re.compile(r"([0-9]{1,5})(\.0+)?")
 _FIRST_YEAR, _LAST_YEAR = 1900, 2100
@@ -151,7 +151,7 @@ def _normalize(frame: pl.DataFrame, rules: Rules) -> tuple[pl.DataFrame, list[Pr
         clean.append(values.alias(name))
         if values.null_count() == 0 or (values.null_count() == raw.null_count() and name not in rules.filled):
             continue
-        missing = _is_missing(raw)
+        missing = _is_missing(raw, column.kind)
         for i in (values.is_null() & ~missing).arg_true().head(_LISTED):
             problems.append(Problem(i, name, _complaint(name, raw[i], rules)))
         if name in rules.filled:
@@ -160,12 +160,13 @@ def _normalize(frame: pl.DataFrame, rules: Rules) -> tuple[pl.DataFrame, list[Pr
     return pl.DataFrame(clean), sorted(problems, key=lambda p: (p.row, COLUMN_NAMES.index(p.column)))
 
 
-def _is_missing(raw: pl.Series) -> pl.Series:
-    """Where a raw value says that there is none."""
+def _is_missing(raw: pl.Series, kind: str) -> pl.Series:
+    """Where a raw value says that there is none; a blank is no number, as pyarrow has it."""
     if raw.dtype.is_float():
         return raw.is_null() | raw.is_nan().fill_null(False)
     if raw.dtype == pl.String:
-        return raw.is_null() | raw.str.strip_chars().str.to_lowercase().is_in(_NULLS).fill_null(False)
+        text = raw if kind == "number" else raw.str.strip_chars()
+        return text.is_null() | text.is_in(_NULLS).fill_null(False)
     return raw.is_null()
 
 
@@ -210,7 +211,7 @@ def _parse_zip(text: str) -> str | None:
 
 
 def _parse_text(text: str) -> str | None:
-    return None if text.casefold() in _NULLS else text
+    return None if text in _NULLS else text
 
 
 def _complaint(column: str, value: object, rules: Rules) -> str:
@@ -279,7 +280,7 @@ def _read_csv(path: Path, name: str, rules: Rules, notes: list[str]) -> Iterator
     convert = pa_csv.ConvertOptions(
         column_types={n: pa.float64() if BY_NAME[n].kind == "number" else pa.string() for n in wanted},
         include_columns=wanted,
-        null_values=_NULL_SPELLINGS,
+        null_values=_NULLS,
         strings_can_be_null=True,
     )
     try:
@@ -295,7 +296,7 @@ def _read_csv(path: Path, name: str, rules: Rules, notes: list[str]) -> Iterator
                 if bad:
                     raise _diagnose_csv(path, name, header, rules, bad[0].text)
                 yield frame
-    except pa.ArrowException as error:
+    except (pa.ArrowException, csv.Error) as error:
         raise _diagnose_csv(path, name, header, rules, _first_line(error)) from error
 
 
@@ -307,6 +308,9 @@ def _blocks(stream: BinaryIO) -> Iterator[bytes]:
     """Pieces that end where a row ends, each parsed on all cores.
 
     pyarrow's own streaming reader converts on one core and takes about twice as long.
+
+    Raises:
+        csv.Error: quotes do not pair.
     """
     rest = b""
     while data := stream.read(BLOCK_BYTES):
@@ -315,6 +319,10 @@ def _blocks(stream: BinaryIO) -> Iterator[bytes]:
         if cut:
             yield rest[:cut]
             rest = rest[cut:]
+        elif len(rest) > _LONGEST_ROW_BYTES:
+            raise csv.Error(f"no row ends within {_LONGEST_ROW_BYTES >> 20} MB: mend its quotes and line ends")
+    if rest.count(b'"') % 2:  # pyarrow would take all that follows for one value
+        raise csv.Error("a double quote is never closed")
     if rest.strip():
         yield rest
 
@@ -383,10 +391,11 @@ def _diagnose_csv(path: Path, name: str, header: list[str], rules: Rules, reason
         lines.clear()
         rows.clear()
 
+    start = 1
     try:
         with _open_text(path) as text:
-            reader = csv.reader(text)
-            start, header_seen = 1, False
+            reader = csv.reader(text, strict=True)
+            header_seen = False
             for row in reader:
                 line, start = start, reader.line_num + 1
                 if not row:
@@ -407,7 +416,8 @@ def _diagnose_csv(path: Path, name: str, header: list[str], rules: Rules, reason
     except UnicodeDecodeError:
         return _not_utf8(name)
     except csv.Error as error:
-        reason = str(error)
+        check()
+        problems.append(Problem(start, "", f"{error}: mend its quotes"))
     if problems:
         return _refusal(name, "line", sorted(problems, key=lambda p: p.row))
     return SourceError(f"{name}: cannot be read as CSV ({reason}): export it again")

@@ -330,6 +330,27 @@ def test_a_bad_value_is_named_with_file_line_column_and_remedy(tmp_path, row, co
     assert words in message
 
 
+def test_a_blank_is_no_number(tmp_path):
+    message = refusal(write(tmp_path / "panel.csv", *ROWS, "2022-01-31,2139, ,Boston"))
+    assert "line 5, column 'price': ' ' is not a number" in message
+    assert "leave it empty" in message
+
+
+def test_a_quote_that_is_never_closed_does_not_swallow_rows(tmp_path):
+    message = refusal(write(tmp_path / "panel.csv", *ROWS, '2022-01-31,2139,1,"Boston', *ROWS))
+    assert "panel.csv" in message
+    assert "line 5: unexpected end of data: mend its quotes" in message
+    message = refusal(write(tmp_path / "panel.csv", '2022-01-31,2139,1,5" Boston', *ROWS))
+    assert "panel.csv: cannot be read as CSV (a double quote is never closed)" in message
+
+
+def test_a_row_without_an_end_is_refused_before_it_fills_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(source_rows, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(source_rows, "_LONGEST_ROW_BYTES", 1000)
+    message = refusal(write(tmp_path / "panel.csv", '2022-01-31,2139,1,"Boston', *ROWS * 100))
+    assert "line 2: unexpected end of data: mend its quotes" in message
+
+
 def test_the_current_month_is_not_the_future(tmp_path):
     assert read(write(tmp_path / "panel.csv", "2024-01-31,2139,1,Boston")).height == 1
 
@@ -458,8 +479,21 @@ def s3_server() -> Iterator[str]:
         server.wait(10)
 
 
+@pytest.fixture(scope="module")
+def s3_client(s3_server):
+    client = boto3.Session().client(
+        "s3",
+        endpoint_url=s3_server,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    client.create_bucket(Bucket="raw")
+    return client
+
+
 @pytest.fixture
-def s3(s3_server, monkeypatch, tmp_path):
+def s3(s3_server, s3_client, monkeypatch, tmp_path):
     for name in [n for n in os.environ if n.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
@@ -468,8 +502,7 @@ def s3(s3_server, monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    client = boto3.client("s3", region_name="us-east-1")
-    client.create_bucket(Bucket="raw")
+    client = s3_client
     client.put_object(Bucket="raw", Key="all/panel.csv", Body="\n".join([HEADER, *ROWS]).encode())
     client.put_object(Bucket="raw", Key="parts/a.csv", Body="\n".join([HEADER, ROWS[0]]).encode())
     client.put_object(Bucket="raw", Key="parts/b.csv", Body="\n".join([HEADER, ROWS[1]]).encode())
