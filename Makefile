@@ -15,10 +15,9 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 # Bytecode is made once at install, so that later starts do not compile it again.
 unexport PYTHONDONTWRITEBYTECODE
 
-DAGSTER_PORT ?= 3000
 export DAGSTER_HOME ?= $(CURDIR)/data/dagster
 
-.PHONY: help run test lint format serve lock clean
+.PHONY: help run test lint format lock clean
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -26,7 +25,7 @@ run: $(VENV)/.installed-assets ## raw panel to monthly predictions, on the embed
 	@$(BIN)/housing run
 
 test: $(VENV)/.installed-dev ## the whole test suite
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses auto --dist loadfile
 
 lint: $(VENV)/.installed-dev ## ruff, pyright, import-linter
 	@$(BIN)/ruff check .

@@ -17,12 +17,13 @@ from housing_assets.core.months import (
     month_range,
     parse_month,
 )
+from housing_assets.core.sample import MOST_ZIPS
 
 
 class Settings(BaseSettings):
     """Everything that may be set from outside. Each field is the variable `HOUSING_<NAME>`."""
 
-    model_config = SettingsConfigDict(env_prefix="HOUSING_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="HOUSING_", env_ignore_empty=True, frozen=True, extra="ignore")
 
     source_uri: str = Field("", description="Raw panel: a file, folder or s3:// place; empty: a generated sample")
     store_uri: str = Field("data/store", description="Where assets live: a folder or s3://bucket/prefix")
@@ -32,7 +33,7 @@ class Settings(BaseSettings):
     panel_end: str = Field(
         "", description="Last monthly partition; empty: the sample's last month, or the last complete month"
     )
-    sample_zips: int = Field(400, ge=1, le=100_000, description="Zips of the generated sample")
+    sample_zips: int = Field(400, ge=1, le=MOST_ZIPS, description="Zips of the generated sample")
     max_list_price: float = Field(
         19_000_000, gt=0, description="US dollars: rows with a higher median_list_price are quarantined"
     )
@@ -53,7 +54,8 @@ class Settings(BaseSettings):
             raise ValueError(str(error)) from error
         if not self.panel_start < self.eval_start:
             raise ValueError(
-                f"HOUSING_PANEL_START={self.panel_start} must come before HOUSING_EVAL_START={self.eval_start}"
+                f"HOUSING_PANEL_START={self.panel_start} must come before HOUSING_EVAL_START={self.eval_start}: "
+                "set it earlier, so that train has months"
             )
         if self.last_month < self.holdout_start:
             raise ValueError(
@@ -101,10 +103,10 @@ def load_settings() -> Settings:
         HousingError: a value makes no sense; the message names its variable.
     """
     try:
-        return Settings()
+        return Settings()  # pyright: ignore[reportCallIssue]  # every field has a default
     except ValidationError as error:
         lines = []
         for problem in error.errors():
             name = "".join(f"HOUSING_{str(part).upper()}={problem['input']!r}: " for part in problem["loc"])
-            lines.append(f"{name}{problem['msg']}")
+            lines.append(f"{name}{problem['msg'].removeprefix('Value error, ')}")
         raise HousingError("\n".join(lines)) from error

@@ -4,9 +4,9 @@ import dagster as dg
 import polars as pl
 
 from housing_assets.assets.common import CODE_VERSION, ML_OWNERS, column_schema, table
-from housing_assets.core.cleaning import CLEAN_SCHEMA
+from housing_assets.core.cleaning import CLEAN_DESCRIPTIONS, CLEAN_SCHEMA
 from housing_assets.core.encoding import ENCODER_COLUMNS, Encoders, fit_encoders
-from housing_assets.core.features import FEATURE_INPUTS, FEATURES, KEYS, make_training_features
+from housing_assets.core.features import FEATURE_DESCRIPTIONS, FEATURE_INPUTS, FEATURES, KEYS, make_training_features
 from housing_assets.core.months import Split
 from housing_assets.resources.io_manager import MonthReader
 from housing_assets.settings import Settings
@@ -44,7 +44,10 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         kinds={"polars", "parquet"},
         code_version=CODE_VERSION,
         ins={"cleaned": dg.AssetIn(partition_mapping=dg.SpecificPartitionsPartitionMapping(train + evaluation))},
-        metadata=column_schema({k: CLEAN_SCHEMA[k] for k in KEYS} | {f: pl.Float32() for f in FEATURES}),
+        metadata=column_schema(
+            {k: CLEAN_SCHEMA[k] for k in KEYS} | {f: pl.Float32() for f in FEATURES},
+            CLEAN_DESCRIPTIONS | FEATURE_DESCRIPTIONS,
+        ),
         description="The exact matrix models see, with keys, split and price beside it: train and eval rows.",
     )
     def training_features(

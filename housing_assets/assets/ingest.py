@@ -11,10 +11,11 @@ from housing_assets.assets.common import (
     OWNERS,
     SINGLE_RUN,
     column_schema,
+    monthly,
     panel_partitions,
     table,
 )
-from housing_assets.core.cleaning import CLEAN_SCHEMA, CleaningRules, clean_month
+from housing_assets.core.cleaning import CLEAN_DESCRIPTIONS, CLEAN_SCHEMA, CleaningRules, clean_month
 from housing_assets.core.months import add_months
 from housing_assets.core.quality import RAW_SPLITS_SCHEMA
 from housing_assets.core.source import open_panel
@@ -26,18 +27,18 @@ from housing_assets.store.layout import Store
 
 def ingest_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """`raw_splits` and `cleaned`."""
-    monthly = panel_partitions(settings)
+    months_of_panel = panel_partitions(settings)
     split = settings.split
     label = "synthetic sample" if settings.uses_sample else settings.source_uri
 
     @dg.asset(
-        partitions_def=monthly,
+        partitions_def=months_of_panel,
         backfill_policy=SINGLE_RUN,
         group_name="ingest",
         owners=OWNERS,
         kinds={"polars", "parquet"},
         code_version=CODE_VERSION,
-        metadata={**column_schema(RAW_SPLITS_SCHEMA), "source": label},
+        metadata={**column_schema(RAW_SPLITS_SCHEMA, CLEAN_DESCRIPTIONS), "source": label},
         description="The source's rows of a month, typed to the schema and routed to their split "
         f"(train < {split.eval_start} <= eval < {split.holdout_start} <= holdout) by the month alone.",
     )
@@ -45,7 +46,7 @@ def ingest_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         months = list(context.partition_keys)
         seen: dict[str, object] = {"source": label}
 
-        def frames() -> Iterator[tuple[str, pl.DataFrame]]:
+        def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
             with open_panel(source_uri(settings, context.log.info), months, progress=context.log.info) as panel:
                 seen["source months"] = f"{panel.months[0]} to {panel.months[-1]}"
                 seen["source fingerprint"] = panel.fingerprint
@@ -53,18 +54,19 @@ def ingest_assets(settings: Settings) -> list[dg.AssetsDefinition]:
                     context.log.warning(note)
                 seen["notes"] = "\n".join(panel.notes) or "none"
                 for month in months:
-                    yield month, panel.month(month).with_columns(pl.lit(str(split.of(month))).alias("split"))
+                    part = str(split.of(month))
+                    yield month, panel.month(month).with_columns(pl.lit(part).alias("split")), {"split": part}
 
-        return MonthlyFrames(frames(), lambda: seen)
+        return monthly(context, frames(), lambda: seen)
 
     @dg.asset(
-        partitions_def=monthly,
+        partitions_def=months_of_panel,
         backfill_policy=SINGLE_RUN,
         group_name="ingest",
         owners=OWNERS,
         kinds={"polars", "parquet"},
         code_version=CODE_VERSION,
-        metadata=column_schema(CLEAN_SCHEMA),
+        metadata=column_schema(CLEAN_SCHEMA, CLEAN_DESCRIPTIONS),
         description="Metro names normalized and placed, 0-coded gaps made missing, duplicates resolved, "
         "impossible rows quarantined (kept with their reason under `quarantined/`).",
         ins={
@@ -81,12 +83,11 @@ def ingest_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     ) -> MonthlyFrames:
         months = list(context.partition_keys)
         counts: Counter[str] = Counter()
-        by_month: list[dict[str, object]] = []
         rules = CleaningRules(settings.max_list_price)
         available = set(raw_splits.months.available())
         raw_splits.months.require(months)
 
-        def frames() -> Iterator[tuple[str, pl.DataFrame]]:
+        def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
             wanted = sorted({m for month in months for m in (add_months(month, -1), month)} & available)
             previous: tuple[str, pl.DataFrame] | None = None
             for month, raw in raw_splits.months.iterate(wanted):
@@ -95,22 +96,14 @@ def ingest_assets(settings: Settings) -> list[dg.AssetsDefinition]:
                     result = clean_month(raw, before, rules)
                     store.months("quarantined").write(month, result.quarantined)
                     counts.update(result.counts)
-                    by_month.append(
-                        {
-                            "month": month,
-                            "kept": result.frame.height,
-                            "quarantined": result.quarantined.height,
-                        }
-                    )
-                    yield month, result.frame
+                    yield month, result.frame, {**result.counts, "quarantined": result.quarantined.height}
                 previous = (month, raw)
 
-        return MonthlyFrames(
+        return monthly(
+            context,
             frames(),
             lambda: {
-                "what was done": table(pl.DataFrame({"rule": list(counts), "count": list(counts.values())})),
-                "quarantined rows": sum(n for rule, n in counts.items() if rule.startswith("quarantined")),
-                "quarantined by month": table(pl.DataFrame(by_month)),
+                "this run": table(pl.DataFrame({"rule": list(counts), "count": list(counts.values())})),
                 "quarantined path": f"{store.uri}/quarantined",
             },
         )

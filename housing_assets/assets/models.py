@@ -93,7 +93,7 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         }
         version = publish_bundle(store, "baseline", files, facts)
         gain = booster.get_score(importance_type="gain")
-        importance = pl.DataFrame({"feature": FEATURES, "gain": [float(gain.get(f, 0.0)) for f in FEATURES]})
+        importance = pl.DataFrame({"feature": FEATURES, "gain": [gain.get(f, 0.0) for f in FEATURES]})
         context.add_output_metadata(
             {
                 "version": version,

@@ -11,11 +11,12 @@ from housing_assets.assets.common import (
     ML_OWNERS,
     SINGLE_RUN,
     column_schema,
+    monthly,
     prediction_partitions,
     table,
 )
 from housing_assets.core.evaluation import price_metrics
-from housing_assets.core.model import PREDICTION_SCHEMA
+from housing_assets.core.model import PREDICTION_DESCRIPTIONS, PREDICTION_SCHEMA
 from housing_assets.resources.io_manager import MonthlyFrames, MonthReader
 from housing_assets.settings import Settings
 from housing_assets.store.bundles import load_champion
@@ -33,40 +34,37 @@ def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         kinds={"xgboost", "parquet"},
         code_version=CODE_VERSION,
         deps=["champion_model"],
-        metadata=column_schema(PREDICTION_SCHEMA),
+        metadata=column_schema(PREDICTION_SCHEMA, PREDICTION_DESCRIPTIONS),
         description="Price of every zip of the month in US dollars, with a 90% interval and, where it is "
         "known, the actual price.",
     )
-    def monthly_predictions(cleaned: MonthReader, store: dg.ResourceParam[Store]) -> MonthlyFrames:
+    def monthly_predictions(
+        context: dg.AssetExecutionContext, cleaned: MonthReader, store: dg.ResourceParam[Store]
+    ) -> MonthlyFrames:
         model = load_champion(store).model()
         by_month: list[dict[str, object]] = []
 
-        def frames() -> Iterator[tuple[str, pl.DataFrame]]:
+        def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
             for month, rows in cleaned.iterate():
                 predicted = model.predict(rows)
-                by_month.append({"month": month, **_accuracy(predicted)})
-                yield month, predicted
+                found = _accuracy(predicted)
+                by_month.append({"month": month, "rows": predicted.height, **found})
+                yield month, predicted, {"model version": model.version, **found}
 
-        return MonthlyFrames(
-            frames(),
-            lambda: {
-                "model version": model.version,
-                "accuracy by month": table(pl.DataFrame(by_month, infer_schema_length=None)),
-            },
-        )
+        return monthly(context, frames(), lambda: {"this run": table(pl.DataFrame(by_month, infer_schema_length=None))})
 
     return [monthly_predictions]
 
 
-def _accuracy(predicted: pl.DataFrame) -> dict[str, object]:
+def _accuracy(predicted: pl.DataFrame) -> dict[str, float]:
+    """Error figures of the rows whose price is known; nothing where none is."""
     known = predicted.filter(pl.col("actual_price").is_not_null())
     if known.is_empty():
-        return {"rows": predicted.height, "mae": None, "mape": None, "interval coverage": None}
+        return {}
     actual = known["actual_price"].to_numpy()
     metrics = price_metrics(actual, known["predicted_price"].to_numpy())
     inside = (known["predicted_low"].to_numpy() <= actual) & (actual <= known["predicted_high"].to_numpy())
     return {
-        "rows": predicted.height,
         "mae": metrics["mae"],
         "mape": metrics["mape"],
         "interval coverage": 100 * float(np.mean(inside)),

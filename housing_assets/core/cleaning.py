@@ -20,6 +20,14 @@ CLEAN_SCHEMA: dict[str, pl.DataType] = {
 }
 """Columns of `cleaned`: the raw ones, the split, the metro's place, and the stale-row flag."""
 
+CLEAN_DESCRIPTIONS: dict[str, str] = {
+    "split": "Part of the time split: train, eval or holdout",
+    "latitude": "Of the metro (degrees north); null if the metro is not known",
+    "longitude": "Of the metro (degrees east); null if the metro is not known",
+    "repeats_previous": "Do all figures only repeat the zip's previous month?",
+}
+"""What the columns are that the raw panel does not have."""
+
 
 @dataclass(frozen=True)
 class CleaningRules:
@@ -103,7 +111,7 @@ def clean_month(
         raw = raw.with_columns(pl.lit(None, pl.String).alias("split"))
     rows = standardize(raw)
     gaps = sum((rows[c].null_count() - raw[c].null_count()) for c in NUMBERS if BY_NAME[c].zero is not Zero.VALUE)
-    respelled = raw.height - int((raw["city_full"] == rows["city_full"]).sum())
+    respelled = int(raw["city_full"].ne_missing(rows["city_full"]).sum())
     unique = rows.unique(subset=list(COLUMN_NAMES), keep="first")
 
     reasons = unique.select("zipcode", _quarantine_reason(rules).alias("reason"))["reason"]
@@ -133,8 +141,8 @@ def _quarantine_reason(rules: CleaningRules) -> pl.Expr:
     copies = pl.len().over("zipcode")
     reason = pl.when(copies > 1).then(pl.format("conflict: {} different rows for this zip and month", copies))
     list_price = pl.col("median_list_price")
-    reason = reason.when(list_price > rules.max_list_price).then(
-        pl.format("list price over the limit: median_list_price {} > {}", list_price, int(rules.max_list_price))
+    reason = reason.when((list_price > rules.max_list_price) & list_price.is_not_nan()).then(
+        pl.format(f"list price over the limit: median_list_price {{}} > {rules.max_list_price:.0f}", list_price)
     )
     for name in NUMBERS:
         column, value = BY_NAME[name], pl.col(name)
@@ -148,12 +156,14 @@ def _quarantine_reason(rules: CleaningRules) -> pl.Expr:
 
 def _repeats(kept: pl.DataFrame, previous: pl.DataFrame | None) -> pl.Series:
     name = "repeats_previous"
-    if previous is None or previous.is_empty():
-        return pl.repeat(False, kept.height, dtype=pl.Boolean, eager=True).alias(name)
     compared = [c for c in NUMBERS if c != "year" and kept[c].null_count() < kept.height]
-    before = standardize(previous).unique(subset="zipcode", keep="none").select("zipcode", *compared)
+    if previous is None or previous.is_empty() or not compared:
+        return pl.repeat(False, kept.height, dtype=pl.Boolean, eager=True).alias(name)
+    # Exact copies go first, then the zips whose rows conflict.
+    before = standardize(previous).select("zipcode", *compared, pl.lit(True).alias("known")).unique()
+    before = before.unique(subset="zipcode", keep="none")
     joined = kept.select("zipcode", *compared).join(
         before, on="zipcode", how="left", suffix=" before", maintain_order="left"
     )
     same = pl.all_horizontal(pl.col(c).eq_missing(pl.col(f"{c} before")) for c in compared)
-    return joined.select(same.alias(name))[name]
+    return joined.select((pl.col("known").fill_null(False) & same).alias(name))[name]

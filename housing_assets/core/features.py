@@ -21,6 +21,15 @@ FEATURES: tuple[str, ...] = (
 )
 """Names and order of the matrix's columns."""
 
+FEATURE_DESCRIPTIONS: dict[str, str] = {
+    "year": "Year of `date`",
+    "quarter": "Quarter of `date`, 1 to 4",
+    "month": "Month of `date`, 1 to 12",
+    "zipcode_frequency": "Share of the train rows that the zip has; 0 if never seen",
+    "city_full_target": "Smoothed mean price of the metro in train (US dollars)",
+}
+"""What the features are that no column of `cleaned` is."""
+
 KEYS: tuple[str, ...] = ("date", "zipcode", "city_full", "split", "price")
 """What `training_features` keeps beside the matrix: who a row is, and the target."""
 

@@ -34,9 +34,8 @@ def calibrate(city_full: pl.Series, actual: np.ndarray, predicted: np.ndarray) -
         raise HousingError("no rows to calibrate intervals on: the split is empty")
     residual = np.abs(np.log(actual) - np.log(predicted))
     rows = [(None, residual.size, _quantile(residual))]
-    for (metro,), part in pl.DataFrame({"city_full": city_full, "residual": residual}).group_by(
-        "city_full", maintain_order=True
-    ):
+    named = pl.DataFrame({"city_full": city_full, "residual": residual}).drop_nulls("city_full")
+    for (metro,), part in named.group_by("city_full", maintain_order=True):
         if part.height >= MIN_ROWS:
             rows.append((metro, part.height, _quantile(part["residual"].to_numpy())))
     schema = {"city_full": pl.String(), "rows": pl.UInt32(), "half_width": pl.Float64()}

@@ -33,6 +33,15 @@ PREDICTION_SCHEMA: dict[str, pl.DataType] = {
 }
 """Columns of `monthly_predictions`. Prices in US dollars; `actual_price` is null where it is not known."""
 
+PREDICTION_DESCRIPTIONS: dict[str, str] = {
+    "predicted_price": "What the champion says the zip's price is in this month (US dollars)",
+    "predicted_low": "Low end of the 90% interval (US dollars)",
+    "predicted_high": "High end of the 90% interval (US dollars)",
+    "actual_price": "The price that came, null where it is not known (US dollars)",
+    "model_version": "Version of the champion that predicted",
+}
+"""What the columns are that the raw panel does not have."""
+
 GOLDEN_ROWS = 64
 """Rows kept in a bundle with the prices they must get, so that a loader can tell a wrong model."""
 GOLDEN_TOLERANCE = 1e-6

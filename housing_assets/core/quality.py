@@ -22,7 +22,7 @@ def raw_month_problems(frame: pl.DataFrame, month: str) -> list[str]:
     """Problems of a month of `raw_splits`: columns, types, rows, keys, dates."""
     return _schema_problems(frame, RAW_SPLITS_SCHEMA) or [
         *_emptiness(frame),
-        *_count(frame, pl.col("date") != month_end(month), "date", f"not in {month}"),
+        *_count(frame, pl.col("date").ne_missing(month_end(month)), "date", f"not in {month}"),
         *_count(frame, ~pl.col("zipcode").str.contains(ZIP_PATTERN), "zipcode", "not 5 digits"),
         *_count(frame, pl.col("zipcode").is_null(), "zipcode", "missing"),
         *_mostly_null(frame, "price"),
@@ -35,7 +35,8 @@ def clean_month_problems(frame: pl.DataFrame, month: str) -> list[str]:
     if problems:
         return problems
     problems += _emptiness(frame)
-    problems += _count(frame, pl.col("date") != month_end(month), "date", f"not in {month}")
+    problems += _count(frame, pl.col("date").ne_missing(month_end(month)), "date", f"not in {month}")
+    problems += _count(frame, pl.col("zipcode").is_null(), "zipcode", "missing")
     problems += _count(frame, pl.col("zipcode").is_duplicated(), "zipcode", "more than once in the month")
     problems += _mostly_null(frame, "price")
     for name in NUMBERS:
@@ -50,10 +51,11 @@ def prediction_month_problems(frame: pl.DataFrame, month: str) -> list[str]:
     price, low, high = (pl.col(f"predicted_{part}") for part in ("price", "low", "high"))
     return _schema_problems(frame, PREDICTION_SCHEMA) or [
         *_emptiness(frame),
-        *_count(frame, pl.col("date") != month_end(month), "date", f"not in {month}"),
+        *_count(frame, pl.col("date").ne_missing(month_end(month)), "date", f"not in {month}"),
+        *_count(frame, pl.col("zipcode").is_null(), "zipcode", "missing"),
         *_count(frame, pl.col("zipcode").is_duplicated(), "zipcode", "more than once in the month"),
-        *_count(frame, ~price.is_finite() | price.is_null() | (price <= 0), "predicted_price", "no price"),
-        *_count(frame, ~((low <= price) & (price <= high)), "predicted_low", "the interval lacks the price"),
+        *_count(frame, ~_true(price.is_finite() & (price > 0)), "predicted_price", "no price"),
+        *_count(frame, ~_true((low <= price) & (price <= high)), "predicted_low", "the interval lacks the price"),
     ]
 
 
@@ -64,7 +66,7 @@ def training_feature_problems(frame: pl.DataFrame, holdout_start: str) -> list[s
         *_emptiness(frame),
         *_count(frame, pl.col("split") == Split.HOLDOUT, "split", "in the holdout"),
         *_count(frame, pl.col("date") >= pl.lit(f"{holdout_start}-01").str.to_date(), "date", "in the holdout"),
-        *_count(frame, pl.col("price").is_null() | (pl.col("price") <= 0), "price", "no price"),
+        *_count(frame, ~_true(pl.col("price").is_finite() & (pl.col("price") > 0)), "price", "no price"),
     ]
 
 
@@ -72,7 +74,7 @@ def encoder_problems(table: pl.DataFrame) -> list[str]:
     """Problems of the encoder table: finite encodings, each value once, a value for what was never seen."""
     seen = table.filter(pl.col("value").is_not_null())
     problems = _emptiness(seen)
-    problems += _count(table, ~pl.col("encoding").is_finite(), "encoding", "not finite")
+    problems += _count(table, ~_true(pl.col("encoding").is_finite()), "encoding", "not finite")
     problems += _count(seen, pl.struct("encoder", "value").is_duplicated(), "value", "more than once")
     lacking = set(table["encoder"]) - set(table.filter(pl.col("value").is_null())["encoder"])
     return problems + [f"{name}: no encoding for what was never seen" for name in sorted(lacking)]
@@ -97,6 +99,11 @@ def _emptiness(frame: pl.DataFrame) -> list[str]:
 def _mostly_null(frame: pl.DataFrame, column: str) -> list[str]:
     share = 1 - frame[column].null_count() / max(frame.height, 1)
     return [] if share >= _MIN_PRICED or frame.is_empty() else [f"{column}: only {share:.0%} of rows have one"]
+
+
+def _true(condition: pl.Expr) -> pl.Expr:
+    """A condition that a missing value does not meet; polars would pass over such a row."""
+    return condition.fill_null(False)
 
 
 def _count(frame: pl.DataFrame, broken: pl.Expr, column: str, what: str) -> list[str]:

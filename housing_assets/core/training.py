@@ -94,6 +94,7 @@ def train_booster(
         HousingError: no rows, or a price that is null, not finite or not positive.
     """
     import xgboost as xgb
+    from xgboost.callback import TrainingCallback
 
     if features.is_empty():
         raise HousingError("no train rows: check HOUSING_EVAL_START and that train months are materialized")
@@ -106,7 +107,7 @@ def train_booster(
         feature_matrix(features), label=label, feature_names=list(FEATURES), max_bin=params.max_bin
     )
 
-    class Report(xgb.callback.TrainingCallback):
+    class Report(TrainingCallback):
         def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: object) -> bool:  # noqa: ARG002
             if progress:
                 progress(epoch + 1, params.n_estimators)

@@ -4,10 +4,9 @@ Dagster's stock UPath IO managers cannot write more than one partition in a run.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import dagster as dg
 import polars as pl
@@ -22,15 +21,9 @@ _REPORT_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class MonthlyFrames:
-    """What a monthly asset returns: its months, made one at a time while they are written.
-
-    Attributes:
-        frames: `(month, frame)`, each month of the run once.
-        metadata: asked for after the last month was made.
-    """
+    """What a monthly asset returns: `(month, frame)`, each month of the run once, made while they are written."""
 
     frames: Iterable[tuple[str, pl.DataFrame]]
-    metadata: Callable[[], Mapping[str, Any]] = field(default=dict)
 
 
 @dataclass(frozen=True)
@@ -62,16 +55,8 @@ class StoreIOManager(dg.IOManager):
         if obj is None:
             return
         if isinstance(obj, MonthlyFrames):
-            rows = self._write_months(context, name, obj)
-            context.add_output_metadata(
-                {
-                    "dagster/row_count": sum(rows.values()),
-                    "months": len(rows),
-                    "rows by month": _month_table(rows),
-                    "path": f"{self.store.uri}/{name}",
-                    **obj.metadata(),
-                }
-            )
+            self._write_months(context, name, obj)
+            context.add_output_metadata({"path": f"{self.store.uri}/{name}"})
         elif isinstance(obj, pl.DataFrame):
             size = self.store.write_table(name, obj)
             context.add_output_metadata(
@@ -94,33 +79,25 @@ class StoreIOManager(dg.IOManager):
             return self.store.read_json(f"{name}.json")
         return self.store.read_table(name)
 
-    def _write_months(self, context: dg.OutputContext, name: str, obj: MonthlyFrames) -> dict[str, int]:
+    def _write_months(self, context: dg.OutputContext, name: str, obj: MonthlyFrames) -> None:
         """Write months as they are made, two at a time; months made stay at most a few ahead of the disk."""
         expected = list(context.asset_partition_keys)
         months = self.store.months(name)
-        rows: dict[str, int] = {}
+        made: set[str] = set()
         reported = time.monotonic()
         with ThreadPoolExecutor(_WRITERS, thread_name_prefix="write") as pool:
             pending: set[Future[int]] = set()
             for month, frame in obj.frames:
                 if month not in expected:
                     raise MissingMonthError(f"{name} made {month}, which is not a month of this run")
-                rows[month] = frame.height
+                made.add(month)
                 pending.add(pool.submit(months.write, month, frame))
                 if len(pending) > _WRITERS:
                     done, pending = wait(pending, return_when=FIRST_COMPLETED)
                     _ = [future.result() for future in done]
                 if time.monotonic() - reported > _REPORT_SECONDS:
                     reported = time.monotonic()
-                    context.log.info(f"{len(rows)} of {len(expected)} months, now at {month}")
+                    context.log.info(f"{len(made)} of {len(expected)} months, now at {month}")
             _ = [future.result() for future in pending]
-        if missing := sorted(set(expected) - set(rows)):
+        if missing := sorted(set(expected) - made):
             raise MissingMonthError(f"{name} did not make {describe_months(missing)}")
-        return rows
-
-
-def _month_table(rows: Mapping[str, int]) -> dg.TableMetadataValue:
-    return dg.MetadataValue.table(
-        [dg.TableRecord({"month": month, "rows": count}) for month, count in rows.items()],
-        dg.TableSchema([dg.TableColumn("month", "string"), dg.TableColumn("rows", "int")]),
-    )

@@ -6,7 +6,7 @@ import sys
 import dagster as dg
 
 
-@dg.logger(description="Time, step and message on one line, on standard error")
+@dg.logger({}, description="Time, step and message on one line, on standard error")
 def progress_logger(_: dg.InitLoggerContext) -> logging.Logger:
     """The logger `progress` of every job: what `housing run` shows."""
     log = logging.Logger("housing.progress", logging.INFO)

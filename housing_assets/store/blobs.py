@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from housing_assets.core.errors import StoreError
 
@@ -50,7 +50,7 @@ def open_blobs(uri: str) -> Blobs:
         return S3Blobs(parts.netloc, parts.path.strip("/"))
     if parts.scheme not in ("", "file"):
         raise StoreError(f"HOUSING_STORE_URI={uri!r}: use a folder or s3://bucket/prefix")
-    return FolderBlobs(Path(parts.path if parts.scheme else uri))
+    return FolderBlobs(Path(unquote(parts.path) if parts.scheme else uri))
 
 
 class FolderBlobs:
@@ -97,9 +97,9 @@ class FolderBlobs:
     def _explained(self, key: str, done: str) -> Iterator[None]:
         try:
             yield
-        except FileNotFoundError:
-            raise
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and done == "read":
+                raise
             raise StoreError(
                 f"{self.root / key} cannot be {done}: {error.strerror or error}. "
                 "Check the folder's permissions and free space, or set HOUSING_STORE_URI to another place"
@@ -122,7 +122,7 @@ class S3Blobs:
             from botocore.config import Config
 
             config = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard"}, max_pool_connections=16)
-            self._client = boto3.session.Session().client("s3", config=config)
+            self._client = boto3.Session().client("s3", config=config)
         return self._client
 
     def read(self, key: str) -> bytes:

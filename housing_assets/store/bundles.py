@@ -21,6 +21,7 @@ FORMAT = 1
 """Of the manifest. A loader refuses a bundle of a newer format."""
 POINTER = "models/champion.json"
 _LIBRARIES = ("numpy", "polars", "xgboost-cpu")
+_OWN = ("format", "version", "kind", "created", "files", "libraries")
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def publish_bundle(store: Store, kind: str, files: Mapping[str, bytes], facts: M
         The version.
     """
     listed = {name: {"sha256": _sha256(data), "bytes": len(data)} for name, data in sorted(files.items())}
-    version = f"{kind}-{_sha256(json.dumps([listed, dict(facts)], sort_keys=True).encode())[:12]}"
+    version = _version(kind, listed, facts)
     try:
         load_bundle(store, version)
         return version
@@ -90,8 +91,12 @@ def load_bundle(store: Store, version: str) -> Bundle:
             f"model {version} has format {manifest.get('format')!r}, this version of the platform reads "
             f"{FORMAT}: upgrade the platform, or point models/champion.json at an earlier model"
         )
+    facts = {name: value for name, value in manifest.items() if name not in _OWN}
+    listed = manifest.get("files")
+    if not isinstance(listed, dict) or version != _version(version.rpartition("-")[0], listed, facts):
+        raise BundleError(f"model {version}: manifest.json is damaged (the version is not that of what it lists)")
     files: dict[str, bytes] = {}
-    for name, said in manifest["files"].items():
+    for name, said in listed.items():
         try:
             data = store.blobs.read(f"models/{version}/{name}")
         except FileNotFoundError as error:
@@ -139,6 +144,10 @@ def point_to(store: Store, version: str) -> None:
     """
     load_bundle(store, version).model()
     store.write_json(POINTER, {"version": version})
+
+
+def _version(kind: str, listed: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    return f"{kind}-{_sha256(json.dumps([listed, dict(facts)], sort_keys=True).encode())[:12]}"
 
 
 def _sha256(data: bytes) -> str:

@@ -9,6 +9,7 @@ models/<version>/…            models/champion.json
 
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from housing_assets.core.months import describe_months
 from housing_assets.store.blobs import Blobs, open_blobs
 
 _READ_AHEAD = 4
+_MONTH_FILE = re.compile(r"[0-9]{4}-[0-9]{2}\.parquet")
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ class Months:
 
     def available(self) -> list[str]:
         """The months that are there, in order."""
-        return [k.rpartition("/")[2][:7] for k in self.blobs.keys(f"{self.asset}/") if k.endswith(".parquet")]
+        names = [k.removeprefix(f"{self.asset}/") for k in self.blobs.keys(f"{self.asset}/")]
+        return [n.removesuffix(".parquet") for n in names if _MONTH_FILE.fullmatch(n)]
 
     def read(self, month: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """One month.
@@ -171,6 +174,6 @@ def decode_parquet(data: bytes, name: str, columns: Sequence[str] | None = None)
     """
     try:
         return pl.read_parquet(io.BytesIO(data), columns=list(columns) if columns is not None else None)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).splitlines()[0]
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise StoreError(f"{name} is damaged or not the file it should be ({reason}): materialize it again") from error
