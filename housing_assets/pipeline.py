@@ -4,10 +4,11 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.errors import DagsterAssetCheckFailedError
 from rich.console import Console
 from rich.table import Table
 
@@ -119,7 +120,7 @@ class _Stages:
                 instance=self.instance, tags=tags, run_config={"loggers": {"progress": {}}}, raise_on_error=True
             )
         except Exception as error:
-            known = _known_cause(error)
+            known = _known_cause(error, lambda: _last_checks(self.instance, self.definitions))
             if known is None:
                 raise
             raise HousingError(f"{name}: {known}") from error
@@ -131,15 +132,18 @@ class _Stages:
         return bool(last) and last[0].tags.get(_INPUTS_TAG) == digest[:32] and last[0].is_success
 
 
-def _known_cause(error: BaseException | None) -> str | None:
+def _known_cause(
+    error: BaseException | None, checks: Callable[[], Mapping[str, dg.AssetCheckEvaluation]]
+) -> str | None:
     """The message for people somewhere in an error's chain of causes."""
     while error is not None:
         if isinstance(error, HousingError):
             return str(error)
         if isinstance(error, dg.Failure):
             return error.description
-        if isinstance(error, dg.DagsterAssetCheckFailedError):
-            return f"a blocking check is red: {error}"
+        if isinstance(error, DagsterAssetCheckFailedError):
+            red = [f"{key}: {e.description}" for key, e in checks().items() if not e.passed and key in str(error)]
+            return "a blocking check is red: " + ("\n".join(red) or str(error))
         error = error.__cause__ or error.__context__
     return None
 

@@ -32,7 +32,7 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             {
                 "zips": len(fitted.zipcode_frequency),
                 "metros": len(fitted.city_full_target),
-                "mean train price, US dollars": round(fitted.prior),
+                "mean train price, US dollars": round(fitted.prior, 2),
                 "metro encodings": table(fitted.table.filter(pl.col("encoder") == "city_full_target")),
             }
         )

@@ -169,6 +169,7 @@ class S3Blobs:
             remedy = {
                 "NoSuchBucket": "Create the bucket, or set HOUSING_STORE_URI to one that exists",
                 "AccessDenied": "Give these credentials the right to it",
+                "403": "Give these credentials the right to it",
                 "InvalidAccessKeyId": "Check AWS_ACCESS_KEY_ID",
                 "SignatureDoesNotMatch": "Check AWS_SECRET_ACCESS_KEY",
             }.get(code, "See the service's message")

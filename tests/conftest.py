@@ -1,0 +1,132 @@
+"""What every test shares: no settings from outside, an S3 server, and skips that count under CI."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+STRICT = "HOUSING_TEST_STRICT"
+S3_PAGE = 50
+"""Keys the test server lists at a time: fewer than S3 does, so that paging is quick to test."""
+
+
+def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if os.environ.get(STRICT) == "1" and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"{reason}\nA skip is a failure under {STRICT}=1."
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report():
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_settings_from_outside() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(("HOUSING_", "DAGSTER_", "MLFLOW_")) and name != STRICT:
+                patch.delenv(name)
+        yield
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of an S3 server that speaks real HTTP."""
+    port = free_port()
+    server = subprocess.Popen(
+        [str(Path(sys.executable).parent / "moto_server"), "-H", "127.0.0.1", "-p", str(port)],
+        env={**os.environ, "MOTO_S3_DEFAULT_MAX_KEYS": str(S3_PAGE)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        for _ in range(600):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        else:
+            pytest.fail("the S3 server did not start")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+@pytest.fixture
+def s3_env(s3_server, monkeypatch, tmp_path) -> str:
+    """An environment in which every AWS tool talks to that server; gives its address."""
+    for name in [n for n in os.environ if n.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in {
+        "AWS_ENDPOINT_URL": s3_server,
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_CONFIG_FILE": str(tmp_path / "none"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return s3_server
+
+
+@pytest.fixture(scope="session")
+def s3_page() -> int:
+    return S3_PAGE
+
+
+@pytest.fixture(scope="session")
+def s3_admin(s3_server):
+    """A client for tests to look behind the platform's back with."""
+    import boto3
+
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    return boto3.Session(region_name="us-east-1", **keys).client("s3", endpoint_url=s3_server)
+
+
+@pytest.fixture
+def bucket(s3_env, s3_admin) -> str:
+    """A bucket of this test's own."""
+    name = f"test-{time.monotonic_ns()}"
+    s3_admin.create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture
+def refusing_s3(s3_env) -> Iterator[str]:
+    """The server, knowing none of the credentials it is given."""
+    import urllib.request
+
+    def allowed_calls(count: str) -> None:
+        request = urllib.request.Request(
+            f"{s3_env}/moto-api/reset-auth", count.encode(), {"Content-Type": "text/plain"}
+        )
+        urllib.request.urlopen(request).close()
+
+    allowed_calls("0")
+    yield s3_env
+    allowed_calls("inf")

@@ -1,0 +1,213 @@
+"""A price model and its files: what is kept comes back, and what was changed is refused."""
+
+import io
+import json
+from dataclasses import replace
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from housing_assets.core.encoding import Encoders
+from housing_assets.core.errors import BundleError
+from housing_assets.core.features import FEATURE_INPUTS, FEATURES
+from housing_assets.core.model import GOLDEN_ROWS, PREDICTION_SCHEMA, PriceModel, model_files, model_from_files
+from housing_assets.core.months import Split
+from housing_assets.core.training import TrainingParams, train_booster
+
+NAMES = {
+    "model.ubj",
+    "encoders.parquet",
+    "intervals.parquet",
+    "golden_rows.parquet",
+    "features.json",
+    "metrics.json",
+}
+
+
+@pytest.fixture(scope="module")
+def rows(panel) -> pl.DataFrame:
+    """Holdout rows, one of them of a zip and a metro that were never seen, one without a price."""
+    held = panel.filter(split=Split.HOLDOUT).head(100)
+    first, second = pl.int_range(pl.len()) == 0, pl.int_range(pl.len()) == 1
+    return held.with_columns(
+        zipcode=pl.when(first).then(pl.lit("99999")).otherwise("zipcode"),
+        city_full=pl.when(first).then(pl.lit("New Atlantis")).otherwise("city_full"),
+        price=pl.when(second).then(None).otherwise("price"),
+    )
+
+
+@pytest.fixture(scope="module")
+def files(model, rows) -> dict[str, bytes]:
+    return model_files(model, rows, {"eval": {"model": {"mae": 1.5}}})
+
+
+def table(content: bytes) -> pl.DataFrame:
+    return pl.read_parquet(io.BytesIO(content))
+
+
+def parquet(frame: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer)
+    return buffer.getvalue()
+
+
+# ---------------------------------------------------------------- predictions
+
+
+def test_predictions_keep_the_rows_and_say_what_made_them(model, rows):
+    made = model.predict(rows)
+    assert dict(made.schema) == PREDICTION_SCHEMA
+    assert_frame_equal(made.select("date", "zipcode", "city_full"), rows.select("date", "zipcode", "city_full"))
+    assert made["actual_price"].to_list() == rows["price"].to_list()
+    assert made["actual_price"].null_count() == 1
+    assert made["predicted_price"].to_list() == model.prices(rows).tolist()
+    assert set(made["model_version"]) == {"test-1"}
+
+
+def test_an_interval_is_that_of_the_metro_or_the_pooled_one(model, rows):
+    made = model.predict(rows)
+    widths = dict(model.intervals.select("city_full", "half_width").iter_rows())
+    assert len(widths) > 1
+    for metro, price, low, high in made.select(
+        "city_full", "predicted_price", "predicted_low", "predicted_high"
+    ).iter_rows():
+        assert low < price < high
+        assert high / price == pytest.approx(2.718281828459045 ** widths.get(metro, widths[None]))
+
+
+def test_a_row_alone_is_predicted_as_in_a_batch(model, rows):
+    whole = model.predict(rows)
+    assert_frame_equal(pl.concat(model.predict(rows[i]) for i in range(20)), whole.head(20), check_exact=True)
+    assert_frame_equal(model.predict(rows.reverse()), whole.reverse(), check_exact=True)
+
+
+def test_no_rows_have_no_predictions(model, rows):
+    made = model.predict(rows.clear())
+    assert dict(made.schema) == PREDICTION_SCHEMA
+    assert made.is_empty()
+
+
+def test_the_actual_price_is_not_looked_at(model, rows):
+    blind = rows.with_columns(price=pl.lit(None, pl.Float64), median_sale_price=pl.lit(1.0))
+    said = ["predicted_price", "predicted_low", "predicted_high"]
+    assert_frame_equal(model.predict(blind).select(said), model.predict(rows).select(said), check_exact=True)
+
+
+# ---------------------------------------------------------------- there and back
+
+
+def test_a_model_comes_back_as_it_was(model, rows, files):
+    again = model_from_files(files, "v-2")
+    assert again.version == "v-2"
+    assert_frame_equal(again.predict(rows), replace(model, version="v-2").predict(rows), check_exact=True)
+    assert_frame_equal(again.intervals, model.intervals, check_exact=True)
+    assert_frame_equal(again.encoders.table, model.encoders.table, check_exact=True)
+
+
+def test_a_model_of_log_prices_comes_back_as_one(features, encoders, model, rows):
+    params = TrainingParams(n_estimators=6, max_depth=3, target="log_price")
+    booster = train_booster(features.filter(split=Split.TRAIN), params)
+    logs = PriceModel(booster, encoders, model.intervals, "log_price")
+    again = model_from_files(model_files(logs, rows, {}), "v")
+    assert again.target == "log_price"
+    assert again.prices(rows).tolist() == logs.prices(rows).tolist()
+    assert min(again.prices(rows)) > 10_000
+
+
+def test_to_keep_a_model_twice_gives_the_same_bytes(model, rows, files):
+    assert model_files(model, rows, {"eval": {"model": {"mae": 1.5}}}) == files
+    again = model_files(model_from_files(files, "v"), rows, {})
+    assert {n: again[n] for n in NAMES - {"metrics.json", "model.ubj"}} == {
+        n: files[n] for n in NAMES - {"metrics.json", "model.ubj"}
+    }
+
+
+def test_every_file_is_of_a_readable_kind_and_none_a_pickle(files):
+    assert set(files) == NAMES
+    for name, content in files.items():
+        kind = name.rpartition(".")[2]
+        if kind == "json":
+            json.loads(content)
+        else:
+            assert content.startswith({"parquet": b"PAR1", "ubj": b"{L"}[kind])
+        assert not content.startswith(b"\x80")  # how every pickle since protocol 2 begins
+
+
+def test_what_people_read_is_there(files, model):
+    assert json.loads(files["features.json"]) == {"features": list(FEATURES), "target": "price"}
+    assert json.loads(files["metrics.json"]) == {"eval": {"model": {"mae": 1.5}}}
+    assert_frame_equal(table(files["encoders.parquet"]), model.encoders.table)
+    assert_frame_equal(table(files["intervals.parquet"]), model.intervals)
+
+
+def test_golden_rows_are_some_inputs_with_the_prices_they_get(files, model, rows):
+    golden = table(files["golden_rows.parquet"])
+    assert golden.columns == [*FEATURE_INPUTS, "expected_price"]
+    assert golden.height == GOLDEN_ROWS < rows.height
+    assert golden["expected_price"].to_list() == model.prices(rows)[:GOLDEN_ROWS].tolist()
+
+
+# ---------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize("name", sorted(NAMES - {"metrics.json"}))
+def test_a_missing_file_is_named(files, name):
+    rest = {n: content for n, content in files.items() if n != name}
+    with pytest.raises(BundleError, match=f"model v-2 lacks '{name}': publish it again"):
+        model_from_files(rest, "v-2")
+
+
+@pytest.mark.parametrize(
+    "other", [[*FEATURES[:-1]], [*FEATURES, "price"], [FEATURES[1], FEATURES[0], *FEATURES[2:]], []]
+)
+def test_other_features_are_refused(files, other):
+    told = json.dumps({"features": other, "target": "price"}).encode()
+    with pytest.raises(BundleError) as caught:
+        model_from_files(files | {"features.json": told}, "v-2")
+    assert f"model v-2 was made with other features ({len(other)})" in str(caught.value)
+    assert "train again, or run the version that made it" in str(caught.value)
+
+
+GOLDEN = "model v-2 gives its golden rows other prices than when it was made"
+
+
+@pytest.mark.parametrize(
+    "tampered",
+    [
+        pl.col("expected_price") * pl.when(pl.int_range(pl.len()) == 63).then(1.00001).otherwise(1.0),
+        pl.lit(None, pl.Float64).alias("expected_price"),
+        pl.col("median_ppsf") * 0 + 1e6,
+    ],
+    ids=["one price", "no price", "inputs"],
+)
+def test_a_tampered_golden_row_is_found(files, tampered):
+    golden = table(files["golden_rows.parquet"]).with_columns(tampered)
+    with pytest.raises(BundleError, match=GOLDEN):
+        model_from_files(files | {"golden_rows.parquet": parquet(golden)}, "v-2")
+
+
+def test_trees_of_another_model_are_found(files, features):
+    other = train_booster(features.filter(split=Split.TRAIN), TrainingParams(n_estimators=12, max_depth=4, seed=1))
+    with pytest.raises(BundleError, match=GOLDEN):
+        model_from_files(files | {"model.ubj": bytes(other.save_raw("ubj"))}, "v-2")
+
+
+def test_encoders_of_another_fit_are_found(files, encoders, model, rows):
+    assert len(model.booster.get_score()) > 0
+    other = encoders.table.with_columns(pl.col("encoding") * 3)
+    assert Encoders.from_table(other).prior == pytest.approx(3 * encoders.prior)
+    with pytest.raises(BundleError, match=GOLDEN):
+        model_from_files(files | {"encoders.parquet": parquet(other)}, "v-2")
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_another_target_is_found(files):
+    told = json.dumps({"features": list(FEATURES), "target": "log_price"}).encode()
+    with pytest.raises(BundleError, match=GOLDEN):
+        model_from_files(files | {"features.json": told}, "v-2")
+
+
+def test_a_table_that_is_no_encoder_table_is_refused(files):
+    with pytest.raises(BundleError, match="an encoder table has columns"):
+        model_from_files(files | {"encoders.parquet": files["intervals.parquet"]}, "v-2")

@@ -1,0 +1,201 @@
+"""A tiny platform for tests: its source, its folders, and ways to run it in and out of process."""
+
+import contextlib
+import hashlib
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from housing_assets.build import build_definitions
+from housing_assets.core.months import month_range
+from housing_assets.core.sample import SampleSpec, write_sample
+from housing_assets.settings import Settings
+from housing_assets.store.layout import Store
+
+START, EVAL, HOLDOUT, END = "2019-01", "2019-10", "2020-01", "2020-03"
+MONTHS = month_range(START, END)
+TRAIN = [m for m in MONTHS if m < EVAL]
+HELD = [m for m in MONTHS if m >= HOLDOUT]
+ZIPS = 24
+FEW_TREES = {"ops": {"baseline_model": {"config": {"n_estimators": 60, "learning_rate": 0.2}}}}
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+WINDOW = {
+    "HOUSING_PANEL_START": START,
+    "HOUSING_PANEL_END": END,
+    "HOUSING_EVAL_START": EVAL,
+    "HOUSING_HOLDOUT_START": HOLDOUT,
+}
+
+
+def write_source(path: Path, last: str = END, zips: int = ZIPS, first: str = START) -> Path:
+    """A dirty synthetic panel."""
+    write_sample(SampleSpec(zips, first, last, 7, True), path)
+    return path
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """The sha256 of every file under a folder."""
+    return {
+        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    }
+
+
+@dataclass
+class Platform:
+    """One platform in a folder of its own, run in process."""
+
+    root: Path
+    source: Path
+    changes: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        window = {k.removeprefix("HOUSING_").lower(): v for k, v in WINDOW.items()}
+        values = {"source_uri": str(self.source), "store_uri": str(self.folder), **window, **self.changes}
+        self.settings = Settings(**values)
+        self.store = Store.open(self.settings.store_uri)
+        self.definitions = build_definitions(self.settings)
+        self.instance = dg.DagsterInstance.ephemeral()
+
+    @property
+    def folder(self) -> Path:
+        return self.root / "store"
+
+    def job(
+        self, name: str, months: Sequence[str] = (), config: Mapping[str, Any] | None = None
+    ) -> dg.ExecuteInProcessResult:
+        """One run of a job, over its months."""
+        job = self.definitions.resolve_job_def(name)
+        return job.execute_in_process(
+            instance=self.instance,
+            tags=range_tags(months),
+            run_config={**QUIET, **(config or {})},
+            raise_on_error=False,
+        )
+
+    def select(self, selection: dg.AssetSelection, months: Sequence[str] = ()) -> dg.ExecuteInProcessResult:
+        """One run of some assets or checks."""
+        job = dg.define_asset_job("some", selection=selection, executor_def=dg.in_process_executor)
+        definitions = dg.Definitions.merge(self.definitions, dg.Definitions(jobs=[job]))
+        return definitions.resolve_job_def("some").execute_in_process(
+            instance=self.instance, tags=range_tags(months), run_config=QUIET, raise_on_error=False
+        )
+
+    def run_all(self) -> "Platform":
+        """Every stage, as `housing run` has it."""
+        for name, months, config in (
+            ("ingest_job", MONTHS, None),
+            ("training_job", (), FEW_TREES),
+            ("predictions_job", HELD, None),
+        ):
+            assert self.job(name, months, config).success, name
+        return self
+
+    def read(self, asset: str, month: str) -> pl.DataFrame:
+        return self.store.months(asset).read(month)
+
+
+def range_tags(months: Sequence[str]) -> dict[str, str]:
+    if not months:
+        return {}
+    ends = {"dagster/asset_partition_range_start": months[0], "dagster/asset_partition_range_end": months[-1]}
+    return ends if len(months) > 1 else {"dagster/partition": months[0]}
+
+
+def failure_text(result: dg.ExecuteInProcessResult) -> str:
+    """What every failed step of a run says, with its causes."""
+    told = []
+    for event in result.all_events:
+        if event.event_type == dg.DagsterEventType.STEP_FAILURE:
+            error = event.step_failure_data.error
+            while error:
+                told.append(error.message)
+                error = error.cause
+    return "\n".join(told)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass
+class CommandLine:
+    """`housing` with an environment of its own."""
+
+    root: Path
+    env: dict[str, str]
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.env["HOUSING_STORE_URI"])
+
+    @property
+    def store(self) -> Store:
+        return Store.open(self.env["HOUSING_STORE_URI"])
+
+    def changed(self, **env: str) -> "CommandLine":
+        """The same with other variables."""
+        return CommandLine(self.root, {**self.env, **env})
+
+    def __call__(self, *args: object) -> Outcome:
+        """Run in this process: the entry point itself, with its exit code."""
+        from housing_assets import cli
+
+        out, err = io.StringIO(), io.StringIO()
+        code = 0
+        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            patch.chdir(self.root)
+            patch.setattr(sys, "argv", ["housing", *map(str, args)])
+            for name, value in self.env.items():
+                patch.setenv(name, value)
+            try:
+                cli.main()
+            except SystemExit as leaving:
+                code = int(leaving.code or 0)
+        return Outcome(code, out.getvalue(), err.getvalue())
+
+    def start(self, *args: object) -> subprocess.Popen:
+        """Start the console script itself."""
+        return subprocess.Popen(
+            [str(Path(sys.executable).parent / "housing"), *map(str, args)],
+            cwd=self.root,
+            env={**os.environ, **self.env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def shell(self, *args: object) -> Outcome:
+        """Run the console script to its end."""
+        process = self.start(*args)
+        out, err = process.communicate(timeout=120)
+        return Outcome(process.returncode, out, err)
+
+
+def command_line(root: Path, source: Path | str, **env: str) -> CommandLine:
+    root.mkdir(parents=True, exist_ok=True)
+    return CommandLine(
+        root,
+        {
+            **WINDOW,
+            "HOUSING_SOURCE_URI": str(source),
+            "HOUSING_STORE_URI": str(root / "store"),
+            "DAGSTER_HOME": str(root / "home"),
+            **env,
+        },
+    )

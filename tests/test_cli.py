@@ -1,0 +1,362 @@
+"""`housing sample | run | predict | status`: exit codes, files, and what they say."""
+
+import shutil
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+import pytest
+from platform_fixtures import END, HELD, MONTHS, TRAIN, CommandLine, command_line, tree, write_source
+
+from housing_assets.core.schema import COLUMN_NAMES
+from housing_assets.store.bundles import champion_version, load_champion
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> Path:
+    return write_source(tmp_path_factory.mktemp("source") / "panel.csv")
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory, source) -> CommandLine:
+    """A platform that `housing run` has made. Tests that change it take `housing`."""
+    line = command_line(tmp_path_factory.mktemp("ran"), source)
+    done = line("run")
+    assert done.code == 0, done.err
+    return line
+
+
+@pytest.fixture
+def housing(ran, tmp_path) -> CommandLine:
+    """A copy of it, with its runs."""
+    shutil.copytree(ran.folder, tmp_path / "store")
+    shutil.copytree(ran.root / "home", tmp_path / "home")
+    return command_line(tmp_path, ran.env["HOUSING_SOURCE_URI"])
+
+
+@pytest.fixture
+def empty(tmp_path, source) -> CommandLine:
+    return command_line(tmp_path / "empty", source)
+
+
+def refused(done) -> str:
+    """The message of a command that failed as it should."""
+    assert done.code == 1
+    assert "Traceback" not in done.out + done.err
+    return done.err
+
+
+# ---------------------------------------------------------------- sample
+
+
+@pytest.mark.parametrize("name", ["panel.csv", "new/panel.parquet"])
+def test_a_sample_is_written_in_both_formats(empty, name):
+    options = ("--zips", 5, "--start", "2020-01", "--end", "2020-03", "--no-dirt")
+    done = empty("sample", "--out", name, *options)
+    assert done.code == 0, done.err
+    assert "15 rows, synthetic" in done.out
+    path = empty.root / name
+    frame = pl.read_csv(path) if path.suffix == ".csv" else pl.read_parquet(path)
+    assert frame.columns == list(COLUMN_NAMES)
+    assert frame.height == 15
+    assert not list(path.parent.glob(".*.part"))
+    first = path.read_bytes()
+    assert empty("sample", "--out", name, *options).code == 0
+    assert path.read_bytes() == first
+    assert empty("sample", "--out", name, *options, "--seed", 8).code == 0
+    assert path.read_bytes() != first
+
+
+def test_a_dirty_sample_says_what_it_planted(empty):
+    done = empty("sample", "--out", "p.csv", "--zips", 20, "--start", "2019-01", "--end", "2019-12")
+    assert done.code == 0
+    assert "exact_duplicate" in done.out
+    assert "negative_price" in done.out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--out", "panel.txt"), "cannot write a sample to panel.txt: end its name in .csv or .parquet"),
+        (("--out", "p.csv", "--start", "2020-13"), "'2020-13' is not a month: write YYYY-MM"),
+        (("--out", "p.csv", "--end", "March"), "'March' is not a month"),
+        (("--out", "p.csv", "--start", "2021-01", "--end", "2020-01"), "2020-01"),
+        (("--out", "p.csv", "--zips", "0"), "zips"),
+        (("--out", "p.csv", "--zips", "10000000"), "zips"),
+        (("--out", "/proc/nowhere/p.csv", "--zips", "1"), "/proc/nowhere/p.csv"),
+    ],
+)
+def test_a_sample_that_makes_no_sense(empty, options, words):
+    assert words in refused(empty("sample", *options))
+    assert list(empty.root.iterdir()) == []
+
+
+def test_options_of_the_wrong_type_are_the_usual_usage_error(empty):
+    done = empty("sample", "--out", "p.csv", "--zips", "many")
+    assert done.code == 2
+    assert "Invalid value for '--zips'" in done.err
+
+
+# ---------------------------------------------------------------- run
+
+
+def test_a_run_makes_every_month_a_champion_and_a_summary(ran):
+    store = ran.store
+    assert store.months("raw_splits").available() == MONTHS
+    assert store.months("cleaned").available() == MONTHS
+    assert store.months("monthly_predictions").available() == HELD
+    assert champion_version(store)
+    done = ran("status")
+    assert done.code == 0
+    for words in (champion_version(store), f"{MONTHS[0]} to {END} (15)", "months_are_sound", "matrix_is_sound"):
+        assert words in done.out
+
+
+def test_a_second_run_runs_nothing_and_changes_nothing(housing):
+    before = {p: p.stat().st_mtime_ns for p in housing.folder.rglob("*")}
+    done = housing("run")
+    assert done.code == 0, done.err
+    for job in ("ingest_job", "training_job", "predictions_job"):
+        assert f"{job}: up to date" in done.err
+    assert {p: p.stat().st_mtime_ns for p in housing.folder.rglob("*")} == before
+
+
+def test_a_forced_run_runs_everything_and_gives_the_same_files(housing):
+    before = tree(housing.folder)
+    done = housing("run", "--force")
+    assert done.code == 0, done.err
+    assert "up to date" not in done.err
+    assert tree(housing.folder) == before
+
+
+def test_a_missing_month_is_made_again(housing):
+    before = tree(housing.folder)
+    (housing.folder / f"monthly_predictions/{HELD[1]}.parquet").unlink()
+    done = housing("run")
+    assert done.code == 0, done.err
+    assert "training_job: up to date" in done.err
+    assert "predictions_job: up to date" not in done.err
+    assert tree(housing.folder) == before
+
+
+def test_a_source_that_changed_is_read_again(housing, tmp_path):
+    frame = pl.read_csv(housing.env["HOUSING_SOURCE_URI"], infer_schema_length=None)
+    frame.with_columns(pl.col("price") * 1.1).write_csv(tmp_path / "panel.csv")
+    champion = champion_version(housing.store)
+    done = housing.changed(HOUSING_SOURCE_URI=str(tmp_path / "panel.csv"))("run")
+    assert done.code == 0, done.err
+    assert "up to date" not in done.err
+    assert champion_version(housing.store) != champion
+    assert load_champion(housing.store).manifest["source"] == str(tmp_path / "panel.csv")
+
+
+def test_some_months_alone(housing):
+    before = {p: p.stat().st_mtime_ns for p in housing.folder.rglob("*.parquet")}
+    done = housing("run", "--months", f"{HELD[0]}:{HELD[1]}")
+    assert done.code == 0, done.err
+    assert "training_job: up to date" in done.err
+    after = {p: p.stat().st_mtime_ns for p in housing.folder.rglob("*.parquet")}
+    months = {p.stem for p in after if after[p] != before.get(p) and p.stem[:2] == "20"}
+    assert months == {HELD[0], HELD[1]}
+
+
+def test_some_train_months_need_no_predictions(housing):
+    done = housing("run", "--months", TRAIN[0])
+    assert done.code == 0, done.err
+    assert "predictions_job" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("months", "words"),
+    [
+        ("2019", "'2019' is not a month: write YYYY-MM"),
+        ("2019-05:2019-13", "'2019-13' is not a month"),
+        ("2019-05:2019-02", "the range '2019-05:2019-02' ends before it begins: write FIRST:LAST"),
+        ("2018-01:2019-02", "2018-01 is outside the panel, which is 2019-01 to 2020-03"),
+        ("2030-01", "2030-01 is outside the panel"),
+    ],
+)
+def test_months_that_make_no_sense(ran, months, words):
+    before = tree(ran.folder)
+    assert words in refused(ran("run", "--months", months))
+    assert tree(ran.folder) == before
+
+
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        ({"HOUSING_EVAL_START": "soon"}, "HOUSING_EVAL_START='soon'"),
+        ({"HOUSING_EVAL_START": "2021-01"}, "HOUSING_EVAL_START=2021-01 must come before HOUSING_HOLDOUT_START"),
+        ({"HOUSING_SAMPLE_ZIPS": "-1"}, "HOUSING_SAMPLE_ZIPS"),
+        ({"HOUSING_STORE_URI": "ftp://x"}, "HOUSING_STORE_URI='ftp://x': use a folder or s3://"),
+        ({"DAGSTER_HOME": "/proc/nowhere/home"}, "DAGSTER_HOME=/proc/nowhere/home cannot be written"),
+    ],
+)
+def test_settings_that_make_no_sense(empty, env, words):
+    assert words in refused(empty.changed(**env)("run"))
+    assert not (empty.root / "store").exists()
+
+
+def test_the_embedded_sample_from_an_empty_folder_in_a_process_of_its_own(tmp_path):
+    line = command_line(tmp_path, "", HOUSING_SAMPLE_ZIPS="24")
+    done = line.shell("run")
+    assert done.code == 0, done.err
+    assert "synthetic sample" in done.out
+    assert (tmp_path / "data/source/synthetic-24-zips-2019-01-2020-03.csv").exists()
+    assert line.store.months("monthly_predictions").available() == HELD
+    assert "Traceback" not in done.err
+
+
+def test_an_error_in_a_process_of_its_own_is_one_message_and_exit_code_1(tmp_path):
+    done = command_line(tmp_path, tmp_path / "missing.csv").shell("run")
+    assert f"error: {tmp_path / 'missing.csv'}: no such file or folder" in refused(done)
+
+
+@pytest.mark.parametrize("command", [(), ("sample",), ("run",), ("predict",), ("status",)])
+def test_every_command_has_help(empty, command):
+    done = empty(*command, "--help")
+    assert done.code == 0
+    assert "Usage" in done.out
+    assert (empty.root / "store").exists() is False
+
+
+# ---------------------------------------------------------------- predict
+
+
+@pytest.fixture(scope="module")
+def raw(source) -> pl.DataFrame:
+    """Raw rows of the last month, as the source has them."""
+    frame = pl.read_csv(source, infer_schema_length=None)
+    return frame.filter(pl.col("date").str.starts_with(END))
+
+
+def read_output(path: Path) -> pl.DataFrame:
+    return (
+        pl.read_csv(path, schema_overrides={"zipcode": pl.String}) if path.suffix == ".csv" else pl.read_parquet(path)
+    )
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_each_row_gets_one_prediction_in_its_place(ran, raw, tmp_path, suffix):
+    first = raw.row(0, named=True)
+    strange = pl.DataFrame(
+        [
+            first,
+            {**first, "zipcode": 99999},
+            {**first, "city_full": "Atlantis"},
+            {**first, "price": None, "median_list_price": None, "Total Population": None, "city": None},
+            first,
+            {**first, "date": "2035-07-01", "price": None},
+        ],
+        schema=raw.schema,
+    )
+    rows = pl.concat([strange, raw.reverse()])
+    rows.write_csv(tmp_path / "rows.csv")
+    done = ran("predict", "--input", tmp_path / "rows.csv", "--output", tmp_path / f"out{suffix}")
+    assert done.code == 0, done.err
+    out = read_output(tmp_path / f"out{suffix}")
+    assert out.height == rows.height
+    assert out["zipcode"].to_list() == [str(z).zfill(5) for z in rows["zipcode"]]
+    assert out["predicted_price"].is_finite().all()
+    assert (out["predicted_price"] > 0).all()
+    assert ((out["predicted_low"] < out["predicted_price"]) & (out["predicted_price"] < out["predicted_high"])).all()
+    assert out["predicted_price"][0] == out["predicted_price"][4]
+    assert out["actual_price"][0] == first["price"]
+    assert out["actual_price"][3] is None
+    assert out["city_full"][2] == "Atlantis"
+    assert str(out["date"][5]) == str(date(2035, 7, 31))
+    assert out["model_version"].unique().to_list() == [champion_version(ran.store)]
+    assert f"{rows.height:,} predictions by {champion_version(ran.store)}" in done.out
+    assert "1 rows have no metro that the model knows" in done.out
+
+
+def test_a_raw_row_gets_what_monthly_predictions_say(ran, raw, tmp_path):
+    raw.write_parquet(tmp_path / "rows.parquet")
+    done = ran("predict", "--input", tmp_path / "rows.parquet", "--output", tmp_path / "out.parquet")
+    assert done.code == 0, done.err
+    stored = ran.store.months("monthly_predictions").read(END)
+    mine = read_output(tmp_path / "out.parquet").unique("zipcode", keep="none")
+    both = stored.join(mine, on=["date", "zipcode"], suffix="_raw")
+    assert both.height > 0.8 * stored.height
+    for column in ("city_full", "predicted_price", "predicted_low", "predicted_high", "actual_price"):
+        assert both[column].to_list() == both[f"{column}_raw"].to_list(), column
+
+
+def test_a_row_alone_gets_what_it_gets_among_others(ran, raw, tmp_path):
+    together, alone = [], []
+    some = raw.head(4)
+    some.write_csv(tmp_path / "all.csv")
+    assert ran("predict", "--input", tmp_path / "all.csv", "--output", tmp_path / "all.parquet").code == 0
+    together = read_output(tmp_path / "all.parquet")["predicted_price"].to_list()
+    for i in range(some.height):
+        some[i].write_csv(tmp_path / "one.csv")
+        assert ran("predict", "--input", tmp_path / "one.csv", "--output", tmp_path / "one.parquet").code == 0
+        alone += read_output(tmp_path / "one.parquet")["predicted_price"].to_list()
+    assert alone == together
+
+
+def test_date_and_zipcode_are_enough(ran, tmp_path):
+    (tmp_path / "rows.csv").write_text("zipcode,date\n2139,2024-05-17\n99999,2024-05-17\n")
+    done = ran("predict", "--input", tmp_path / "rows.csv", "--output", tmp_path / "out.csv")
+    assert done.code == 0, done.err
+    out = read_output(tmp_path / "out.csv")
+    assert out["zipcode"].to_list() == ["02139", "99999"]
+    assert out["predicted_price"].is_finite().all()
+    assert out["actual_price"].null_count() == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "output", "words"),
+    [
+        ("zipcode,date\n2139,2024-05-17\n", "out.txt", "its name must end in .csv or .parquet"),
+        ("zipcode,price\n2139,1\n", "out.csv", "column 'date' is missing"),
+        ("zipcode,date\n2139,soon\n", "out.csv", "line 2, column 'date': 'soon' is not a date"),
+        ("zipcode,date\nBoston,2024-05-17\n", "out.csv", "'Boston' is not a ZIP code"),
+        ("zipcode,date,price\n2139,2024-05-17,cheap\n", "out.csv", "'cheap' is not a number"),
+        ("", "out.csv", "the file is empty"),
+        ("zipcode,date\n2139,2024-05-17\n", "/proc/nowhere/out.csv", "/proc/nowhere/out.csv cannot be written"),
+    ],
+)
+def test_rows_that_cannot_be_predicted(ran, tmp_path, text, output, words):
+    (tmp_path / "rows.csv").write_text(text)
+    assert words in refused(ran("predict", "--input", tmp_path / "rows.csv", "--output", tmp_path / output))
+    assert [p.name for p in tmp_path.iterdir()] == ["rows.csv"]
+
+
+def test_predicting_without_a_champion_says_what_to_run(empty, tmp_path):
+    (tmp_path / "rows.csv").write_text("zipcode,date\n2139,2024-05-17\n")
+    told = refused(empty("predict", "--input", tmp_path / "rows.csv", "--output", tmp_path / "out.csv"))
+    assert "has no champion model: run training_job (or `housing run`) first" in told
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_predicting_with_a_damaged_champion(housing, tmp_path):
+    version = champion_version(housing.store)
+    housing.store.blobs.write(f"models/{version}/model.ubj", b"x")
+    (tmp_path / "rows.csv").write_text("zipcode,date\n2139,2024-05-17\n")
+    told = refused(housing("predict", "--input", tmp_path / "rows.csv", "--output", tmp_path / "out.csv"))
+    assert f"model {version}: model.ubj is damaged" in told
+
+
+# ---------------------------------------------------------------- status
+
+
+def test_status_before_anything_was_made(empty):
+    done = empty("status")
+    assert done.code == 0, done.err
+    assert "none (0)" in done.out
+    assert "champion     none" in done.out
+
+
+def test_status_tells_a_red_check(housing):
+    frame = pl.read_csv(housing.env["HOUSING_SOURCE_URI"], infer_schema_length=None)
+    first = pl.col("date").str.starts_with(MONTHS[0])
+    broken = frame.with_columns(price=pl.when(first).then(None).otherwise("price"))
+    broken.write_csv(housing.root / "broken.csv")
+    told = refused(housing.changed(HOUSING_SOURCE_URI=str(housing.root / "broken.csv"))("run"))
+    assert "ingest_job: a blocking check is red: raw_splits: months_are_sound" in told
+    assert f"{MONTHS[0]}: price: only 0% of rows have one" in told
+    done = housing("status")
+    assert done.code == 0
+    assert "failed" in done.out
+    assert "price: only 0% of rows have one" in done.out

@@ -1,0 +1,169 @@
+"""What Dagster loads: the assets as a table, and the commands that Dagster itself brings."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from platform_fixtures import END, MONTHS, WINDOW, Outcome, write_source
+
+from housing_assets.build import build_definitions
+from housing_assets.settings import Settings
+from housing_assets.store.layout import Store
+
+PROJECT = Path(__file__).parent.parent
+
+ASSETS = """
+raw_splits           ingest       monthly  team:data-platform  parquet+polars   <- nothing
+cleaned              ingest       monthly  team:data-platform  parquet+polars   <- raw_splits
+encoders             features     once     team:ml-platform    parquet+polars   <- cleaned
+training_features    features     once     team:ml-platform    parquet+polars   <- cleaned, encoders
+baseline_model       models       once     team:ml-platform    xgboost          <- encoders, training_features
+champion_model       models       once     team:ml-platform    xgboost          <- baseline_model
+monthly_predictions  predictions  monthly  team:ml-platform    parquet+xgboost  <- champion_model, cleaned
+"""
+
+JOBS = {
+    "ingest_job": {"raw_splits", "cleaned"},
+    "training_job": {"encoders", "training_features", "baseline_model", "champion_model"},
+    "predictions_job": {"monthly_predictions"},
+}
+
+
+@pytest.fixture(scope="module")
+def definitions(tmp_path_factory) -> dg.Definitions:
+    return build_definitions(Settings(store_uri=str(tmp_path_factory.mktemp("store"))))
+
+
+def specs(definitions: dg.Definitions) -> dict[str, dg.AssetSpec]:
+    return {spec.key.to_user_string(): spec for spec in definitions.resolve_all_asset_specs()}
+
+
+def describe(spec: dg.AssetSpec) -> tuple[str, ...]:
+    upstream = ", ".join(sorted(d.asset_key.to_user_string() for d in spec.deps)) or "nothing"
+    return (
+        spec.key.to_user_string(),
+        spec.group_name or "",
+        "monthly" if spec.partitions_def else "once",
+        "+".join(spec.owners),
+        "+".join(sorted(spec.kinds)),
+        f"<- {upstream}",
+    )
+
+
+def test_the_assets_are_these(definitions):
+    expected = {tuple(re.split(r"\s{2,}", line)) for line in ASSETS.strip().splitlines()}
+    assert {tuple(describe(spec)) for spec in specs(definitions).values()} == expected
+
+
+def test_every_asset_says_what_it_is_and_has_a_code_version(definitions):
+    for name, spec in specs(definitions).items():
+        assert len(spec.description or "") > 40, name
+        assert spec.code_version, name
+    for name in ("raw_splits", "cleaned", "training_features", "monthly_predictions"):
+        columns = specs(definitions)[name].metadata["dagster/column_schema"].columns
+        assert {"date", "zipcode"} <= {c.name for c in columns}
+
+
+def test_the_partitions_are_the_months_of_the_panel_and_of_the_holdout(definitions):
+    by_name = specs(definitions)
+    raw = by_name["raw_splits"].partitions_def.get_partition_keys()
+    assert (raw[0], raw[-1], len(raw)) == ("2012-03", "2023-12", 142)
+    assert by_name["cleaned"].partitions_def.get_partition_keys() == raw
+    assert by_name["monthly_predictions"].partitions_def.get_partition_keys() == [m for m in raw if m >= "2022-01"]
+
+
+def test_a_range_of_months_is_one_run(definitions):
+    graph = definitions.resolve_asset_graph()
+    for name in ("raw_splits", "cleaned", "monthly_predictions"):
+        assert graph.get(dg.AssetKey(name)).backfill_policy == dg.BackfillPolicy.single_run()
+
+
+@pytest.mark.parametrize(("name", "assets"), JOBS.items())
+def test_the_jobs_hold_these_assets_and_their_checks(definitions, name, assets):
+    job = definitions.resolve_job_def(name)
+    selected = job.asset_layer.selected_asset_keys
+    assert {k.to_user_string() for k in selected} == assets
+    checks = definitions.resolve_asset_graph().asset_check_keys
+    assert {k for k in checks if k.asset_key in selected} == set(job.asset_layer.asset_graph.asset_check_keys)
+
+
+def test_two_definitions_share_nothing(tmp_path):
+    first = build_definitions(Settings(store_uri=str(tmp_path / "a")))
+    second = build_definitions(Settings(store_uri=str(tmp_path / "b")))
+    assert first.resources["store"].uri != second.resources["store"].uri
+
+
+# ---------------------------------------------------------------- Dagster's own commands
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """A folder with a source, a DAGSTER_HOME, and a store to come."""
+    root = tmp_path_factory.mktemp("shell")
+    write_source(root / "panel.csv")
+    (root / "home").mkdir()
+    (root / "home/dagster.yaml").write_bytes((PROJECT / "dagster.yaml").read_bytes())
+    return root
+
+
+def dagster(home: Path, *args: str) -> Outcome:
+    environment = {
+        **os.environ,
+        **WINDOW,
+        "DAGSTER_HOME": str(home / "home"),
+        "HOUSING_SOURCE_URI": str(home / "panel.csv"),
+        "HOUSING_STORE_URI": str(home / "store"),
+    }
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "dagster"), *args],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def test_the_definitions_are_valid(home):
+    done = dagster(home, "definitions", "validate", "-w", "workspace.yaml")
+    assert done.code == 0, done.err
+    assert "housing" in done.out + done.err
+
+
+def test_a_range_of_months_from_the_shell(home):
+    months = MONTHS[:3]
+    done = dagster(
+        home,
+        "asset",
+        "materialize",
+        "--select",
+        "raw_splits",
+        "--partition-range",
+        f"{months[0]}...{months[-1]}",
+        "-m",
+        "housing_assets.definitions",
+    )
+    assert done.code == 0, done.err
+    assert Store.open(str(home / "store")).months("raw_splits").available() == months
+
+
+def test_a_job_from_the_shell(home):
+    tags = f'{{"dagster/asset_partition_range_start": "{MONTHS[0]}", "dagster/asset_partition_range_end": "{END}"}}'
+    done = dagster(home, "job", "execute", "-m", "housing_assets.definitions", "-j", "ingest_job", "--tags", tags)
+    assert done.code == 0, done.err
+    assert Store.open(str(home / "store")).months("cleaned").available() == MONTHS
+
+
+def test_an_asset_that_fails_in_the_shell_has_an_exit_code_of_its_own(home):
+    done = dagster(
+        home, "asset", "materialize", "--select", "monthly_predictions", "--partition", END,
+        "-m", "housing_assets.definitions",
+    )  # fmt: skip
+    assert done.code != 0
+    assert "has no champion model" in done.out + done.err

@@ -1,0 +1,153 @@
+"""A run that is killed in the middle: whole files, no run left open, and the next run mends it."""
+
+import shutil
+import time
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+from platform_fixtures import HELD, MONTHS, CommandLine, command_line, write_source
+from polars.testing import assert_frame_equal
+
+from housing_assets.store.bundles import champion_version, load_champion
+
+ASSETS = ("raw_splits", "cleaned", "quarantined", "monthly_predictions")
+OPEN = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED]
+
+
+@pytest.fixture(scope="module")
+def old_source(tmp_path_factory) -> Path:
+    return write_source(tmp_path_factory.mktemp("source") / "panel.csv")
+
+
+@pytest.fixture(scope="module")
+def new_source(old_source) -> Path:
+    """The same zips and months at other prices."""
+    path = old_source.with_name("dearer.csv")
+    pl.read_csv(old_source, infer_schema_length=None).with_columns(pl.col("price") * 1.25).write_csv(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory, old_source) -> CommandLine:
+    line = command_line(tmp_path_factory.mktemp("old"), old_source)
+    assert line("run").code == 0
+    return line
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, new_source) -> CommandLine:
+    line = command_line(tmp_path_factory.mktemp("undisturbed"), new_source)
+    assert line("run").code == 0
+    return line
+
+
+def kill_in_the_middle(line: CommandLine, asset: str, read_along: CommandLine | None = None) -> list[str]:
+    """Kill a run when it has written some, not all, months of an asset; gives the months written."""
+    folder = line.folder / asset
+    before = {p.name: p.stat().st_mtime_ns for p in folder.glob("*.parquet")} if folder.exists() else {}
+    process = line.start("run")
+    try:
+        written: list[str] = []
+        until = time.monotonic() + 90
+        while len(written) < 2:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < until
+            if read_along:
+                assert load_champion(read_along.store).model()
+                for month in HELD:
+                    assert read_along.store.months("monthly_predictions").read(month).height
+            now = {p.name: p.stat().st_mtime_ns for p in folder.glob("*.parquet")} if folder.exists() else {}
+            written = sorted(name[:7] for name in now if now[name] != before.get(name))
+            time.sleep(0.0005)
+    finally:
+        process.kill()
+        process.communicate()
+    now = {p.name: p.stat().st_mtime_ns for p in folder.glob("*.parquet")}
+    written = sorted(name[:7] for name in now if now[name] != before.get(name))
+    assert written
+    return written
+
+
+def read_all(line: CommandLine) -> dict[tuple[str, str], pl.DataFrame]:
+    """Every month of every asset: fails on a file that is not whole."""
+    return {
+        (asset, month): line.store.months(asset).read(month)
+        for asset in ASSETS
+        for month in line.store.months(asset).available()
+    }
+
+
+def open_runs(line: CommandLine) -> list[dg.DagsterRun]:
+    with dg.DagsterInstance.from_config(line.env["DAGSTER_HOME"]) as instance:
+        return list(instance.get_runs(dg.RunsFilter(statuses=OPEN)))
+
+
+def assert_same_platform(one: CommandLine, other: CommandLine) -> None:
+    left, right = read_all(one), read_all(other)
+    assert left.keys() == right.keys()
+    for key, frame in left.items():
+        assert_frame_equal(frame, right[key])
+    for table in ("encoders", "training_features"):
+        assert_frame_equal(one.store.read_table(table), other.store.read_table(table))
+    assert champion_version(one.store) == champion_version(other.store)
+
+
+@pytest.mark.parametrize("asset", ["raw_splits", "cleaned"])
+def test_a_first_run_that_is_killed_is_finished_by_the_next(tmp_path, new_source, undisturbed, asset):
+    line = command_line(tmp_path, new_source)
+    written = kill_in_the_middle(line, asset)
+    assert set(written) < set(MONTHS)
+    expected = read_all(undisturbed)
+    for key, frame in read_all(line).items():
+        assert_frame_equal(frame, expected[key])
+    assert len(open_runs(line)) == 1
+    done = line("run")
+    assert done.code == 0, done.err
+    assert open_runs(line) == []
+    assert_same_platform(line, undisturbed)
+
+
+def test_a_platform_stays_readable_while_a_run_over_it_is_killed_and_repeated(
+    tmp_path, old, old_source, new_source, undisturbed
+):
+    shutil.copytree(old.folder, tmp_path / "store")
+    shutil.copytree(old.root / "home", tmp_path / "home")
+    line = command_line(tmp_path, new_source)
+    champion = champion_version(line.store)
+    kill_in_the_middle(line, "cleaned", read_along=line)
+    before, after = read_all(old), read_all(undisturbed)
+    now = read_all(line)
+    assert now.keys() == before.keys()
+    for key, frame in now.items():
+        assert frame.equals(before[key]) or frame.equals(after[key]), key
+    assert not all(frame.equals(before[key]) for key, frame in now.items())
+    assert champion_version(line.store) == champion
+    assert load_champion(line.store).model().version == champion
+    assert all(now["monthly_predictions", m].equals(before["monthly_predictions", m]) for m in HELD)
+    done = line("run")
+    assert done.code == 0, done.err
+    assert open_runs(line) == []
+    assert_same_platform(line, undisturbed)
+    assert champion_version(line.store) != champion
+
+
+def test_a_run_that_lives_is_not_closed_by_another(tmp_path, old):
+    shutil.copytree(old.folder, tmp_path / "store")
+    shutil.copytree(old.root / "home", tmp_path / "home")
+    line = command_line(tmp_path, old.env["HOUSING_SOURCE_URI"])
+    import os
+    import socket
+
+    with dg.DagsterInstance.from_config(str(tmp_path / "home")) as instance:
+        for pid in (os.getpid(), 2**22 - 1):
+            instance.add_run(
+                dg.DagsterRun(
+                    job_name="ingest_job",
+                    status=dg.DagsterRunStatus.STARTED,
+                    tags={"housing/process": f"{socket.gethostname()}:{pid}"},
+                )
+            )
+    assert line("run", "--months", MONTHS[0]).code == 0
+    assert [r.tags["housing/process"].rpartition(":")[2] for r in open_runs(line)] == [str(os.getpid())]

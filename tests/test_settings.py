@@ -1,0 +1,190 @@
+"""The environment: defaults, what may be set, and what a refusal says."""
+
+import os
+from datetime import date
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from housing_assets.core.errors import HousingError
+from housing_assets.core.months import Split, TimeSplit, add_months, month_of
+from housing_assets.core.sample import MOST_ZIPS
+from housing_assets.settings import Settings, load_settings
+
+VARIABLES = [f"HOUSING_{name.upper()}" for name in Settings.model_fields]
+
+
+@pytest.fixture
+def env(monkeypatch):
+    """Set `HOUSING_` variables; no other is set."""
+    for name in [n for n in os.environ if n.upper().startswith("HOUSING_")]:
+        monkeypatch.delenv(name)
+
+    def set_variables(**values: str) -> None:
+        for name, value in values.items():
+            monkeypatch.setenv(f"HOUSING_{name}", value)
+
+    return set_variables
+
+
+def refusal() -> str:
+    with pytest.raises(HousingError) as caught:
+        load_settings()
+    return str(caught.value)
+
+
+def test_the_defaults_are_the_generated_sample_and_a_local_store(env):
+    s = load_settings()
+    assert s.uses_sample
+    assert s.store_uri == "data/store"
+    assert (s.panel_start, s.last_month, len(s.months)) == ("2012-03", "2023-12", 142)
+    assert s.split == TimeSplit("2020-01", "2022-01")
+    assert (s.sample_zips, s.max_list_price) == (400, 19_000_000)
+    assert s.sample_path == Path("data/source/synthetic-400-zips-2012-03-2023-12.csv")
+
+
+def test_every_setting_has_its_variable(env):
+    env(
+        SOURCE_URI="s3://raw/panel.csv",
+        STORE_URI="s3://store/prefix",
+        EVAL_START="2019-01",
+        HOLDOUT_START="2020-06",
+        PANEL_START="2014-02",
+        PANEL_END="2021-03",
+        SAMPLE_ZIPS="25",
+        MAX_LIST_PRICE="5e6",
+    )
+    assert load_settings().model_dump() == {
+        "source_uri": "s3://raw/panel.csv",
+        "store_uri": "s3://store/prefix",
+        "eval_start": "2019-01",
+        "holdout_start": "2020-06",
+        "panel_start": "2014-02",
+        "panel_end": "2021-03",
+        "sample_zips": 25,
+        "max_list_price": 5e6,
+    }
+    assert not load_settings().uses_sample
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+def test_an_empty_variable_is_the_default(env, monkeypatch, name):
+    defaults = load_settings()
+    monkeypatch.setenv(name, "")
+    assert load_settings() == defaults
+
+
+def test_other_variables_are_none_of_its_business(env):
+    env(UNKNOWN="x", TEST_STRICT="1")
+    assert load_settings() == Settings()
+
+
+def test_settings_do_not_change(env):
+    with pytest.raises(ValidationError):
+        load_settings().sample_zips = 3
+
+
+# ---------------------------------------------------------------- months
+
+
+def test_the_splits_share_out_the_months_of_the_panel(env):
+    env(PANEL_START="2019-10", EVAL_START="2019-12", HOLDOUT_START="2020-02", PANEL_END="2020-03")
+    s = load_settings()
+    assert {split.value: s.split_months(split) for split in Split} == {
+        "train": ["2019-10", "2019-11"],
+        "eval": ["2019-12", "2020-01"],
+        "holdout": ["2020-02", "2020-03"],
+    }
+
+
+def test_a_real_source_ends_with_the_last_complete_month(env):
+    env(SOURCE_URI="panel.csv")
+    today = month_of(date.today())
+    assert load_settings().last_month in (add_months(today, -1), add_months(month_of(date.today()), -1))
+
+
+def test_another_sample_has_another_file(env):
+    env(SAMPLE_ZIPS="30", PANEL_END="2022-06")
+    assert load_settings().sample_path.name == "synthetic-30-zips-2012-03-2022-06.csv"
+
+
+# ---------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize("name", ["EVAL_START", "HOLDOUT_START", "PANEL_START", "PANEL_END"])
+@pytest.mark.parametrize("value", ["2022", "2022-13", "January 2022", "2022-01-31"])
+def test_a_month_that_is_none(env, name, value):
+    env(**{name: value})
+    assert refusal() == f"HOUSING_{name}={value!r}: {value!r} is not a month: write YYYY-MM, for example 2022-01"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "remedy"),
+    [
+        ("SAMPLE_ZIPS", "0", "greater than or equal to 1"),
+        ("SAMPLE_ZIPS", "-3", "greater than or equal to 1"),
+        ("SAMPLE_ZIPS", str(MOST_ZIPS + 1), f"less than or equal to {MOST_ZIPS}"),
+        ("SAMPLE_ZIPS", "many", "a valid integer"),
+        ("SAMPLE_ZIPS", "1.5", "a valid integer"),
+        ("MAX_LIST_PRICE", "0", "greater than 0"),
+        ("MAX_LIST_PRICE", "-1", "greater than 0"),
+        ("MAX_LIST_PRICE", "nan", "greater than 0"),
+        ("MAX_LIST_PRICE", "$19,000,000", "a valid number"),
+    ],
+)
+def test_a_number_that_makes_no_sense(env, name, value, remedy):
+    env(**{name: value})
+    assert refusal().startswith(f"HOUSING_{name}={value!r}: Input should be {remedy}")
+
+
+@pytest.mark.parametrize(
+    ("values", "names", "remedy"),
+    [
+        (
+            {"EVAL_START": "2022-01"},
+            ["HOUSING_EVAL_START=2022-01", "HOUSING_HOLDOUT_START=2022-01"],
+            "set them so that both splits have months",
+        ),
+        (
+            {"HOLDOUT_START": "2019-01"},
+            ["HOUSING_EVAL_START=2020-01", "HOUSING_HOLDOUT_START=2019-01"],
+            "set them so that both splits have months",
+        ),
+        (
+            {"PANEL_START": "2020-01"},
+            ["HOUSING_PANEL_START=2020-01", "HOUSING_EVAL_START=2020-01"],
+            "set it earlier, so that train has months",
+        ),
+        (
+            {"PANEL_END": "2021-12"},
+            ["2021-12", "HOUSING_HOLDOUT_START=2022-01"],
+            "set HOUSING_PANEL_END later, or the cut-offs earlier",
+        ),
+        (
+            {"EVAL_START": "2023-12", "HOLDOUT_START": "2024-01"},
+            ["the last month 2023-12", "HOUSING_HOLDOUT_START=2024-01"],
+            "set HOUSING_PANEL_END later, or the cut-offs earlier",
+        ),
+    ],
+)
+def test_cut_offs_that_leave_a_split_empty(env, values, names, remedy):
+    env(**values)
+    message = refusal()
+    assert all(name in message for name in names)
+    assert message.endswith(remedy)
+
+
+def test_a_split_of_one_month_is_enough(env):
+    env(PANEL_START="2019-12", EVAL_START="2020-01", HOLDOUT_START="2020-02", PANEL_END="2020-02")
+    assert [len(load_settings().split_months(split)) for split in Split] == [1, 1, 1]
+
+
+def test_every_bad_value_is_told_on_a_line_of_its_own(env):
+    env(EVAL_START="soon", SAMPLE_ZIPS="0", MAX_LIST_PRICE="-1")
+    lines = refusal().splitlines()
+    assert [line.split("=")[0] for line in lines] == [
+        "HOUSING_EVAL_START",
+        "HOUSING_SAMPLE_ZIPS",
+        "HOUSING_MAX_LIST_PRICE",
+    ]
