@@ -3,15 +3,9 @@
 import gzip
 import os
 import random
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
 
-import boto3
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -451,58 +445,10 @@ def test_rows_to_predict_come_from_one_file(tmp_path):
 # ---------------------------------------------------------------- S3
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@pytest.fixture(scope="module")
-def s3_server() -> Iterator[str]:
-    port = free_port()
-    server = subprocess.Popen(
-        [str(Path(sys.executable).parent / "moto_server"), "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        for _ in range(300):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        else:
-            pytest.fail("the S3 server did not start")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(10)
-
-
-@pytest.fixture(scope="module")
-def s3_client(s3_server):
-    client = boto3.Session().client(
-        "s3",
-        endpoint_url=s3_server,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
-    client.create_bucket(Bucket="raw")
-    return client
-
-
 @pytest.fixture
-def s3(s3_server, s3_client, monkeypatch, tmp_path):
-    for name in [n for n in os.environ if n.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    client = s3_client
+def s3(s3_env, s3_admin):
+    client = s3_admin
+    client.create_bucket(Bucket="raw")
     client.put_object(Bucket="raw", Key="all/panel.csv", Body="\n".join([HEADER, *ROWS]).encode())
     client.put_object(Bucket="raw", Key="parts/a.csv", Body="\n".join([HEADER, ROWS[0]]).encode())
     client.put_object(Bucket="raw", Key="parts/b.csv", Body="\n".join([HEADER, ROWS[1]]).encode())
@@ -571,8 +517,8 @@ def test_refused_credentials(s3, uri):
     assert f"{uri}: S3 refuses access (403): check the credentials and their right to read it" in message
 
 
-def test_an_unreachable_endpoint(s3, monkeypatch):
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+def test_an_unreachable_endpoint(s3, monkeypatch, unused_port):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{unused_port}")
     message = refusal("s3://raw/all/panel.csv")
     assert "s3://raw/all/panel.csv: the S3 endpoint cannot be reached" in message
     assert "check AWS_ENDPOINT_URL and the network" in message
