@@ -24,9 +24,20 @@ def all_jobs() -> list["UnresolvedAssetJobDefinition"]:
             ("ingest_job", ("raw_splits", "cleaned"), "The source to cleaned months"),
             (
                 "training_job",
-                ("encoders", "training_features", "baseline_model", "champion_model"),
-                "Encoders, features, models, promotion",
+                (
+                    "encoders",
+                    "training_features",
+                    "baseline_model",
+                    "tuned_model",
+                    "model_evaluation",
+                    "champion_model",
+                ),
+                "Encoders, features, models, evaluation, promotion",
             ),
-            ("predictions_job", ("monthly_predictions",), "Months through the champion"),
+            (
+                "predictions_job",
+                ("interval_calibration", "monthly_predictions"),
+                "Intervals from the months before, and months through the champion",
+            ),
         )
     ]

@@ -6,15 +6,18 @@ from typing import Any
 
 import dagster as dg
 
+from housing_assets.assets.evaluation import evaluation_assets
 from housing_assets.assets.features import feature_assets
 from housing_assets.assets.ingest import ingest_assets
 from housing_assets.assets.models import model_assets
 from housing_assets.assets.predictions import prediction_assets
+from housing_assets.assets.promotion import promotion_assets
 from housing_assets.automation import all_jobs
 from housing_assets.checks.monthly import monthly_checks
 from housing_assets.checks.training import training_checks
 from housing_assets.resources.io_manager import StoreIOManager
 from housing_assets.resources.progress import progress_logger
+from housing_assets.resources.tracking import artifact_root, tracking_resource
 from housing_assets.settings import Settings, load_settings
 from housing_assets.store.layout import Store
 
@@ -35,6 +38,8 @@ def build_definitions(settings: Settings | None = None, overrides: Mapping[str, 
             *ingest_assets(settings),
             *feature_assets(settings),
             *model_assets(settings),
+            *evaluation_assets(settings),
+            *promotion_assets(settings),
             *prediction_assets(settings),
         ]
     return dg.Definitions(
@@ -43,5 +48,10 @@ def build_definitions(settings: Settings | None = None, overrides: Mapping[str, 
         jobs=all_jobs(),
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},
         executor=dg.in_process_executor,
-        resources={"store": store, "io_manager": StoreIOManager(store), **(overrides or {})},
+        resources={
+            "store": store,
+            "io_manager": StoreIOManager(store),
+            "mlflow": tracking_resource(settings.mlflow_tracking_uri, artifact_root(settings.mlflow_tracking_uri)),
+            **(overrides or {}),
+        },
     )

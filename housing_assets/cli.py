@@ -1,4 +1,4 @@
-"""The command line: `housing sample | run | predict | status`."""
+"""The command line: `housing sample | run | predict | promote | status`."""
 
 import os
 import sys
@@ -50,13 +50,14 @@ def run(
     months: Annotated[
         str | None, typer.Option(help="FIRST:LAST (YYYY-MM): ingest and predict these months alone")
     ] = None,
+    trials: Annotated[int | None, typer.Option(help="Tuning trials; default: HOUSING_TUNE_TRIALS")] = None,
     force: Annotated[bool, typer.Option(help="Run every stage, also what is up to date")] = False,
 ) -> None:
     """Take the raw panel to monthly predictions: what `make run` calls."""
     from housing_assets.pipeline import run_platform
     from housing_assets.settings import load_settings
 
-    run_platform(load_settings(), dagster_home(), months, force)
+    run_platform(load_settings(), dagster_home(), months, trials, force)
 
 
 @app.command()
@@ -89,6 +90,28 @@ def predict(
     if known.height:
         error = ((known["predicted_price"] - known["actual_price"]).abs() / known["actual_price"]).mean()
         typer.echo(f"mean absolute error of the {known.height:,} rows with a price: {100 * float(error):.2f}%")  # type: ignore[arg-type]
+
+
+@app.command()
+def promote(
+    version: Annotated[str, typer.Argument(help="Version to make the champion, a folder name under models/")],
+    reason: Annotated[str, typer.Option(help="Why; it is recorded beside the bundle")],
+) -> None:
+    """Make any complete version the champion: how to roll back to an earlier one."""
+    from housing_assets.settings import load_settings
+    from housing_assets.store.bundles import champion_version, point_to, record_decision
+    from housing_assets.store.layout import Store
+
+    store = Store.open(load_settings().store_uri)
+    try:
+        before = champion_version(store)
+    except HousingError:
+        before = None
+    point_to(store, version)
+    record = {"outcome": "promoted", "reason": f"by hand: {reason}", "evidence": {"champion": before}}
+    where = record_decision(store, version, record)
+    typer.echo(f"the champion is {version} (before: {before or 'none'}); recorded in {where}")
+    typer.echo("`housing run` makes intervals and predictions of the new champion")
 
 
 @app.command()

@@ -6,35 +6,44 @@ import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
-from dagster._core.errors import DagsterAssetCheckFailedError
+import polars as pl
+from dagster._core.errors import DagsterAssetCheckFailedError, DagsterExecutionInterruptedError
 from rich.console import Console
 from rich.table import Table
 
 from housing_assets.assets.common import CODE_VERSION
 from housing_assets.build import build_definitions
-from housing_assets.core.errors import HousingError
+from housing_assets.checks.state import last_evaluations
+from housing_assets.core.errors import HousingError, StoreError
+from housing_assets.core.evaluation import price_metrics
 from housing_assets.core.months import describe_months, parse_month_range
 from housing_assets.core.source import fingerprint
 from housing_assets.settings import Settings
 from housing_assets.source import source_uri
-from housing_assets.store.bundles import champion_version, load_champion
+from housing_assets.store.bundles import champion_version
 from housing_assets.store.layout import Store
 
 _INPUTS_TAG = "housing/inputs"
 _OWNER_TAG = "housing/process"
 _MIN_WIDTH = 110
-_MONTHLY = ("raw_splits", "cleaned", "monthly_predictions")
+_MONTHLY = ("raw_splits", "cleaned", "quarantined", "interval_calibration", "monthly_predictions")
+_NOT_INGESTED = {"store_uri", "tune_trials", "study_storage", "mlflow_tracking_uri"}
+"""Settings that `raw_splits` and `cleaned` do not depend on."""
 
 
-def run_platform(settings: Settings, home: Path, months: str | None, force: bool = False) -> None:
+def run_platform(
+    settings: Settings, home: Path, months: str | None, trials: int | None = None, force: bool = False
+) -> None:
     """Materialize the platform and print the summary.
 
     Args:
         settings: of the platform.
         home: DAGSTER_HOME.
         months: `FIRST:LAST` to ingest and predict; None for the whole panel.
+        trials: of tuning; None for HOUSING_TUNE_TRIALS.
         force: run stages that are up to date as well.
 
     Raises:
@@ -47,18 +56,20 @@ def run_platform(settings: Settings, home: Path, months: str | None, force: bool
         source = fingerprint(source_uri(settings, console.print))
         asked = _asked_months(settings, months)
         stages = _Stages(settings, instance, console, force)
-        ingest_inputs = [source, settings.model_dump(mode="json", exclude={"store_uri"})]
+        ingest_inputs = [source, settings.model_dump(mode="json", exclude=_NOT_INGESTED)]
         stages.run(
             "ingest_job",
             ingest_inputs,
             asked,
             _have(store, asked, "raw_splits", "cleaned"),
         )
-        stages.run("training_job", ingest_inputs, None, _trained(store))
+        trials = settings.tune_trials if trials is None else trials
+        config = {"ops": {"tuned_model": {"config": {"trials": trials}}}}
+        stages.run("training_job", [*ingest_inputs, trials], None, _trained(store), config)
         predicted = [m for m in asked if m >= settings.holdout_start]
         if predicted:
             version = champion_version(store)
-            there = _have(store, predicted, "monthly_predictions")
+            there = _have(store, predicted, "interval_calibration", "monthly_predictions")
             stages.run("predictions_job", [*ingest_inputs, version], predicted, there)
         checks = _last_checks(instance, stages.definitions)
         _print_status(settings, home, checks)
@@ -101,7 +112,14 @@ class _Stages:
         self.definitions = build_definitions(settings)
         self.instance, self.console, self.force = instance, console, force
 
-    def run(self, name: str, inputs: object, months: Sequence[str] | None, outputs_exist: bool) -> None:
+    def run(
+        self,
+        name: str,
+        inputs: object,
+        months: Sequence[str] | None,
+        outputs_exist: bool,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
         """Run a job unless its last run had the same inputs, succeeded, and its outputs are there."""
         digest = hashlib.sha256(json.dumps([CODE_VERSION, inputs, months], sort_keys=True).encode()).hexdigest()
         if outputs_exist and not self.force and self._done(name, digest):
@@ -117,8 +135,13 @@ class _Stages:
             }
         try:
             result = self.definitions.resolve_job_def(name).execute_in_process(
-                instance=self.instance, tags=tags, run_config={"loggers": {"progress": {}}}, raise_on_error=True
+                instance=self.instance,
+                tags=tags,
+                run_config={"loggers": {"progress": {}}, **(config or {})},
+                raise_on_error=True,
             )
+        except DagsterExecutionInterruptedError as error:
+            raise KeyboardInterrupt from error
         except Exception as error:
             known = _known_cause(error, lambda: _last_checks(self.instance, self.definitions))
             if known is None:
@@ -176,21 +199,13 @@ def _have(store: Store, months: Sequence[str], *assets: str) -> bool:
 
 
 def _trained(store: Store) -> bool:
-    return {"encoders.parquet", "training_features.parquet", "baseline_model.json"} <= set(store.blobs.keys("")) and (
-        champion_version(store) is not None
-    )
+    made = {"encoders.parquet", "training_features.parquet", "baseline_model.json", "tuned_model.json"}
+    return made | {"model_evaluation.parquet"} <= set(store.blobs.keys("")) and champion_version(store) is not None
 
 
 def _last_checks(instance: dg.DagsterInstance, definitions: dg.Definitions) -> dict[str, dg.AssetCheckEvaluation]:
     """The newest evaluation of every check, by `asset: check`."""
-    keys = sorted(definitions.resolve_asset_graph().asset_check_keys, key=str)
-    records = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
-    found: dict[str, dg.AssetCheckEvaluation] = {}
-    for key, record in records.items():
-        event = record.event.dagster_event if record.event else None
-        if event and isinstance(event.event_specific_data, dg.AssetCheckEvaluation):
-            found[f"{key.asset_key.to_user_string()}: {key.name}"] = event.event_specific_data
-    return found
+    return last_evaluations(instance, definitions.resolve_asset_graph().asset_check_keys)
 
 
 def show_status(settings: Settings, home: Path) -> None:
@@ -207,9 +222,17 @@ def _print_status(settings: Settings, home: Path, checks: dict[str, dg.AssetChec
     console.print(_asset_table(store, f"Housing prices by month: {source}"))
     version = champion_version(store)
     if version:
-        console.print(_metric_table(store, settings))
+        console.print(_metric_table(store))
+        console.print(_coverage_line(store), highlight=False)
     console.print(_check_table(checks))
-    for name, where in (("champion", version or "none"), ("store", store.uri), ("DAGSTER_HOME", str(home))):
+    decision = _last_decision(store)
+    for name, where in (
+        ("champion", version or "none"),
+        ("promotion", f"{decision['candidate']} {decision['outcome']}: {decision['reason']}" if decision else "none"),
+        ("store", store.uri),
+        ("DAGSTER_HOME", str(home)),
+        ("MLflow", settings.mlflow_tracking_uri),
+    ):
         console.print(f"{name:<13}{where}", soft_wrap=True, highlight=False)
 
 
@@ -217,56 +240,74 @@ def _asset_table(store: Store, title: str) -> Table:
     table = Table(title=title, title_justify="left")
     for name in ("asset", "months", "rows"):
         table.add_column(name, justify="right" if name == "rows" else "left")
-    for asset in (*_MONTHLY[:2], "quarantined", _MONTHLY[2]):
+    for asset in _MONTHLY:
         months = store.months(asset)
         available = months.available()
-        rows = sum(frame.height for _, frame in months.iterate(available, ["zipcode"]))
+        rows = months.count_rows(available, "city_full")
         table.add_row(asset, f"{describe_months(available)} ({len(available)})", f"{rows:,}")
     return table
 
 
-def _metric_table(store: Store, settings: Settings) -> Table:
-    """The champion on eval beside the naive baselines, and on the predicted months."""
-    import polars as pl
-
-    from housing_assets.core.evaluation import naive_predictions, price_metrics
-    from housing_assets.core.months import Split
-
+def _metric_table(store: Store) -> Table:
+    """The models and the naive baselines on the same rows, and the predicted months as they are on file."""
     table = Table(title="Errors, prices in US dollars", title_justify="left")
-    for name in ("split", "predictor", "MAE", "RMSE", "R2", "mean %", "median %", "in interval"):
+    for name in ("split", "predictor", "MAE", "RMSE", "R2", "mean %", "median %", "in interval", "width"):
         table.add_column(name, justify="left" if name in ("split", "predictor") else "right")
-
-    def add(split: str, predictor: str, m: dict[str, float], inside: str = "") -> None:
-        table.add_row(
-            split,
-            predictor,
-            f"{m['mae']:,.0f}",
-            f"{m['rmse']:,.0f}",
-            f"{m['r2']:.4f}",
-            f"{m['mape']:.2f}",
-            f"{m['mdape']:.2f}",
-            inside,
-        )
-
-    for predictor, metrics in load_champion(store).metrics()["eval"].items():
-        add("eval", predictor, metrics)
-    predictions = store.months("monthly_predictions")
-    if not predictions.available():
-        return table
-    table.add_section()
-    known = predictions.read_many(predictions.available()).filter(pl.col("actual_price").is_not_null())
-    if known.is_empty():
-        return table
-    actual = known["actual_price"].to_numpy()
-    inside = pl.col("actual_price").is_between("predicted_low", "predicted_high")
-    coverage = 100 * known.select(inside.mean()).item()
-    add("holdout", "champion", price_metrics(actual, known["predicted_price"].to_numpy()), f"{coverage:.1f}%")
-    months = store.months("cleaned")
-    train = [m for m in months.available() if settings.split.of(m) is Split.TRAIN]
-    past = months.read_many(train, ["date", "zipcode", "city_full", "price"]).drop_nulls("price")
-    for predictor, prices in naive_predictions(past, known.select("zipcode", "city_full")).items():
-        add("holdout", predictor, price_metrics(actual, prices))
+    try:
+        overall = store.read_table("model_evaluation").filter(pl.col("by") == "overall")
+    except StoreError:
+        overall = pl.DataFrame()
+    rows = overall.to_dicts()
+    predictions = _known_predictions(store)
+    if predictions.height:
+        metrics = price_metrics(predictions["actual_price"].to_numpy(), predictions["predicted_price"].to_numpy())
+        found = {"coverage": 100 * predictions["inside"].mean(), "width": 100 * predictions["width"].mean()}  # type: ignore[operator]
+        rows.append({"split": "on file", "predictor": "monthly_predictions", **metrics, **found})
+    before = None
+    for row in rows:
+        if before not in (None, row["split"]):
+            table.add_section()
+        before = row["split"]
+        interval = [f"{row[name]:.1f}%" if row[name] is not None else "" for name in ("coverage", "width")]
+        money = [f"{row[name]:,.0f}" for name in ("mae", "rmse")]
+        shares = [f"{row[name]:.2f}" for name in ("mape", "mdape")]
+        table.add_row(row["split"], row["predictor"], *money, f"{row['r2']:.4f}", *shares, *interval)
     return table
+
+
+def _known_predictions(store: Store) -> pl.DataFrame:
+    """Predicted rows whose price is known, with `inside` and `width` (share of the prediction)."""
+    months = store.months("monthly_predictions")
+    frames = [frame for _, frame in months.iterate(months.available())]
+    if not frames:
+        return pl.DataFrame()
+    width = (pl.col("predicted_high") - pl.col("predicted_low")) / pl.col("predicted_price")
+    return (
+        pl.concat(frames)
+        .filter(pl.col("actual_price").is_not_null())
+        .with_columns(
+            pl.col("actual_price").is_between("predicted_low", "predicted_high").alias("inside"),
+            width.alias("width"),
+            pl.col("date").dt.strftime("%Y-%m").alias("month"),
+        )
+    )
+
+
+def _coverage_line(store: Store) -> str:
+    predictions = _known_predictions(store)
+    if predictions.is_empty():
+        return ""
+    worst = predictions.group_by("month").agg(pl.col("inside").mean()).sort("inside", "month").row(0)
+    return (
+        f"90% intervals hold {100 * predictions['inside'].mean():.1f}% of the known prices on file; "  # type: ignore[operator]
+        f"the least month is {worst[0]} with {100 * worst[1]:.1f}%"
+    )
+
+
+def _last_decision(store: Store) -> dict[str, Any] | None:
+    """The newest record of a promotion, whoever the candidate was."""
+    keys = [key for key in store.blobs.keys("models/") if "/decisions/" in key]
+    return store.read_json(max(keys, key=lambda key: key.rpartition("/")[2])) if keys else None
 
 
 def _check_table(checks: dict[str, dg.AssetCheckEvaluation]) -> Table:

@@ -18,12 +18,15 @@ from housing_assets.core.months import (
     parse_month,
 )
 from housing_assets.core.sample import MOST_ZIPS
+from housing_assets.core.tuning import MAX_TRIALS
 
 
 class Settings(BaseSettings):
-    """Everything that may be set from outside. Each field is the variable `HOUSING_<NAME>`."""
+    """Everything that may be set from outside. Each field is the variable `HOUSING_<NAME>`, but for MLflow's own."""
 
-    model_config = SettingsConfigDict(env_prefix="HOUSING_", env_ignore_empty=True, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="HOUSING_", env_ignore_empty=True, frozen=True, extra="ignore", populate_by_name=True
+    )
 
     source_uri: str = Field("", description="Raw panel: a file, folder or s3:// place; empty: a generated sample")
     store_uri: str = Field("data/store", description="Where assets live: a folder or s3://bucket/prefix")
@@ -33,7 +36,14 @@ class Settings(BaseSettings):
     panel_end: str = Field(
         "", description="Last monthly partition; empty: the sample's last month, or the last complete month"
     )
-    sample_zips: int = Field(400, ge=1, le=MOST_ZIPS, description="Zips of the generated sample")
+    tune_trials: int = Field(15, ge=1, le=MAX_TRIALS, description="Optuna trials of `tuned_model`")
+    study_storage: str = Field(
+        "sqlite:///data/optuna/studies.db", description="SQLAlchemy URL of the tuning studies: a database of its own"
+    )
+    mlflow_tracking_uri: str = Field(
+        "sqlite:///data/mlflow/mlflow.db", validation_alias="MLFLOW_TRACKING_URI", description="Experiment tracking"
+    )
+    sample_zips: int = Field(240, ge=1, le=MOST_ZIPS, description="Zips of the generated sample")
     max_list_price: float = Field(
         19_000_000, gt=0, description="US dollars: rows with a higher median_list_price are quarantined"
     )
@@ -107,6 +117,11 @@ def load_settings() -> Settings:
     except ValidationError as error:
         lines = []
         for problem in error.errors():
-            name = "".join(f"HOUSING_{str(part).upper()}={problem['input']!r}: " for part in problem["loc"])
+            name = "".join(f"{_variable(str(part))}={problem['input']!r}: " for part in problem["loc"])
             lines.append(f"{name}{problem['msg'].removeprefix('Value error, ')}")
         raise HousingError("\n".join(lines)) from error
+
+
+def _variable(field: str) -> str:
+    name = field.upper()
+    return name if name.startswith("MLFLOW_") else f"HOUSING_{name}"

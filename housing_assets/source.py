@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import dagster as dg
+
 from housing_assets.core.sample import SampleSpec, write_sample
 from housing_assets.settings import Settings
 
@@ -18,3 +20,14 @@ def source_uri(settings: Settings, progress: Callable[[str], None] = lambda _: N
         report = write_sample(spec, path)
         progress(f"{report.rows:,} synthetic rows; dirt planted: {report.planted}")
     return str(path)
+
+
+FINGERPRINT = "source fingerprint"
+"""Metadata of `raw_splits` that says which source it was made from."""
+
+
+def source_fingerprint(instance: dg.DagsterInstance) -> str:
+    """Fingerprint of the source that `raw_splits` was last made from; `unknown` on an instance that did not."""
+    event = instance.get_latest_materialization_event(dg.AssetKey("raw_splits"))
+    made = event.asset_materialization if event else None
+    return str(made.metadata[FINGERPRINT].value) if made and FINGERPRINT in made.metadata else "unknown"

@@ -37,11 +37,15 @@ def pytest_make_collect_report():
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _no_settings_from_outside() -> Iterator[None]:
+def _no_settings_from_outside(tmp_path_factory) -> Iterator[None]:
+    """And one MLflow and one study database for all tests of a process: to make one takes seconds."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith(("HOUSING_", "DAGSTER_", "MLFLOW_")) and name != STRICT:
                 patch.delenv(name)
+        shared = tmp_path_factory.mktemp("databases")
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shared}/mlflow.db")
+        patch.setenv("HOUSING_STUDY_STORAGE", f"sqlite:///{shared}/studies.db")
         yield
 
 

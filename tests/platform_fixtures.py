@@ -26,13 +26,20 @@ MONTHS = month_range(START, END)
 TRAIN = [m for m in MONTHS if m < EVAL]
 HELD = [m for m in MONTHS if m >= HOLDOUT]
 ZIPS = 24
-FEW_TREES = {"ops": {"baseline_model": {"config": {"n_estimators": 60, "learning_rate": 0.2}}}}
+QUICK_TUNING = {"trials": 2, "folds": 1, "max_trees": 25}
+FEW_TREES = {
+    "ops": {
+        "baseline_model": {"config": {"n_estimators": 60, "learning_rate": 0.2}},
+        "tuned_model": {"config": QUICK_TUNING},
+    }
+}
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 WINDOW = {
     "HOUSING_PANEL_START": START,
     "HOUSING_PANEL_END": END,
     "HOUSING_EVAL_START": EVAL,
     "HOUSING_HOLDOUT_START": HOLDOUT,
+    "HOUSING_TUNE_TRIALS": "2",
 }
 
 

@@ -17,19 +17,29 @@ from housing_assets.store.layout import Store
 PROJECT = Path(__file__).parent.parent
 
 ASSETS = """
-raw_splits           ingest       monthly  team:data-platform  parquet+polars   <- nothing
-cleaned              ingest       monthly  team:data-platform  parquet+polars   <- raw_splits
-encoders             features     once     team:ml-platform    parquet+polars   <- cleaned
-training_features    features     once     team:ml-platform    parquet+polars   <- cleaned, encoders
-baseline_model       models       once     team:ml-platform    xgboost          <- encoders, training_features
-champion_model       models       once     team:ml-platform    xgboost          <- baseline_model
-monthly_predictions  predictions  monthly  team:ml-platform    parquet+xgboost  <- champion_model, cleaned
+raw_splits           ingest       monthly  data  parquet+polars   <- nothing
+cleaned              ingest       monthly  data  parquet+polars   <- raw_splits
+encoders             features     once     ml      parquet+polars   <- cleaned
+training_features    features     once     ml      parquet+polars   <- cleaned, encoders
+baseline_model       models       once     ml      mlflow+xgboost   <- encoders, training_features
+tuned_model          models       once     ml      mlflow+optuna+xgboost  <- encoders, training_features
+model_evaluation     models       once     ml      mlflow+polars    <- baseline_model, cleaned, tuned_model
+champion_model       models       once     ml      mlflow+xgboost   <- model_evaluation, tuned_model
+interval_calibration  predictions  monthly  ml     parquet+polars   <- champion_model, cleaned
+monthly_predictions  predictions  monthly  ml    parquet+xgboost  <- champion_model, cleaned, interval_calibration
 """
 
 JOBS = {
     "ingest_job": {"raw_splits", "cleaned"},
-    "training_job": {"encoders", "training_features", "baseline_model", "champion_model"},
-    "predictions_job": {"monthly_predictions"},
+    "training_job": {
+        "encoders",
+        "training_features",
+        "baseline_model",
+        "tuned_model",
+        "model_evaluation",
+        "champion_model",
+    },
+    "predictions_job": {"interval_calibration", "monthly_predictions"},
 }
 
 
@@ -48,7 +58,7 @@ def describe(spec: dg.AssetSpec) -> tuple[str, ...]:
         spec.key.to_user_string(),
         spec.group_name or "",
         "monthly" if spec.partitions_def else "once",
-        "+".join(spec.owners),
+        "+".join(o.removeprefix("team:").removesuffix("-platform") for o in spec.owners),
         "+".join(sorted(spec.kinds)),
         f"<- {upstream}",
     )
@@ -78,7 +88,7 @@ def test_the_partitions_are_the_months_of_the_panel_and_of_the_holdout(definitio
 
 def test_a_range_of_months_is_one_run(definitions):
     graph = definitions.resolve_asset_graph()
-    for name in ("raw_splits", "cleaned", "monthly_predictions"):
+    for name in ("raw_splits", "cleaned", "interval_calibration", "monthly_predictions"):
         assert graph.get(dg.AssetKey(name)).backfill_policy == dg.BackfillPolicy.single_run()
 
 

@@ -18,7 +18,7 @@ VARIABLES = [f"HOUSING_{name.upper()}" for name in Settings.model_fields]
 @pytest.fixture
 def env(monkeypatch):
     """Set `HOUSING_` variables; no other is set."""
-    for name in [n for n in os.environ if n.upper().startswith("HOUSING_")]:
+    for name in [n for n in os.environ if n.upper().startswith(("HOUSING_", "MLFLOW_"))]:
         monkeypatch.delenv(name)
 
     def set_variables(**values: str) -> None:
@@ -40,11 +40,14 @@ def test_the_defaults_are_the_generated_sample_and_a_local_store(env):
     assert s.store_uri == "data/store"
     assert (s.panel_start, s.last_month, len(s.months)) == ("2012-03", "2023-12", 142)
     assert s.split == TimeSplit("2020-01", "2022-01")
-    assert (s.sample_zips, s.max_list_price) == (400, 19_000_000)
-    assert s.sample_path == Path("data/source/synthetic-400-zips-2012-03-2023-12.csv")
+    assert (s.sample_zips, s.max_list_price) == (240, 19_000_000)
+    assert s.tune_trials == 15
+    assert s.study_storage == "sqlite:///data/optuna/studies.db"
+    assert s.mlflow_tracking_uri == "sqlite:///data/mlflow/mlflow.db"
+    assert s.sample_path == Path("data/source/synthetic-240-zips-2012-03-2023-12.csv")
 
 
-def test_every_setting_has_its_variable(env):
+def test_every_setting_has_its_variable(env, monkeypatch):
     env(
         SOURCE_URI="s3://raw/panel.csv",
         STORE_URI="s3://store/prefix",
@@ -54,7 +57,10 @@ def test_every_setting_has_its_variable(env):
         PANEL_END="2021-03",
         SAMPLE_ZIPS="25",
         MAX_LIST_PRICE="5e6",
+        TUNE_TRIALS="3",
+        STUDY_STORAGE="postgresql://127.0.0.1/studies",
     )
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
     assert load_settings().model_dump() == {
         "source_uri": "s3://raw/panel.csv",
         "store_uri": "s3://store/prefix",
@@ -64,6 +70,9 @@ def test_every_setting_has_its_variable(env):
         "panel_end": "2021-03",
         "sample_zips": 25,
         "max_list_price": 5e6,
+        "tune_trials": 3,
+        "study_storage": "postgresql://127.0.0.1/studies",
+        "mlflow_tracking_uri": "http://127.0.0.1:5000",
     }
     assert not load_settings().uses_sample
 

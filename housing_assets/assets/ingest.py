@@ -21,7 +21,7 @@ from housing_assets.core.quality import RAW_SPLITS_SCHEMA
 from housing_assets.core.source import open_panel
 from housing_assets.resources.io_manager import MonthlyFrames, MonthReader
 from housing_assets.settings import Settings
-from housing_assets.source import source_uri
+from housing_assets.source import FINGERPRINT, source_uri
 from housing_assets.store.layout import Store
 
 
@@ -49,7 +49,7 @@ def ingest_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
             with open_panel(source_uri(settings, context.log.info), months, progress=context.log.info) as panel:
                 seen["source months"] = f"{panel.months[0]} to {panel.months[-1]}"
-                seen["source fingerprint"] = panel.fingerprint
+                seen[FINGERPRINT] = panel.fingerprint
                 for note in panel.notes:
                     context.log.warning(note)
                 seen["notes"] = "\n".join(panel.notes) or "none"

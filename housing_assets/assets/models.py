@@ -1,9 +1,13 @@
-"""Models: the baseline, and which model is the champion."""
+"""Models: the baseline with fixed hyperparameters, and the tuned one. Each is a reference to its bundle."""
 
 import hashlib
-from dataclasses import asdict
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import dagster as dg
+import numpy as np
 import polars as pl
 from pydantic import Field
 
@@ -14,14 +18,18 @@ from housing_assets.core.features import FEATURES
 from housing_assets.core.intervals import calibrate
 from housing_assets.core.model import PriceModel, model_files
 from housing_assets.core.months import Split
-from housing_assets.core.plots import predicted_against_actual
-from housing_assets.core.promotion import decide
-from housing_assets.core.training import TrainingParams, predict_prices, train_booster
+from housing_assets.core.plots import bars, predicted_against_actual, trial_history
+from housing_assets.core.training import TrainingParams, feature_importance, feature_matrix, train_trees
+from housing_assets.core.tuning import TuningResult, TuningSpec, search_space, tune
+from housing_assets.resources.tracking import Tracker, git_commit
 from housing_assets.settings import Settings
-from housing_assets.store.bundles import champion_version, load_bundle, point_to, publish_bundle
+from housing_assets.source import source_fingerprint
+from housing_assets.store.bundles import load_bundle, publish_bundle
 from housing_assets.store.layout import Store, encode_parquet
 
 _DEFAULTS = TrainingParams()
+_TUNING = TuningSpec()
+_MOST_SHOWN = 25
 
 
 class BaselineConfig(dg.Config):
@@ -36,20 +44,43 @@ class BaselineConfig(dg.Config):
     reg_alpha: float = Field(_DEFAULTS.reg_alpha, description="L1 penalty of leaf weights")
     reg_lambda: float = Field(_DEFAULTS.reg_lambda, description="L2 penalty of leaf weights")
     max_bin: int = Field(_DEFAULTS.max_bin, description="Histogram bins of a feature")
-    target: str = Field(_DEFAULTS.target, description="What the trees fit: price or log_price")
+    target: str = Field(_DEFAULTS.target, description="What the trees fit: price, log_price or log_anchor")
+    monotone: bool = Field(_DEFAULTS.monotone, description="Price may only rise with what is asked for homes")
     seed: int = Field(_DEFAULTS.seed, description="Of row and column samples")
 
 
+class TuningConfig(dg.Config):
+    """How to search for hyperparameters."""
+
+    trials: int | None = Field(None, description="Optuna trials in all; not given: HOUSING_TUNE_TRIALS")
+    time_limit: float = Field(_TUNING.time_limit, description="Seconds after which no trial begins; 0: none")
+    folds: int = Field(_TUNING.folds, description="Rolling origins inside the train months")
+    max_trees: int = Field(_TUNING.max_trees, description="Most trees of a fold")
+    patience: int = Field(_TUNING.patience, description="Trees without a better validation error before it stops")
+    seed: int = Field(_TUNING.seed, description="Of sampler and training")
+    space: dict[str, Any] = Field(
+        {}, description="Changes of the search space: [low, high], choices, or one value, by hyperparameter"
+    )
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """A published model and what there is to say of it."""
+
+    version: str
+    report: pl.DataFrame
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
 def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
-    """`baseline_model` and `champion_model`."""
-    train_months = settings.split_months(Split.TRAIN)
-    eval_months = settings.split_months(Split.EVAL)
+    """`baseline_model` and `tuned_model`."""
 
     @dg.asset(
         group_name="models",
         owners=ML_OWNERS,
-        kinds={"xgboost"},
+        kinds={"xgboost", "mlflow"},
         code_version=CODE_VERSION,
+        required_resource_keys={"store", "mlflow"},
         description="XGBoost with the reference's parameters, fitted on train, graded on eval beside naive "
         "baselines. The asset is a reference to its bundle under `models/`.",
     )
@@ -58,76 +89,178 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         config: BaselineConfig,
         training_features: pl.DataFrame,
         encoders: pl.DataFrame,
-        store: dg.ResourceParam[Store],
     ) -> dict:
         params = TrainingParams(**config.model_dump())
+        made = _train_and_publish(settings, context, "baseline_model", params, training_features, encoders, {})
+        context.add_output_metadata(made.metadata)
+        return {"version": made.version}
+
+    @dg.asset(
+        group_name="models",
+        owners=ML_OWNERS,
+        kinds={"xgboost", "optuna", "mlflow"},
+        code_version=CODE_VERSION,
+        required_resource_keys={"store", "mlflow"},
+        description="XGBoost with hyperparameters from a seeded Optuna study over rolling-origin folds inside the "
+        "train months; eval and holdout take no part in it. An interrupted study goes on where it stopped.",
+    )
+    def tuned_model(
+        context: dg.AssetExecutionContext,
+        config: TuningConfig,
+        training_features: pl.DataFrame,
+        encoders: pl.DataFrame,
+    ) -> dict:
+        asked = config.model_dump()
+        trials = settings.tune_trials if asked["trials"] is None else asked["trials"]
+        spec = TuningSpec(**asked | {"trials": trials, "space": search_space(asked["space"])})
         train = training_features.filter(pl.col("split") == Split.TRAIN)
-        held = training_features.filter(pl.col("split") == Split.EVAL)
-        context.log.info(f"training {params.n_estimators} trees on {train.height:,} rows")
+        study = f"tuned-{_digest(train, asked)}"
+        tracker: Tracker = context.resources.mlflow
+        best = float("inf")
 
-        def progress(done: int, total: int) -> None:
-            if done % max(1, total // 5) == 0:
-                context.log.info(f"{done} of {total} trees")
+        def told(row: dict[str, Any]) -> None:
+            nonlocal best
+            scores = {k: v for k, v in row.items() if k == "score" or k.startswith("fold ")}
+            if row["state"] == "complete":
+                best = min(best, row["score"])
+            context.log.info(
+                f"trial {row['trial'] + 1} of {trials}: {row['state']}, {100 * row['score']:.2f}% "
+                f"(best {100 * best:.2f}%), {row['trees']} trees, {row['seconds']:.1f} s"
+            )
+            params = {k: v for k, v in row.items() if k in spec.space}
+            tracker.trial(f"trial {row['trial']}", row["state"], params, scores | {"trees": row["trees"]})
 
-        booster = train_booster(train, params, progress)
-        predicted = predict_prices(booster, held, params.target)
-        actual = held["price"].to_numpy()
-        report = compare(actual, {"baseline_model": predicted, **naive_predictions(train, held)})
-        model = PriceModel(
-            booster,
-            Encoders.from_table(encoders),
-            calibrate(held["city_full"], actual, predicted),
-            params.target,
+        found = tune(train, spec, settings.study_storage, study, told)
+        tracker.params({"trials": trials, "study": study, "folds": spec.folds}, "tuning.")
+        facts = {"tuning": {"study": study, "trials": found.trials.height, "folds": spec.folds, "seed": spec.seed}}
+        made = _train_and_publish(settings, context, "tuned_model", found.params, training_features, encoders, facts)
+        shown = _tuning_pictures(found, made.version)
+        tracker.files({f"{name.replace(' ', '_')}.png": png for name, png in shown.items()}, "tuned_model/plots")
+        context.add_output_metadata(
+            {
+                **made.metadata,
+                "study": study,
+                "best parameters": dg.MetadataValue.json(asdict(found.params)),
+                "best trial, RMSE / mean price": float(_complete(found)["score"].min()),  # type: ignore[arg-type]
+                "trials": table(found.trials),
+                "parameter importances": table(found.importances),
+                **{name: picture(png) for name, png in shown.items()},
+            }
         )
-        golden = store.months("cleaned").read(eval_months[0])
-        files = model_files(model, golden, {"eval": {r["predictor"]: r for r in report.to_dicts()}})
-        facts = {
+        return {"version": made.version, "study": study}
+
+    return [baseline_model, tuned_model]
+
+
+def _train_and_publish(
+    settings: Settings,
+    context: dg.AssetExecutionContext,
+    kind: str,
+    params: TrainingParams,
+    data: pl.DataFrame,
+    encoders: pl.DataFrame,
+    facts: Mapping[str, Any],
+) -> _Trained:
+    """Train on train, grade on eval, publish the bundle, and log all of it."""
+    train_months, eval_months = (settings.split_months(part) for part in (Split.TRAIN, Split.EVAL))
+    store: Store = context.resources.store
+    tracker: Tracker = context.resources.mlflow
+    train, held = (data.filter(pl.col("split") == part) for part in (Split.TRAIN, Split.EVAL))
+    context.log.info(f"training {params.n_estimators} trees on {train.height:,} rows")
+
+    def progress(done: int, total: int) -> None:
+        if done % max(1, total // 5) == 0:
+            context.log.info(f"{done} of {total} trees")
+
+    trees = train_trees(train, params, progress)
+    predicted, actual = trees.prices(held), held["price"].to_numpy()
+    report = compare(actual, {kind: predicted, **naive_predictions(train, held)})
+    model = PriceModel(trees, Encoders.from_table(encoders), calibrate(held["city_full"], actual, predicted))
+    golden = store.months("cleaned").read(eval_months[0])
+    files = model_files(model, golden, {"eval": {r["predictor"]: r for r in report.to_dicts()}})
+    origin = {
+        "git_commit": git_commit(),
+        "source_fingerprint": source_fingerprint(context.instance),
+        "dagster_run": context.run_id,
+    }
+    version = publish_bundle(
+        store,
+        kind.removesuffix("_model"),
+        files,
+        {
             "parameters": asdict(params),
             "months": {
                 "train": [train_months[0], train_months[-1]],
                 "eval": [eval_months[0], eval_months[-1]],
             },
             "rows": {"train": train.height, "eval": held.height},
-            "training_data_sha256": hashlib.sha256(encode_parquet(training_features)).hexdigest(),
+            "training_data_sha256": hashlib.sha256(encode_parquet(data)).hexdigest(),
             "source": "synthetic sample" if settings.uses_sample else settings.source_uri,
-        }
-        version = publish_bundle(store, "baseline", files, facts)
-        gain = booster.get_score(importance_type="gain")
-        importance = pl.DataFrame({"feature": FEATURES, "gain": [gain.get(f, 0.0) for f in FEATURES]})
-        context.add_output_metadata(
-            {
-                "version": version,
-                "eval metrics": table(report),
-                **{name: report[name][0] for name in ("mae", "rmse", "r2", "mape", "mdape")},
-                "predicted against actual": picture(predicted_against_actual(actual, predicted, f"{version} on eval")),
-                "feature importance": table(importance.sort("gain", descending=True)),
-            }
-        )
-        return {"version": version}
-
-    @dg.asset(
-        group_name="models",
-        owners=ML_OWNERS,
-        kinds={"xgboost"},
-        code_version=CODE_VERSION,
-        description="The model that predictions use: one pointer to an immutable bundle. A candidate that "
-        "does not beat the naive baselines on eval is refused, and the champion before it stays.",
+            **facts,
+        },
+        origin,
     )
-    def champion_model(
-        context: dg.AssetExecutionContext, baseline_model: dict, store: dg.ResourceParam[Store]
-    ) -> dg.MaterializeResult:
-        candidate = load_bundle(store, baseline_model["version"])
-        decision = decide(candidate.metrics()["eval"], "baseline_model")
-        before = champion_version(store)
-        context.log.info(decision.reason)
-        if not decision.promoted:
-            raise dg.Failure(
-                f"{candidate.version} is not promoted: {decision.reason}. The champion stays {before or 'none'}",
-                allow_retries=False,
-            )
-        point_to(store, candidate.version)
-        return dg.MaterializeResult(
-            metadata={"version": candidate.version, "before": before or "none", "reason": decision.reason}
-        )
+    figures = {name: report[name][0] for name in ("mae", "rmse", "r2", "mape", "mdape")}
+    importance = feature_importance(trees.booster)
+    pictures = {
+        "predicted against actual": predicted_against_actual(actual, predicted, f"{version} on eval"),
+        "feature importance": _importance_picture(importance, version),
+    }
+    tracker.tags(
+        {
+            "train_months": f"{train_months[0]}:{train_months[-1]}",
+            "eval_months": f"{eval_months[0]}:{eval_months[-1]}",
+            "source_fingerprint": origin["source_fingerprint"],
+            kind: version,
+        }
+    )
+    tracker.params(asdict(params), f"{kind}.")
+    tracker.metrics(figures, f"{kind}.eval_")
+    tracker.files({f"{name.replace(' ', '_')}.png": png for name, png in pictures.items()}, f"{kind}/plots")
+    tracker.files(load_bundle(store, version).files, f"{kind}/bundle")
+    example = feature_matrix(held.head(5))
+    tracker.model(trees.booster, kind, example, trees.booster.inplace_predict(example, validate_features=False))
+    return _Trained(
+        version,
+        report,
+        {
+            "version": version,
+            "eval metrics": table(report),
+            **figures,
+            "features": len(FEATURES),
+            "feature importance, % of gain": table(importance),
+            **{name: picture(png) for name, png in pictures.items()},
+            **tracker.metadata(),
+        },
+    )
 
-    return [baseline_model, champion_model]
+
+def _digest(train: pl.DataFrame, asked: Mapping[str, Any]) -> str:
+    """Names a study by all that its trials depend on, so that only the very same search is resumed."""
+    search = {name: value for name, value in asked.items() if name not in ("trials", "time_limit")}
+    rows = hashlib.sha256(np.ascontiguousarray(train.hash_rows(seed=0).to_numpy()).tobytes()).hexdigest()
+    return hashlib.sha256(json.dumps([CODE_VERSION, search, rows], sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _complete(found: TuningResult) -> pl.DataFrame:
+    return found.trials.filter(pl.col("state") == "complete")
+
+
+def _importance_picture(importance: pl.DataFrame, version: str) -> bytes:
+    top = importance.head(_MOST_SHOWN)
+    title = f"{version}: feature importance"
+    return bars(top["feature"].to_list(), top["share"].to_list(), title, "% of the total gain of all splits")
+
+
+def _tuning_pictures(found: TuningResult, version: str) -> dict[str, bytes]:
+    rows = found.trials
+    pruned = (rows["state"] != "complete").to_list()
+    pictures = {
+        "trial history": trial_history(
+            rows["trial"].to_list(), rows["score"].to_list(), pruned, f"{version}: {rows.height} trials"
+        )
+    }
+    if found.importances.height:
+        names, shares = found.importances["parameter"].to_list(), found.importances["importance"].to_list()
+        pictures["what the score depends on"] = bars(names, shares, f"{version}: what the score depends on", "share")
+    return pictures

@@ -1,4 +1,4 @@
-"""Monthly predictions: a month of `cleaned` through the champion's own encoders and model."""
+"""Intervals and predictions: months of `cleaned` through the champion's own encoders and model."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,16 @@ from housing_assets.assets.common import (
     prediction_partitions,
     table,
 )
+from housing_assets.core.errors import StoreError
 from housing_assets.core.evaluation import price_metrics
+from housing_assets.core.intervals import (
+    CALIBRATION_DESCRIPTIONS,
+    CALIBRATION_SCHEMA,
+    WINDOW,
+    calibrate_month,
+    calibration_window,
+    residuals,
+)
 from housing_assets.core.model import PREDICTION_DESCRIPTIONS, PREDICTION_SCHEMA
 from housing_assets.resources.io_manager import MonthlyFrames, MonthReader
 from housing_assets.settings import Settings
@@ -24,10 +33,53 @@ from housing_assets.store.layout import Store
 
 
 def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
-    """`monthly_predictions`."""
+    """`interval_calibration` and `monthly_predictions`."""
+    months_from_holdout = prediction_partitions(settings)
 
     @dg.asset(
-        partitions_def=prediction_partitions(settings),
+        partitions_def=months_from_holdout,
+        backfill_policy=SINGLE_RUN,
+        group_name="predictions",
+        owners=ML_OWNERS,
+        kinds={"polars", "parquet"},
+        code_version=CODE_VERSION,
+        deps=["champion_model"],
+        ins={
+            "cleaned": dg.AssetIn(
+                partition_mapping=dg.TimeWindowPartitionMapping(
+                    start_offset=-WINDOW, end_offset=-1, allow_nonexistent_upstream_partitions=True
+                )
+            )
+        },
+        metadata=column_schema(CALIBRATION_SCHEMA, CALIBRATION_DESCRIPTIONS),
+        description=f"How wide the month's 90% intervals are, by metro: conformal on the champion's log errors of the "
+        f"{WINDOW} months before it, which is what was known then. Months the champion was trained on do not count.",
+    )
+    def interval_calibration(
+        context: dg.AssetExecutionContext, cleaned: MonthReader, store: dg.ResourceParam[Store]
+    ) -> MonthlyFrames:
+        model = load_champion(store).model()
+        months = list(context.partition_keys)
+        windows = {m: [w for w in calibration_window(m) if w >= settings.eval_start] for m in months}
+        needed = sorted({w for window in windows.values() for w in window})
+        cleaned.months.require(needed)
+        widths: list[dict[str, object]] = []
+
+        def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
+            known = {month: residuals(model.predict(rows)) for month, rows in cleaned.months.iterate(needed)}
+            for month in months:
+                frame = calibrate_month(month, known, model.version, windows[month])
+                pooled = frame.filter(pl.col("city_full").is_null()).row(0, named=True)
+                facts = {f"pooled {end}": pooled[end] for end in ("log_low", "log_high")} | {
+                    "residuals": pooled["rows"]
+                }
+                widths.append({"month": month, "metros of their own": frame.height - 1, **facts})
+                yield month, frame, {"model version": model.version, **facts}
+
+        return monthly(context, frames(), lambda: {"this run": table(pl.DataFrame(widths))})
+
+    @dg.asset(
+        partitions_def=months_from_holdout,
         backfill_policy=SINGLE_RUN,
         group_name="predictions",
         owners=ML_OWNERS,
@@ -39,21 +91,31 @@ def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         "known, the actual price.",
     )
     def monthly_predictions(
-        context: dg.AssetExecutionContext, cleaned: MonthReader, store: dg.ResourceParam[Store]
+        context: dg.AssetExecutionContext,
+        cleaned: MonthReader,
+        interval_calibration: MonthReader,
+        store: dg.ResourceParam[Store],
     ) -> MonthlyFrames:
         model = load_champion(store).model()
         by_month: list[dict[str, object]] = []
+        calibrations = dict(interval_calibration.iterate())
+        for month, calibration in calibrations.items():
+            if set(calibration["model_version"]) != {model.version}:
+                raise StoreError(
+                    f"interval_calibration of {month} is of {calibration['model_version'][0]}, the champion is "
+                    f"{model.version}: materialize interval_calibration for {month} first"
+                )
 
         def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
             for month, rows in cleaned.iterate():
-                predicted = model.predict(rows)
+                predicted = model.predict(rows, calibrations[month])
                 found = _accuracy(predicted)
                 by_month.append({"month": month, "rows": predicted.height, **found})
                 yield month, predicted, {"model version": model.version, **found}
 
         return monthly(context, frames(), lambda: {"this run": table(pl.DataFrame(by_month, infer_schema_length=None))})
 
-    return [monthly_predictions]
+    return [interval_calibration, monthly_predictions]
 
 
 def _accuracy(predicted: pl.DataFrame) -> dict[str, float]:
@@ -61,11 +123,12 @@ def _accuracy(predicted: pl.DataFrame) -> dict[str, float]:
     known = predicted.filter(pl.col("actual_price").is_not_null())
     if known.is_empty():
         return {}
-    actual = known["actual_price"].to_numpy()
-    metrics = price_metrics(actual, known["predicted_price"].to_numpy())
-    inside = (known["predicted_low"].to_numpy() <= actual) & (actual <= known["predicted_high"].to_numpy())
+    actual, said = known["actual_price"].to_numpy(), known["predicted_price"].to_numpy()
+    low, high = known["predicted_low"].to_numpy(), known["predicted_high"].to_numpy()
+    metrics = price_metrics(actual, said)
     return {
         "mae": metrics["mae"],
         "mape": metrics["mape"],
-        "interval coverage": 100 * float(np.mean(inside)),
+        "interval coverage, %": 100 * float(np.mean((low <= actual) & (actual <= high))),
+        "interval width, % of the price": 100 * float(np.mean((high - low) / said)),
     }

@@ -1,11 +1,26 @@
-"""Evaluation: error figures of named predictors on the same rows, naive baselines beside the model."""
+"""Evaluation: error figures of named predictors on the same rows, naive baselines beside the models.
+
+Any predictor is a name and prices for the rows: models, naive baselines and forecasts are graded alike.
+"""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from housing_assets.core.errors import HousingError
+from housing_assets.core.intervals import WINDOW, interval, rolling_calibrations
+
+if TYPE_CHECKING:
+    from housing_assets.core.model import PriceModel
+
+
+NAIVE: tuple[str, ...] = ("train_median", "metro_median", "last_known_price")
+"""The naive baselines, as `naive_predictions` names them."""
+_DECILES = 10
+_RESAMPLES = 1_000
 
 
 def price_metrics(actual: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
@@ -70,3 +85,177 @@ def _said(rows: pl.DataFrame, table: pl.DataFrame, key: str, otherwise: np.ndarr
 def compare(actual: np.ndarray, predictors: Mapping[str, np.ndarray]) -> pl.DataFrame:
     """The metrics of every predictor on the same rows: one row each, in the order given."""
     return pl.DataFrame([{"predictor": n, **price_metrics(actual, p)} for n, p in predictors.items()])
+
+
+def evaluate(
+    rows: pl.DataFrame,
+    predictors: Mapping[str, np.ndarray],
+    intervals: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
+) -> pl.DataFrame:
+    """Error figures overall and by metro, month and price decile.
+
+    Args:
+        rows: `split`, `date`, `city_full`, `price` (US dollars, known) of n rows.
+        predictors: prices by name, US dollars, shape (n,).
+        intervals: low and high by name, for predictors that have them; NaN in rows without one.
+
+    Returns:
+        A row for each split, `by` (overall, metro, month, price_decile), `group` and predictor, with the
+        figures of `price_metrics`, `interval_rows`, and `coverage` (percent) and `width` (percent of the
+        predicted price) of these rows with an interval (null without any), and the skill against every other predictor,
+        `skill_vs_<name>` in percent: 100 * (1 - MAE / its MAE).
+    """
+    groups = rows.select(
+        "split",
+        pl.lit("all").alias("overall"),
+        pl.col("city_full").fill_null("unknown").alias("metro"),
+        pl.col("date").dt.strftime("%Y-%m").alias("month"),
+        (1 + (pl.col("price").rank("ordinal").over("split") - 1) * _DECILES // pl.len().over("split"))
+        .cast(pl.String)
+        .str.zfill(2)
+        .alias("price_decile"),
+    ).with_row_index("row")
+    actual = rows["price"].to_numpy()
+    found: list[dict[str, object]] = []
+    for by in ("overall", "metro", "month", "price_decile"):
+        for (split, group), part in groups.group_by("split", by, maintain_order=True):
+            at = part["row"].to_numpy()
+            metrics = {name: price_metrics(actual[at], said[at]) for name, said in predictors.items()}
+            for name, own in metrics.items():
+                found.append(
+                    {
+                        "split": split,
+                        "by": by,
+                        "group": group,
+                        "predictor": name,
+                        **own,
+                        **_interval_metrics(actual[at], predictors[name][at], (intervals or {}).get(name), at),
+                        **{f"skill_vs_{o}": _skill(own["mae"], m["mae"]) for o, m in metrics.items() if o != name},
+                    }
+                )
+    return pl.DataFrame(found, infer_schema_length=None).sort("split", "by", "group", maintain_order=True)
+
+
+def _interval_metrics(
+    actual: np.ndarray, predicted: np.ndarray, ends: tuple[np.ndarray, np.ndarray] | None, at: np.ndarray
+) -> dict[str, float | None]:
+    if ends is None:
+        return {"interval_rows": 0, "coverage": None, "width": None}
+    low, high = ends[0][at], ends[1][at]
+    known = np.isfinite(low)
+    if not known.any():
+        return {"interval_rows": 0, "coverage": None, "width": None}
+    inside = (low <= actual) & (actual <= high)
+    return {
+        "interval_rows": int(known.sum()),
+        "coverage": 100 * float(inside[known].mean()),
+        "width": 100 * float(((high - low) / predicted)[known].mean()),
+    }
+
+
+def _skill(own: float, other: float) -> float:
+    return 100 * (1 - own / other) if other else float("nan")
+
+
+def compare_paired(rows: pl.DataFrame, predictors: Mapping[str, np.ndarray], name: str, seed: int = 0) -> pl.DataFrame:
+    """How much smaller the mean absolute error of one predictor is than each other's, with its uncertainty.
+
+    The interval is the percentile bootstrap of Efron (1979) over whole zips, since the errors of one zip's
+    months go together: resampling rows would make it far too narrow.
+
+    Args:
+        rows: `split`, `zipcode`, `price` of n rows.
+        predictors: prices by name, shape (n,).
+        name: the predictor in question.
+        seed: of the resamples.
+
+    Returns:
+        A row for each split and other predictor: `split`, `predictor`, `against`, `rows`, `zips`,
+        `mae_saved` (US dollars; positive: `predictor` is better), `saved_low`, `saved_high` (95%).
+    """
+    actual = rows["price"].to_numpy()
+    found = []
+    for other in (o for o in predictors if o != name):
+        saved = np.abs(predictors[other] - actual) - np.abs(predictors[name] - actual)
+        by_zip = (
+            rows.select("split", "zipcode")
+            .with_columns(pl.Series("saved", saved))
+            .group_by("split", "zipcode", maintain_order=True)
+            .agg(pl.col("saved").sum(), pl.len().alias("rows"))
+        )
+        for (split,), part in by_zip.group_by("split", maintain_order=True):
+            total, count = part["saved"].to_numpy(), part["rows"].to_numpy().astype(float)
+            draws = np.random.default_rng(seed).multinomial(
+                part.height, np.full(part.height, 1 / part.height), size=_RESAMPLES
+            )
+            low, high = np.percentile((draws @ total) / (draws @ count), [2.5, 97.5])
+            found.append(
+                {
+                    "split": split,
+                    "predictor": name,
+                    "against": other,
+                    "rows": int(count.sum()),
+                    "zips": part.height,
+                    "mae_saved": float(total.sum() / count.sum()),
+                    "saved_low": float(low),
+                    "saved_high": float(high),
+                }
+            )
+    return pl.DataFrame(found)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate_models` found.
+
+    Attributes:
+        table: see `evaluate`.
+        paired: see `compare_paired`: each model against every other predictor.
+        rows: `split`, `date`, `zipcode`, `city_full`, `price` of the rows that were predicted.
+        predicted: prices by predictor, US dollars, in the order of `rows`.
+    """
+
+    table: pl.DataFrame
+    paired: pl.DataFrame
+    rows: pl.DataFrame
+    predicted: Mapping[str, np.ndarray]
+
+
+def evaluate_models(rows: pl.DataFrame, models: Mapping[str, "PriceModel"], train: pl.DataFrame) -> Evaluation:
+    """Grade models and the naive baselines on the same rows, with each model's own rolling intervals.
+
+    Args:
+        rows: standardized rows with `split`; those without a price are passed over.
+        models: by name.
+        train: what `naive_predictions` wants.
+
+    Raises:
+        HousingError: no row has a price.
+    """
+    rows = rows.filter(pl.col("price").is_not_null()).sort("date", "zipcode")
+    if rows.is_empty():
+        raise HousingError("no rows to evaluate: no row of eval has a price. Check the cut-offs and the source")
+    predicted = {name: model.prices(rows) for name, model in models.items()}
+    intervals = {name: _rolling_intervals(rows, prices) for name, prices in predicted.items()}
+    predicted |= naive_predictions(train, rows)
+    table = evaluate(rows, predicted, intervals)
+    paired = pl.concat([compare_paired(rows, predicted, name) for name in models])
+    return Evaluation(table, paired, rows.select("split", "date", "zipcode", "city_full", "price"), predicted)
+
+
+def _rolling_intervals(rows: pl.DataFrame, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Low and high of every row, calibrated on the months before its own; NaN in the first months."""
+    frame = rows.select(
+        pl.col("date").dt.strftime("%Y-%m").alias("month"),
+        "city_full",
+        pl.col("price").alias("actual"),
+        pl.Series("predicted", predicted),
+    ).with_row_index("row")
+    by_month = {str(month): part for (month,), part in frame.group_by("month", maintain_order=True)}
+    of_first_split = rows.filter(pl.col("split") == rows["split"][0])["date"].n_unique()
+    low, high = np.full(rows.height, np.nan), np.full(rows.height, np.nan)
+    for month, table in rolling_calibrations(by_month, max(1, min(WINDOW, of_first_split) // 2)).items():
+        part = by_month[month]
+        at = part["row"].to_numpy()
+        low[at], high[at] = interval(part["city_full"], part["predicted"].to_numpy(), table)
+    return low, high

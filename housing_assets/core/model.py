@@ -6,20 +6,18 @@ No file is a pickle: trees are XGBoost's own UBJSON, tables Parquet, the rest JS
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import polars as pl
 
+from housing_assets.core.anchor import Anchor
 from housing_assets.core.encoding import Encoders
 from housing_assets.core.errors import BundleError
 from housing_assets.core.features import FEATURE_INPUTS, FEATURES, make_features
 from housing_assets.core.intervals import interval
-from housing_assets.core.training import Target, predict_prices
-
-if TYPE_CHECKING:
-    import xgboost
+from housing_assets.core.onnx_twin import TWIN_TOLERANCE, open_twin, to_onnx, twin_output
+from housing_assets.core.training import PriceTrees, feature_matrix
 
 PREDICTION_SCHEMA: dict[str, pl.DataType] = {
     "date": pl.Date(),
@@ -53,27 +51,30 @@ class PriceModel:
     """Everything a prediction needs.
 
     Attributes:
-        booster: the trees.
+        trees: what says the price.
         encoders: fitted on the model's own train months.
-        intervals: half-widths as `housing_assets.core.intervals.calibrate` gives them.
-        target: what the trees fit.
+        intervals: calibration as `housing_assets.core.intervals.calibrate` gives them.
         version: of the bundle it came from; empty before it was published.
     """
 
-    booster: "xgboost.Booster"
+    trees: PriceTrees
     encoders: Encoders
     intervals: pl.DataFrame
-    target: Target
     version: str = ""
 
     def prices(self, rows: pl.DataFrame) -> np.ndarray:
         """Prices in US dollars, shape (n,), of n standardized rows."""
-        return predict_prices(self.booster, make_features(rows, self.encoders), self.target)
+        return self.trees.prices(make_features(rows, self.encoders))
 
-    def predict(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Predictions of n standardized rows: n rows in the same order, `PREDICTION_SCHEMA`."""
+    def predict(self, rows: pl.DataFrame, intervals: pl.DataFrame | None = None) -> pl.DataFrame:
+        """Predictions of n standardized rows: n rows in the same order, `PREDICTION_SCHEMA`.
+
+        Args:
+            rows: to predict.
+            intervals: a newer calibration than the model's own.
+        """
         prices = self.prices(rows)
-        low, high = interval(rows["city_full"], prices, self.intervals)
+        low, high = interval(rows["city_full"], prices, self.intervals if intervals is None else intervals)
         return rows.select("date", "zipcode", "city_full").with_columns(
             pl.Series("predicted_price", prices, pl.Float64),
             pl.Series("predicted_low", low, pl.Float64),
@@ -94,11 +95,18 @@ def model_files(model: PriceModel, golden: pl.DataFrame, metrics: Mapping[str, o
     rows = golden.head(GOLDEN_ROWS).select(FEATURE_INPUTS)
     expected = rows.with_columns(pl.Series("expected_price", model.prices(rows)))
     return {
-        "model.ubj": bytes(model.booster.save_raw("ubj")),
+        "model.ubj": bytes(model.trees.booster.save_raw("ubj")),
+        "model.onnx": to_onnx(model.trees.booster),
         "encoders.parquet": _parquet(model.encoders.table),
         "intervals.parquet": _parquet(model.intervals),
         "golden_rows.parquet": _parquet(expected),
-        "features.json": _json({"features": list(FEATURES), "target": model.target}),
+        "features.json": _json(
+            {
+                "features": list(FEATURES),
+                "target": model.trees.target,
+                "anchor": asdict(model.trees.anchor) if model.trees.anchor else None,
+            }
+        ),
         "metrics.json": _json(dict(metrics)),
     }
 
@@ -121,11 +129,11 @@ def model_from_files(files: Mapping[str, bytes], version: str) -> PriceModel:
             )
         booster = xgb.Booster({"nthread": 1})
         booster.load_model(bytearray(files["model.ubj"]))
+        anchor = Anchor(**told["anchor"]) if told["anchor"] else None
         model = PriceModel(
-            booster,
+            PriceTrees(booster, told["target"], anchor),
             Encoders.from_table(pl.read_parquet(io.BytesIO(files["encoders.parquet"]))),
             pl.read_parquet(io.BytesIO(files["intervals.parquet"])),
-            told["target"],
             version,
         )
         golden = pl.read_parquet(io.BytesIO(files["golden_rows.parquet"]))
@@ -135,6 +143,29 @@ def model_from_files(files: Mapping[str, bytes], version: str) -> PriceModel:
     if not np.allclose(model.prices(golden), expected, rtol=GOLDEN_TOLERANCE, atol=0):
         raise BundleError(f"model {version} gives its golden rows other prices than when it was made")
     return model
+
+
+def twin_difference(files: Mapping[str, bytes], model: PriceModel) -> float:
+    """Largest difference of the ONNX twin and the model on the golden rows, in log price.
+
+    Raises:
+        BundleError: the bundle has no twin.
+    """
+    if "model.onnx" not in files:
+        raise BundleError(f"model {model.version} lacks model.onnx: train it again")
+    golden = pl.read_parquet(io.BytesIO(files["golden_rows.parquet"]))
+    features = make_features(golden, model.encoders)
+    said = twin_output(open_twin(files["model.onnx"]), feature_matrix(features))
+    twin = model.trees.to_prices(said, features)
+    return float(np.abs(np.log(twin) - np.log(golden["expected_price"].to_numpy())).max())
+
+
+def twin_problem(files: Mapping[str, bytes], model: PriceModel) -> str | None:
+    """Why the ONNX twin is not the model, in words; None if it is."""
+    difference = twin_difference(files, model)
+    if difference <= TWIN_TOLERANCE:
+        return None
+    return f"the ONNX twin differs by {difference:.2g} in log price, more than {TWIN_TOLERANCE:g}"
 
 
 def _parquet(frame: pl.DataFrame) -> bytes:

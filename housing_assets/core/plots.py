@@ -1,10 +1,19 @@
 """Pictures for people, as PNG bytes."""
 
 import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 _MAX_POINTS = 4_000
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+"""Of Okabe and Ito (2008): told apart by colour-blind readers too."""
+_LINE = "#D55E00"
 
 
 def predicted_against_actual(actual: np.ndarray, predicted: np.ndarray, title: str) -> bytes:
@@ -14,21 +23,99 @@ def predicted_against_actual(actual: np.ndarray, predicted: np.ndarray, title: s
         actual, predicted: prices in US dollars, shape (n,).
         title: of the picture.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    step = max(1, actual.size // _MAX_POINTS)
-    figure, axes = plt.subplots(figsize=(5.5, 5), dpi=100)
-    axes.scatter(actual[::step], predicted[::step], s=5, alpha=0.35, color="#0072B2", linewidths=0)
+    figure, axes = _canvas(5.5, 5)
+    _thinned(axes, actual, predicted, title)
     ends = [min(actual.min(), predicted.min()), max(actual.max(), predicted.max())]
-    axes.plot(ends, ends, color="#D55E00", linewidth=1, label="predicted = actual")
+    axes.plot(ends, ends, color=_LINE, linewidth=1, label="predicted = actual")
     axes.set(xscale="log", yscale="log", xlabel="actual price, US dollars", ylabel="predicted price, US dollars")
-    axes.set_title(title if step == 1 else f"{title}\n(every {step}th of {actual.size:,} rows)", fontsize=10)
     axes.legend(loc="upper left", frameon=False)
-    figure.tight_layout()
+    return _png(figure)
+
+
+def residuals_by_price(actual: np.ndarray, predicted: np.ndarray, title: str) -> bytes:
+    """Errors in percent of the actual price over the predicted price; on the line is no error."""
+    figure, axes = _canvas(6.5, 4)
+    _thinned(axes, predicted, 100 * (predicted - actual) / actual, title)
+    axes.axhline(0, color=_LINE, linewidth=1)
+    axes.set(xscale="log", xlabel="predicted price, US dollars", ylabel="error, % of the actual price")
+    return _png(figure)
+
+
+def lines_by_month(
+    months: Sequence[str],
+    series: Mapping[str, Sequence[float | None]],
+    title: str,
+    ylabel: str,
+    mark: str | None = None,
+    level: float | None = None,
+) -> bytes:
+    """One line for each named series over months.
+
+    Args:
+        months: `YYYY-MM`, in order.
+        series: a value (None: a gap) for each month.
+        title, ylabel: words.
+        mark: a month to mark with a vertical line, labelled `holdout`.
+        level: a value to mark with a horizontal line.
+    """
+    figure, axes = _canvas(8, 4)
+    at = np.arange(len(months))
+    for colour, (name, values) in zip(_COLOURS * 2, series.items(), strict=False):
+        axes.plot(at, [np.nan if v is None else v for v in values], label=name, color=colour, linewidth=1.5)
+    if mark is not None and mark in months:
+        axes.axvline(list(months).index(mark) - 0.5, color="grey", linestyle=":", linewidth=1)
+        axes.annotate("holdout", (list(months).index(mark), 1), xycoords=("data", "axes fraction"), va="bottom")
+    if level is not None:
+        axes.axhline(level, color="grey", linestyle="--", linewidth=1)
+    step = max(1, len(months) // 12)
+    axes.set_xticks(at[::step], months[::step], rotation=45, ha="right")
+    axes.set(ylabel=ylabel)
+    axes.set_title(title, fontsize=10, pad=16)
+    axes.legend(frameon=False, fontsize=8)
+    return _png(figure)
+
+
+def bars(labels: Sequence[str], values: Sequence[float], title: str, xlabel: str) -> bytes:
+    """Horizontal bars, the first label on top."""
+    figure, axes = _canvas(6.5, 1.2 + 0.24 * len(labels))
+    axes.barh(np.arange(len(labels)), values, color=_COLOURS[0])
+    axes.set_yticks(np.arange(len(labels)), labels, fontsize=8)
+    axes.invert_yaxis()
+    axes.set(xlabel=xlabel)
+    axes.set_title(title, fontsize=10)
+    return _png(figure)
+
+
+def trial_history(trials: Sequence[int], scores: Sequence[float], pruned: Sequence[bool], title: str) -> bytes:
+    """Score of each trial, pruned ones hollow, and the best complete one so far."""
+    figure, axes = _canvas(6.5, 4)
+    at, score, cut = np.array(trials), np.array(scores), np.array(pruned)
+    axes.scatter(at[~cut], score[~cut], color=_COLOURS[0], label="complete")
+    axes.scatter(at[cut], score[cut], facecolors="none", edgecolors=_COLOURS[0], label="pruned between folds")
+    best = np.minimum.accumulate(np.where(cut, np.inf, score))
+    axes.step(at, best, where="post", color=_LINE, linewidth=1, label="best so far")
+    axes.set(xlabel="trial", ylabel="RMSE / mean price, mean of the folds")
+    axes.set_title(title, fontsize=10)
+    axes.legend(frameon=False, fontsize=8)
+    return _png(figure)
+
+
+def _canvas(width: float, height: float) -> tuple["Figure", "Axes"]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def _thinned(axes: "Axes", x: np.ndarray, y: np.ndarray, title: str) -> None:
+    step = max(1, x.size // _MAX_POINTS)
+    axes.scatter(x[::step], y[::step], s=5, alpha=0.35, color=_COLOURS[0], linewidths=0)
+    axes.set_title(title if step == 1 else f"{title}\n(every {step}th of {x.size:,} rows)", fontsize=10)
+
+
+def _png(figure: "Figure") -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    plt.close(figure)
     return buffer.getvalue()

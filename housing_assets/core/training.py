@@ -1,13 +1,14 @@
-"""Training: XGBoost on a feature frame, and predictions from a booster."""
+"""Training: XGBoost on a feature frame, and prices from its trees."""
 
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import polars as pl
 
+from housing_assets.core.anchor import Anchor, fit_anchor
 from housing_assets.core.errors import HousingError
 from housing_assets.core.features import FEATURES
 from housing_assets.core.schema import BY_NAME
@@ -21,7 +22,33 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 MIN_PRICE = float(BY_NAME["price"].low or 0)
 """US dollars: no prediction is lower, since no valid price is."""
 
-Target = Literal["price", "log_price"]
+Target = Literal["price", "log_price", "log_anchor"]
+"""What trees fit: the price in US dollars, its natural logarithm, or what that logarithm exceeds the anchor
+by (see `housing_assets.core.anchor`)."""
+TARGETS: tuple[Target, ...] = get_args(Target)
+
+MONOTONE_FEATURES: tuple[str, ...] = (
+    "city_full_target",
+    "median_list_price",
+    "median_ppsf",
+    "Per Capita Income",
+    "Median Home Value",
+)
+"""Features with which, all else equal, a price can only rise; used when `monotone` is set."""
+
+PARAM_LIMITS: dict[str, tuple[float, float]] = {
+    "n_estimators": (1, 20_000),
+    "max_depth": (1, 16),
+    "learning_rate": (1e-4, 1.0),
+    "subsample": (0.05, 1.0),
+    "colsample_bytree": (0.05, 1.0),
+    "min_child_weight": (0.0, 1e6),
+    "reg_alpha": (0.0, 1e6),
+    "reg_lambda": (0.0, 1e6),
+    "max_bin": (2, 4096),
+    "seed": (0, 2**31 - 1),
+}
+"""Lowest and highest value of each numeric hyperparameter, both included."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +64,9 @@ class TrainingParams:
         min_child_weight: least sum of instance weight in a leaf.
         reg_alpha, reg_lambda: L1 and L2 penalties of leaf weights.
         max_bin: histogram bins of a feature.
-        target: what the trees fit: the price in US dollars, or its natural logarithm.
+        target: what the trees fit, see `Target`.
+        monotone: keep the prediction from falling when one of `MONOTONE_FEATURES` rises. Without effect on
+            `log_anchor`, where the anchor does the rising and trees must be free to correct it.
         seed: of the row and column samples.
     """
 
@@ -51,39 +80,56 @@ class TrainingParams:
     reg_lambda: float = 1.0
     max_bin: int = 256
     target: Target = "price"
+    monotone: bool = False
     seed: int = 42
 
     def __post_init__(self) -> None:
-        limits = {
-            "n_estimators": (1, 20_000),
-            "max_depth": (1, 16),
-            "learning_rate": (1e-4, 1.0),
-            "subsample": (0.05, 1.0),
-            "colsample_bytree": (0.05, 1.0),
-            "min_child_weight": (0.0, 1e6),
-            "reg_alpha": (0.0, 1e6),
-            "reg_lambda": (0.0, 1e6),
-            "max_bin": (2, 4096),
-            "seed": (0, 2**31 - 1),
-        }
-        for name, (low, high) in limits.items():
+        for name, (low, high) in PARAM_LIMITS.items():
             if not low <= getattr(self, name) <= high:
                 raise HousingError(f"{name}={getattr(self, name)} is outside {low:g} to {high:g}: change it")
-        if self.target not in ("price", "log_price"):
-            raise HousingError(f"target={self.target!r}: use 'price' or 'log_price'")
+        if self.target not in TARGETS:
+            raise HousingError(f"target={self.target!r}: use one of {', '.join(TARGETS)}")
 
     def booster_params(self) -> dict[str, object]:
         """The same in XGBoost's own names."""
         own = asdict(self)
-        for ours in ("n_estimators", "target"):
+        for ours in ("n_estimators", "target", "monotone"):
             del own[ours]
+        if self.monotone and self.target != "log_anchor":
+            own["monotone_constraints"] = dict.fromkeys(MONOTONE_FEATURES, 1)
         return {"objective": "reg:squarederror", "tree_method": "hist", "nthread": os.cpu_count() or 1, **own}
 
 
-def train_booster(
+@dataclass(frozen=True)
+class PriceTrees:
+    """Trees, and what turns their output into a price.
+
+    Attributes:
+        booster: the trees, over `FEATURES`.
+        target: what they fit.
+        anchor: of the target `log_anchor`; None with the others.
+    """
+
+    booster: "xgboost.Booster"
+    target: Target
+    anchor: Anchor | None = None
+
+    def prices(self, features: pl.DataFrame) -> np.ndarray:
+        """Prices in US dollars, float64 of shape (n,), of the rows of a feature frame."""
+        if features.is_empty():
+            return np.empty(0)
+        raw = self.booster.inplace_predict(feature_matrix(features), validate_features=False)
+        return self.to_prices(raw, features)
+
+    def to_prices(self, raw: np.ndarray, features: pl.DataFrame) -> np.ndarray:
+        """The output of these trees, shape (n,), as prices in US dollars."""
+        return prices_from_trees(raw, features, self.target, self.anchor)
+
+
+def train_trees(
     features: pl.DataFrame, params: TrainingParams, progress: Callable[[int, int], None] | None = None
-) -> "xgboost.Booster":
-    """Fit trees on training features.
+) -> PriceTrees:
+    """Fit trees, and the anchor if the target has one, on training features.
 
     Args:
         features: n rows with `FEATURES` (missing is null) and `price` (US dollars).
@@ -96,15 +142,13 @@ def train_booster(
     import xgboost as xgb
     from xgboost.callback import TrainingCallback
 
-    if features.is_empty():
-        raise HousingError("no train rows: check HOUSING_EVAL_START and that train months are materialized")
-    price = features["price"].to_numpy()
-    bad = int((~(np.isfinite(price) & (price > 0))).sum())
-    if bad:
-        raise HousingError(f"{bad} train rows have a price that is missing, infinite or not positive: clean them")
-    label = np.log(price) if params.target == "log_price" else price
+    require_prices(features)
+    anchor = target_anchor(features, params.target)
     matrix = xgb.QuantileDMatrix(
-        feature_matrix(features), label=label, feature_names=list(FEATURES), max_bin=params.max_bin
+        feature_matrix(features),
+        label=training_labels(features, params.target, anchor),
+        feature_names=list(FEATURES),
+        max_bin=params.max_bin,
     )
 
     class Report(TrainingCallback):
@@ -113,15 +157,51 @@ def train_booster(
                 progress(epoch + 1, params.n_estimators)
             return False
 
-    return xgb.train(params.booster_params(), matrix, num_boost_round=params.n_estimators, callbacks=[Report()])
+    booster = xgb.train(params.booster_params(), matrix, num_boost_round=params.n_estimators, callbacks=[Report()])
+    return PriceTrees(booster, params.target, anchor)
 
 
-def predict_prices(booster: "xgboost.Booster", features: pl.DataFrame, target: Target) -> np.ndarray:
-    """Prices in US dollars, float64 of shape (n,), of the rows of a feature frame."""
+def require_prices(features: pl.DataFrame) -> None:
+    """Check that there is something to learn from.
+
+    Raises:
+        HousingError: no rows, or a price that is null, not finite or not positive.
+    """
     if features.is_empty():
-        return np.empty(0)
-    raw = booster.inplace_predict(feature_matrix(features), validate_features=False).astype(np.float64)
-    return np.maximum(np.exp(raw) if target == "log_price" else raw, MIN_PRICE)
+        raise HousingError("no train rows: check HOUSING_EVAL_START and that train months are materialized")
+    price = features["price"].to_numpy()
+    bad = int((~(np.isfinite(price) & (price > 0))).sum())
+    if bad:
+        raise HousingError(f"{bad} train rows have a price that is missing, infinite or not positive: clean them")
+
+
+def target_anchor(features: pl.DataFrame, target: Target) -> Anchor | None:
+    """The anchor of a target, fitted on training features; None if it has none."""
+    return fit_anchor(features) if target == "log_anchor" else None
+
+
+def training_labels(features: pl.DataFrame, target: Target, anchor: Anchor | None) -> np.ndarray:
+    """What the trees fit, shape (n,)."""
+    price = features["price"].to_numpy()
+    if target == "price":
+        return price
+    return np.log(price) - (anchor.log_price(features) if anchor else 0.0)
+
+
+def prices_from_trees(raw: np.ndarray, features: pl.DataFrame, target: Target, anchor: Anchor | None) -> np.ndarray:
+    """What trees say, shape (n,), as prices in US dollars; the inverse of `training_labels`."""
+    raw = raw.astype(np.float64)
+    if target == "price":
+        return np.maximum(raw, MIN_PRICE)
+    return np.maximum(np.exp(raw + (anchor.log_price(features) if anchor else 0.0)), MIN_PRICE)
+
+
+def feature_importance(booster: "xgboost.Booster") -> pl.DataFrame:
+    """`feature` and `share` (percent of the total gain of all splits), the largest first; all of `FEATURES`."""
+    gain = booster.get_score(importance_type="total_gain")
+    frame = pl.DataFrame({"feature": FEATURES, "gain": [gain.get(f, 0.0) for f in FEATURES]})
+    share = (100 * pl.col("gain") / pl.col("gain").sum()).alias("share")
+    return frame.select("feature", share).sort("share", descending=True)
 
 
 def feature_matrix(features: pl.DataFrame) -> np.ndarray:

@@ -20,8 +20,8 @@ from housing_assets.store.layout import Store
 FORMAT = 1
 """Of the manifest. A loader refuses a bundle of a newer format."""
 POINTER = "models/champion.json"
-_LIBRARIES = ("numpy", "polars", "xgboost-cpu")
-_OWN = ("format", "version", "kind", "created", "files", "libraries")
+_LIBRARIES = ("numpy", "onnxmltools", "onnxruntime", "optuna", "polars", "xgboost-cpu")
+_OWN = ("format", "version", "kind", "created", "files", "libraries", "origin")
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,22 @@ class Bundle:
         return json.loads(self.files["metrics.json"])
 
 
-def publish_bundle(store: Store, kind: str, files: Mapping[str, bytes], facts: Mapping[str, Any]) -> str:
+def publish_bundle(
+    store: Store,
+    kind: str,
+    files: Mapping[str, bytes],
+    facts: Mapping[str, Any],
+    origin: Mapping[str, str] | None = None,
+) -> str:
     """Write a bundle; the same contents twice are the same version, written once.
 
     Args:
         store: where to.
         kind: what sort of model (`baseline`, …): the first word of the version.
         files: by name.
-        facts: what the manifest says of where the model comes from (months, source, parameters).
+        facts: what the manifest says of what the model was made from (months, source, parameters).
+        origin: where and by what it was made (commit, run). The version does not depend on it, so that the
+            same model made twice is one version.
 
     Returns:
         The version.
@@ -69,6 +77,7 @@ def publish_bundle(store: Store, kind: str, files: Mapping[str, bytes], facts: M
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "files": listed,
         "libraries": {name: library_version(name) for name in _LIBRARIES},
+        "origin": dict(origin or {}),
         **facts,
     }
     store.write_json(f"models/{version}/manifest.json", manifest)
@@ -144,6 +153,20 @@ def point_to(store: Store, version: str) -> None:
     """
     load_bundle(store, version).model()
     store.write_json(POINTER, {"version": version})
+
+
+def record_decision(store: Store, version: str, record: Mapping[str, Any]) -> str:
+    """Keep a promotion decision beside the bundle it is about; returns where.
+
+    Args:
+        store: where to.
+        version: of the candidate.
+        record: what `housing_assets.core.promotion.Decision.record` gives.
+    """
+    now = datetime.now(UTC)
+    key = f"models/{version}/decisions/{now:%Y%m%dT%H%M%S%f}.json"
+    store.write_json(key, {"decided": now.isoformat(timespec="seconds"), "candidate": version, **record})
+    return f"{store.uri}/{key}"
 
 
 def _version(kind: str, listed: Mapping[str, Any], facts: Mapping[str, Any]) -> str:

@@ -1,9 +1,10 @@
 """The store: every path under HOUSING_STORE_URI, and what is read and written there.
 
 ```
-raw_splits/2012-03.parquet    cleaned/…    quarantined/…    monthly_predictions/…
-encoders.parquet              training_features.parquet     baseline_model.json
-models/<version>/…            models/champion.json
+raw_splits/2012-03.parquet    cleaned/…    quarantined/…    interval_calibration/…    monthly_predictions/…
+encoders.parquet              training_features.parquet     model_evaluation.parquet  model_comparison.parquet
+baseline_model.json           tuned_model.json              (references to their bundles)
+models/<version>/…            models/<version>/decisions/<time>.json                  models/champion.json
 ```
 """
 
@@ -151,6 +152,10 @@ class Months:
                 f"it has {describe_months(available)}. Materialize {self.asset} for these months first, or "
                 "set HOUSING_PANEL_START and HOUSING_PANEL_END to the months your source has"
             )
+
+    def count_rows(self, months: Iterable[str], column: str) -> int:
+        """Rows of some months, reading no more than one column that they all have."""
+        return sum(frame.height for _, frame in self.iterate(months, [column]))
 
     def write(self, month: str, frame: pl.DataFrame) -> int:
         """Write one month whole, in place of what was there; returns its size in bytes."""

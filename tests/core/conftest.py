@@ -10,7 +10,7 @@ from housing_assets.core.intervals import calibrate
 from housing_assets.core.model import PriceModel
 from housing_assets.core.months import Split, TimeSplit, month_of
 from housing_assets.core.sample import SampleSpec, sample_frame
-from housing_assets.core.training import TrainingParams, predict_prices, train_booster
+from housing_assets.core.training import TrainingParams, train_trees
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +50,7 @@ def features(panel: pl.DataFrame, encoders: Encoders) -> pl.DataFrame:
 @pytest.fixture(scope="session")
 def model(features: pl.DataFrame, encoders: Encoders) -> PriceModel:
     """A model of a few trees."""
-    booster = train_booster(features.filter(split=Split.TRAIN), TrainingParams(n_estimators=12, max_depth=4))
+    trees = train_trees(features.filter(split=Split.TRAIN), TrainingParams(n_estimators=12, max_depth=4))
     held = features.filter(split=Split.EVAL)
-    widths = calibrate(held["city_full"], held["price"].to_numpy(), predict_prices(booster, held, "price"))
-    return PriceModel(booster, encoders, widths, "price", "test-1")
+    widths = calibrate(held["city_full"], held["price"].to_numpy(), trees.prices(held))
+    return PriceModel(trees, encoders, widths, "test-1")

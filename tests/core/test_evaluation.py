@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from housing_assets.core.errors import HousingError
-from housing_assets.core.evaluation import compare, naive_predictions, price_metrics
+from housing_assets.core.evaluation import (
+    NAIVE,
+    Evaluation,
+    compare,
+    compare_paired,
+    evaluate_models,
+    naive_predictions,
+    price_metrics,
+)
+from housing_assets.core.months import Split
 
 ACTUAL = np.array([100.0, 200.0, 400.0, 800.0])
 PREDICTED = np.array([110.0, 190.0, 300.0, 800.0])
@@ -117,3 +126,96 @@ def test_predictors_are_compared_on_the_same_rows_in_the_order_given():
     assert table["mae"].to_list() == [30, 0, 187.5]
     assert table["mape"].to_list() == pytest.approx([10, 0, 50])
     assert table["rows"].to_list() == [4, 4, 4]
+
+
+# ---------------------------------------------------------------- by group, and models
+
+
+@pytest.fixture(scope="module")
+def evaluation(panel, model) -> Evaluation:
+    train = panel.filter(split=Split.TRAIN)
+    return evaluate_models(panel.filter(pl.col("split") != Split.TRAIN), {"model": model}, train)
+
+
+def test_every_group_of_a_split_adds_up_to_the_whole(evaluation):
+    table = evaluation.table
+    for split, rows in evaluation.rows.group_by("split"):
+        for by in ("overall", "metro", "month", "price_decile"):
+            part = table.filter(pl.col("split") == split[0], pl.col("by") == by, pl.col("predictor") == "model")
+            assert part["rows"].sum() == rows.height
+            whole = table.filter(split=split[0], by="overall", predictor="model")["mae"][0]
+            assert (part["mae"] * part["rows"]).sum() / rows.height == pytest.approx(whole)
+    assert set(table["by"]) == {"overall", "metro", "month", "price_decile"}
+    assert set(table.filter(by="price_decile")["group"]) == {f"{d:02d}" for d in range(1, 11)}
+
+
+def test_figures_of_a_month_are_those_of_its_rows(evaluation):
+    at = (evaluation.rows["date"] == date(2021, 6, 30)).to_numpy()
+    by_hand = price_metrics(evaluation.rows["price"].to_numpy()[at], evaluation.predicted["model"][at])
+    found = evaluation.table.filter(by="month", group="2021-06", predictor="model").row(0, named=True)
+    assert {name: found[name] for name in by_hand} == pytest.approx(by_hand)
+
+
+def test_skill_is_the_share_of_the_others_error_that_is_saved(evaluation):
+    overall = evaluation.table.filter(by="overall", split="eval")
+    mae = dict(overall.select("predictor", "mae").iter_rows())
+    row = overall.filter(predictor="model").row(0, named=True)
+    for name in NAIVE:
+        assert row[f"skill_vs_{name}"] == pytest.approx(100 * (1 - mae["model"] / mae[name]))
+
+
+def test_coverage_is_of_intervals_from_the_months_before(evaluation):
+    months = evaluation.table.filter(by="month", predictor="model").sort("group")
+    assert months["coverage"].is_null().to_list() == [True] * 6 + [False] * (months.height - 6)
+    assert months["coverage"].mean() == pytest.approx(90, abs=8)
+    assert (months["width"].drop_nulls() > 0).all()
+    assert evaluation.table.filter(predictor="train_median")["coverage"].null_count() > 0
+
+
+def test_later_prices_change_no_earlier_figure(panel, model):
+    rows = panel.filter(pl.col("split") != Split.TRAIN)
+    late = pl.col("date") >= date(2021, 9, 1)
+    dearer = rows.with_columns(pl.when(late).then(pl.col("price") * 3).otherwise("price").alias("price"))
+    train = panel.filter(split=Split.TRAIN)
+    one, other = (
+        evaluate_models(frame, {"model": model}, train).table.filter(
+            pl.col("by") == "month", pl.col("group") < "2021-09"
+        )
+        for frame in (rows, dearer)
+    )
+    assert one.equals(other)
+
+
+def test_a_paired_difference_says_who_is_better_and_how_sure_that_is():
+    dice = np.random.default_rng(3)
+    zips = np.repeat([f"{i:05d}" for i in range(60)], 10)
+    price = dice.uniform(1e5, 1e6, 600)
+    rows = pl.DataFrame({"split": "eval", "zipcode": zips, "price": price})
+    good, bad = price + dice.normal(0, 1_000, 600), price + dice.normal(0, 9_000, 600)
+    table = compare_paired(rows, {"good": good, "bad": bad, "same": good.copy()}, "good")
+    found = {row["against"]: row for row in table.to_dicts()}
+    assert found["bad"]["mae_saved"] == pytest.approx(np.abs(bad - price).mean() - np.abs(good - price).mean())
+    assert 0 < found["bad"]["saved_low"] < found["bad"]["mae_saved"] < found["bad"]["saved_high"]
+    assert (found["same"]["saved_low"], found["same"]["saved_high"]) == (0, 0)
+    assert (found["bad"]["rows"], found["bad"]["zips"]) == (600, 60)
+    against = compare_paired(rows, {"good": good, "bad": bad}, "bad").row(0, named=True)
+    assert against["saved_high"] < 0
+
+
+def test_errors_that_go_together_in_a_zip_make_the_interval_wider():
+    dice = np.random.default_rng(4)
+    price = np.full(1_000, 1e5)
+    by_zip = np.repeat(dice.normal(0, 5_000, 20), 50)
+    rows = pl.DataFrame({"split": "eval", "price": price, "zipcode": np.repeat([f"{i:05d}" for i in range(20)], 50)})
+    shuffled = rows.with_columns(pl.Series("zipcode", [f"{i:05d}" for i in range(1_000)]))
+    widths = []
+    for frame in (rows, shuffled):
+        row = compare_paired(frame, {"a": price + by_zip, "b": price + 5_000}, "a").row(0, named=True)
+        widths.append(row["saved_high"] - row["saved_low"])
+    assert widths[0] > 3 * widths[1]
+
+
+def test_rows_without_any_price_are_refused(panel, model):
+    rows = panel.filter(split=Split.EVAL).with_columns(price=pl.lit(None, pl.Float64))
+    with pytest.raises(HousingError, match="no rows to evaluate: no row of eval has a price"):
+        evaluate_models(rows, {"model": model}, panel.filter(split=Split.TRAIN))

@@ -1,4 +1,4 @@
-"""Prediction intervals: the conformal quantile by hand, its fallback, and that it covers."""
+"""Prediction intervals: the conformal quantiles by hand, their fallback, what they may rest on, and that they cover."""
 
 import math
 
@@ -9,72 +9,102 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from housing_assets.core.errors import HousingError
-from housing_assets.core.intervals import COVERAGE, MIN_ROWS, calibrate, interval
-
-
-def prices(residuals) -> tuple[np.ndarray, np.ndarray]:
-    """Actual and predicted prices whose log residuals are these."""
-    predicted = np.full(len(residuals), 250_000.0)
-    return predicted * np.exp(np.asarray(residuals, dtype=float)), predicted
-
-
-def widths(cities: list[str | None], residuals) -> dict[str | None, tuple[int, float]]:
-    table = calibrate(pl.Series(cities, dtype=pl.String), *prices(residuals))
-    return {metro: (rows, width) for metro, rows, width in table.iter_rows()}
-
-
-@pytest.mark.parametrize(
-    ("n", "rank"),
-    [(1, 1), (5, 5), (8, 8), (9, 9), (10, 10), (18, 18), (19, 18), (20, 19), (99, 90), (199, 180)],
+from housing_assets.core.intervals import (
+    CALIBRATION_SCHEMA,
+    COVERAGE,
+    HALF_LIFE,
+    MIN_ROWS,
+    calibrate,
+    calibrate_month,
+    calibration_window,
+    interval,
+    residuals,
+    rolling_calibrations,
 )
-def test_the_half_width_is_the_finite_sample_quantile(n, rank):
-    residuals = [(-1) ** i * i / 1000 for i in range(1, n + 1)]
-    found = widths(["A"] * n, residuals)
-    assert found[None] == (n, pytest.approx(rank / 1000))
-    assert rank == min(math.ceil((n + 1) * COVERAGE), n)
+from housing_assets.core.months import month_range
+
+TAIL = (1 + COVERAGE) / 2
 
 
-@given(st.permutations([i / 50 for i in range(40)]))
-def test_the_order_of_residuals_does_not_matter(residuals):
-    assert widths(["A"] * 40, residuals)[None][1] == pytest.approx(36 / 50)
+def prices(logs) -> tuple[np.ndarray, np.ndarray]:
+    """Actual and predicted prices whose log residuals are these."""
+    predicted = np.full(len(logs), 250_000.0)
+    return predicted * np.exp(np.asarray(logs, dtype=float)), predicted
 
 
-def test_a_metro_with_enough_rows_has_its_own_width_and_the_others_the_pooled_one():
-    cities = ["Few"] * (MIN_ROWS - 1) + ["Enough"] * MIN_ROWS
-    residuals = [0.5] * (MIN_ROWS - 1) + [0.1] * MIN_ROWS
-    found = widths(cities, residuals)
-    assert found == {None: (199, pytest.approx(0.5)), "Enough": (100, pytest.approx(0.1))}
+def ends(cities: list[str | None], logs, weights=None) -> dict[str | None, tuple[int, float, float]]:
+    table = calibrate(pl.Series(cities, dtype=pl.String), *prices(logs), weights)
+    return {metro: (rows, low, high) for metro, rows, low, high in table.iter_rows()}
+
+
+@pytest.mark.parametrize(("n", "rank"), [(1, 1), (10, 10), (19, 19), (20, 20), (39, 38), (99, 95), (199, 190)])
+def test_each_end_is_the_finite_sample_quantile_of_its_tail(n, rank):
+    assert rank == min(math.ceil((n + 1) * TAIL - 1e-9), n)
+    logs = [i / 1000 for i in range(-n, n + 1) if i]
+    high = [x for x in logs if x > 0]
+    assert ends(["A"] * n, high)[None] == (n, 0, pytest.approx(rank / 1000))
+    low = [-x for x in high]
+    assert ends(["A"] * n, low)[None] == (n, pytest.approx(-rank / 1000), 0)
+
+
+@given(st.permutations([i / 50 for i in range(-20, 20)]))
+def test_the_order_of_residuals_does_not_matter(logs):
+    assert ends(["A"] * 40, logs)[None] == ends(["A"] * 40, sorted(logs))[None]
+
+
+def test_equal_weights_of_one_are_no_weights():
+    logs = np.random.default_rng(1).normal(size=300)
+    assert ends(["A"] * 300, logs, np.ones(300)) == ends(["A"] * 300, logs)
+
+
+def test_rows_that_weigh_little_hardly_matter():
+    logs = [0.5] * 200 + [0.1] * 200
+    weights = np.repeat([0.01, 1.0], 200)
+    assert ends(["A"] * 400, logs)[None][2] == pytest.approx(0.5)
+    assert ends(["A"] * 400, logs, weights)[None][2] == pytest.approx(0.1)
+
+
+def test_a_model_that_falls_behind_gets_an_interval_that_reaches_up():
+    _, low, high = ends(["A"] * 500, np.random.default_rng(2).normal(0.2, 0.05, 500))[None]
+    assert low == 0
+    assert high == pytest.approx(0.2 + 1.645 * 0.05, abs=0.015)
+
+
+def test_a_metro_with_enough_rows_has_its_own_interval_and_the_others_the_pooled_one():
+    found = ends(["Few"] * (MIN_ROWS - 1) + ["Enough"] * MIN_ROWS, [0.5] * (MIN_ROWS - 1) + [0.1] * MIN_ROWS)
+    assert found == {None: (199, 0, pytest.approx(0.5)), "Enough": (100, 0, pytest.approx(0.1))}
 
 
 def test_rows_without_a_metro_are_pooled_and_are_no_metro_of_their_own():
-    found = calibrate(pl.Series([None] * 150 + ["A"] * 150), *prices([0.01] * 150 + [0.4] * 150))
-    assert found["city_full"].to_list() == [None, "A"]
-    assert found["rows"].to_list() == [300, 150]
-    assert found["half_width"].to_list() == pytest.approx([0.4, 0.4])
+    found = ends([None] * 150 + ["A"] * 150, [0.01] * 150 + [0.4] * 150)
+    assert found == {None: (300, 0, pytest.approx(0.4)), "A": (150, 0, pytest.approx(0.4))}
 
 
 def test_an_interval_by_hand():
-    table = pl.DataFrame({"city_full": [None, "A"], "rows": [300, 150], "half_width": [0.5, 0.1]})
+    table = pl.DataFrame(
+        {"city_full": [None, "A"], "rows": [300, 150], "log_low": [-0.5, -0.1], "log_high": [0.6, 0.2]}
+    )
     low, high = interval(pl.Series(["A", "B", None]), np.array([100.0, 100.0, 100.0]), table)
     assert low == pytest.approx(100 * np.exp([-0.1, -0.5, -0.5]))
-    assert high == pytest.approx(100 * np.exp([0.1, 0.5, 0.5]))
+    assert high == pytest.approx(100 * np.exp([0.2, 0.6, 0.6]))
 
 
-@given(st.lists(st.floats(1_000, 1e8), max_size=10), st.floats(0, 3))
-def test_an_interval_holds_its_price_at_the_geometric_middle(predicted, width):
-    table = pl.DataFrame({"city_full": [None], "rows": [1], "half_width": [width]}, schema_overrides={"city_full": str})
+@given(
+    st.lists(st.floats(1_000, 1e8), max_size=10),
+    st.lists(st.floats(-1, 1), min_size=1, max_size=30),
+)
+def test_an_interval_holds_its_prediction(predicted, logs):
+    table = calibrate(pl.Series(["A"] * len(logs)), *prices(logs))
     low, high = interval(pl.Series(["A"] * len(predicted), dtype=pl.String), np.array(predicted), table)
     assert (low <= predicted).all()
     assert (predicted <= high).all()
-    assert np.sqrt(low * high) == pytest.approx(predicted)
 
 
 def test_exchangeable_rows_are_covered_about_as_often_as_promised():
     dice = np.random.default_rng(5)
     metros = pl.Series(np.repeat(["Calm", "Wild", "Tiny"], [2_000, 2_000, 50]))
     spread = np.repeat([0.05, 0.4, 0.2], [2_000, 2_000, 50])
-    actual, predicted = prices(spread * dice.standard_t(4, 4_050))
-    table = calibrate(metros, actual, predicted)
+    table = calibrate(metros, *prices(spread * dice.standard_t(4, 4_050)))
     assert set(table["city_full"]) == {None, "Calm", "Wild"}
     fresh, said = prices(spread * dice.standard_t(4, 4_050))
     low, high = interval(metros, said, table)
@@ -84,16 +114,73 @@ def test_exchangeable_rows_are_covered_about_as_often_as_promised():
         assert inside[(metros == metro).to_numpy()].mean() == pytest.approx(COVERAGE, abs=0.025)
 
 
-def test_few_rows_are_covered_on_average():
-    dice = np.random.default_rng(6)
-    hits = []
-    for _ in range(400):
-        residuals = dice.normal(0, 0.1, 20)
-        width = widths(["A"] * 19, residuals[:19])[None][1]
-        hits.append(abs(residuals[19]) <= width)
-    assert np.mean(hits) == pytest.approx(0.9, abs=0.04)
-
-
 def test_no_rows_are_refused():
     with pytest.raises(HousingError, match="no rows to calibrate intervals on"):
         calibrate(pl.Series([], dtype=pl.String), np.empty(0), np.empty(0))
+
+
+# ---------------------------------------------------------------- by month
+
+
+def month(logs, city: str = "A") -> pl.DataFrame:
+    actual, predicted = prices(logs)
+    return pl.DataFrame({"city_full": [city] * len(actual), "actual": actual, "predicted": predicted})
+
+
+def test_the_window_is_the_twelve_months_before():
+    assert calibration_window("2022-01") == month_range("2021-01", "2021-12")
+
+
+def test_a_month_rests_on_the_months_before_it_and_says_which():
+    by_month = {m: month([0.1] * 200) for m in calibration_window("2022-01")}
+    table = calibrate_month("2022-01", by_month, "tuned-1")
+    assert dict(table.schema) == CALIBRATION_SCHEMA
+    assert table.select("first_month", "last_month", "model_version").unique().row(0) == (
+        "2021-01",
+        "2021-12",
+        "tuned-1",
+    )
+    assert table["rows"].to_list() == [2_400, 2_400]
+
+
+def test_neither_the_month_itself_nor_a_later_or_too_old_one_has_a_say():
+    by_month = {m: month([0.1] * 50) for m in calibration_window("2022-01")}
+    others = {"2022-01": month([9.0] * 999), "2022-02": month([9.0] * 999), "2020-12": month([9.0] * 999)}
+    assert calibrate_month("2022-01", by_month | others, "v").equals(calibrate_month("2022-01", by_month, "v"))
+
+
+def test_a_window_that_reaches_into_the_month_is_refused():
+    with pytest.raises(HousingError, match="intervals of 2022-01 can rest on months before it only"):
+        calibrate_month("2022-01", {"2022-01": month([0.1])}, "v", ["2022-01"])
+    with pytest.raises(HousingError, match="not on none"):
+        calibrate_month("2022-01", {}, "v", [])
+
+
+def test_a_window_without_prices_is_refused():
+    with pytest.raises(HousingError, match="no row of 2021-01 to 2021-12 has a known price"):
+        calibrate_month("2022-01", {"2021-05": month([])}, "v")
+
+
+def test_newer_months_weigh_more():
+    window = calibration_window("2022-01")
+    rising = {m: month([0.01 * i] * 200) for i, m in enumerate(window)}
+    falling = {m: month([0.01 * (11 - i)] * 200) for i, m in enumerate(window)}
+    highs = [calibrate_month("2022-01", x, "v")["log_high"][0] for x in (rising, falling)]
+    assert highs[0] > highs[1]
+    assert len(window) > HALF_LIFE
+
+
+def test_rolling_calibrations_begin_when_enough_months_are_known():
+    by_month = {m: month([0.1] * 20) for m in month_range("2020-01", "2021-03")}
+    found = rolling_calibrations(by_month)
+    assert list(found) == month_range("2020-07", "2021-03")
+    assert found["2021-03"]["first_month"][0] == "2020-03"
+    assert found["2020-07"].equals(calibrate_month("2020-07", by_month, "", month_range("2020-01", "2020-06")))
+    assert list(rolling_calibrations(by_month, 1)) == month_range("2020-02", "2021-03")
+
+
+def test_residuals_are_of_rows_with_a_price(model, panel):
+    rows = panel.head(20).with_columns(price=pl.when(pl.int_range(pl.len()) < 5).then(None).otherwise("price"))
+    found = residuals(model.predict(rows))
+    assert found.columns == ["city_full", "actual", "predicted"]
+    assert found["actual"].to_list() == rows["price"][5:].to_list()

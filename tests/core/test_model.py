@@ -2,8 +2,10 @@
 
 import io
 import json
+import math
 from dataclasses import replace
 
+import onnx
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -11,12 +13,21 @@ from polars.testing import assert_frame_equal
 from housing_assets.core.encoding import Encoders
 from housing_assets.core.errors import BundleError
 from housing_assets.core.features import FEATURE_INPUTS, FEATURES
-from housing_assets.core.model import GOLDEN_ROWS, PREDICTION_SCHEMA, PriceModel, model_files, model_from_files
+from housing_assets.core.model import (
+    GOLDEN_ROWS,
+    PREDICTION_SCHEMA,
+    PriceModel,
+    model_files,
+    model_from_files,
+    twin_difference,
+    twin_problem,
+)
 from housing_assets.core.months import Split
-from housing_assets.core.training import TrainingParams, train_booster
+from housing_assets.core.training import TARGETS, TrainingParams, train_trees
 
 NAMES = {
     "model.ubj",
+    "model.onnx",
     "encoders.parquet",
     "intervals.parquet",
     "golden_rows.parquet",
@@ -67,13 +78,21 @@ def test_predictions_keep_the_rows_and_say_what_made_them(model, rows):
 
 def test_an_interval_is_that_of_the_metro_or_the_pooled_one(model, rows):
     made = model.predict(rows)
-    widths = dict(model.intervals.select("city_full", "half_width").iter_rows())
-    assert len(widths) > 1
+    ends = {metro: (low, high) for metro, _, low, high in model.intervals.iter_rows()}
+    assert len(ends) > 1
     for metro, price, low, high in made.select(
         "city_full", "predicted_price", "predicted_low", "predicted_high"
     ).iter_rows():
-        assert low < price < high
-        assert high / price == pytest.approx(2.718281828459045 ** widths.get(metro, widths[None]))
+        assert low <= price <= high
+        assert (math.log(low / price), math.log(high / price)) == pytest.approx(ends.get(metro, ends[None]))
+
+
+def test_a_newer_calibration_takes_the_place_of_the_model_s_own(model, rows):
+    wider = model.intervals.with_columns(pl.col("log_low") - 0.1, pl.col("log_high") + 0.1)
+    before, after = model.predict(rows), model.predict(rows, wider)
+    assert after["predicted_price"].equals(before["predicted_price"])
+    assert (after["predicted_low"] < before["predicted_low"]).all()
+    assert (after["predicted_high"] > before["predicted_high"]).all()
 
 
 def test_a_row_alone_is_predicted_as_in_a_batch(model, rows):
@@ -105,14 +124,32 @@ def test_a_model_comes_back_as_it_was(model, rows, files):
     assert_frame_equal(again.encoders.table, model.encoders.table, check_exact=True)
 
 
-def test_a_model_of_log_prices_comes_back_as_one(features, encoders, model, rows):
-    params = TrainingParams(n_estimators=6, max_depth=3, target="log_price")
-    booster = train_booster(features.filter(split=Split.TRAIN), params)
-    logs = PriceModel(booster, encoders, model.intervals, "log_price")
-    again = model_from_files(model_files(logs, rows, {}), "v")
-    assert again.target == "log_price"
-    assert again.prices(rows).tolist() == logs.prices(rows).tolist()
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_model_of_any_target_comes_back_as_one_with_a_twin_that_agrees(features, encoders, model, rows, target):
+    params = TrainingParams(n_estimators=6, max_depth=3, target=target)
+    trees = train_trees(features.filter(split=Split.TRAIN), params)
+    own = PriceModel(trees, encoders, model.intervals)
+    kept = model_files(own, rows, {})
+    again = model_from_files(kept, "v")
+    assert (again.trees.target, again.trees.anchor) == (target, trees.anchor)
+    assert again.prices(rows).tolist() == own.prices(rows).tolist()
     assert min(again.prices(rows)) > 10_000
+    assert twin_difference(kept, again) < 1e-4
+    assert twin_problem(kept, again) is None
+
+
+def test_a_twin_that_disagrees_is_told_with_the_difference(files, features, encoders, model, rows):
+    other = train_trees(features.filter(split=Split.TRAIN), TrainingParams(n_estimators=3, max_depth=2))
+    mixed = files | {"model.onnx": model_files(PriceModel(other, encoders, model.intervals), rows, {})["model.onnx"]}
+    told = twin_problem(mixed, model_from_files(mixed, "v"))
+    assert told is not None
+    assert told.startswith("the ONNX twin differs by ")
+    assert "in log price, more than 0.0001" in told
+
+
+def test_a_bundle_without_a_twin_is_told(files, model):
+    with pytest.raises(BundleError, match="model test-1 lacks model.onnx"):
+        twin_difference({n: c for n, c in files.items() if n != "model.onnx"}, model)
 
 
 def test_to_keep_a_model_twice_gives_the_same_bytes(model, rows, files):
@@ -129,13 +166,19 @@ def test_every_file_is_of_a_readable_kind_and_none_a_pickle(files):
         kind = name.rpartition(".")[2]
         if kind == "json":
             json.loads(content)
+        elif kind == "onnx":
+            onnx.checker.check_model(onnx.load_from_string(content))
         else:
             assert content.startswith({"parquet": b"PAR1", "ubj": b"{L"}[kind])
         assert not content.startswith(b"\x80")  # how every pickle since protocol 2 begins
 
 
 def test_what_people_read_is_there(files, model):
-    assert json.loads(files["features.json"]) == {"features": list(FEATURES), "target": "price"}
+    assert json.loads(files["features.json"]) == {
+        "features": list(FEATURES),
+        "target": "price",
+        "anchor": None,
+    }
     assert json.loads(files["metrics.json"]) == {"eval": {"model": {"mae": 1.5}}}
     assert_frame_equal(table(files["encoders.parquet"]), model.encoders.table)
     assert_frame_equal(table(files["intervals.parquet"]), model.intervals)
@@ -151,7 +194,7 @@ def test_golden_rows_are_some_inputs_with_the_prices_they_get(files, model, rows
 # ---------------------------------------------------------------- refusals
 
 
-@pytest.mark.parametrize("name", sorted(NAMES - {"metrics.json"}))
+@pytest.mark.parametrize("name", sorted(NAMES - {"metrics.json", "model.onnx"}))
 def test_a_missing_file_is_named(files, name):
     rest = {n: content for n, content in files.items() if n != name}
     with pytest.raises(BundleError, match=f"model v-2 lacks '{name}': publish it again"):
@@ -162,7 +205,7 @@ def test_a_missing_file_is_named(files, name):
     "other", [[*FEATURES[:-1]], [*FEATURES, "price"], [FEATURES[1], FEATURES[0], *FEATURES[2:]], []]
 )
 def test_other_features_are_refused(files, other):
-    told = json.dumps({"features": other, "target": "price"}).encode()
+    told = json.dumps({"features": other, "target": "price", "anchor": None}).encode()
     with pytest.raises(BundleError) as caught:
         model_from_files(files | {"features.json": told}, "v-2")
     assert f"model v-2 was made with other features ({len(other)})" in str(caught.value)
@@ -188,13 +231,13 @@ def test_a_tampered_golden_row_is_found(files, tampered):
 
 
 def test_trees_of_another_model_are_found(files, features):
-    other = train_booster(features.filter(split=Split.TRAIN), TrainingParams(n_estimators=12, max_depth=4, seed=1))
+    other = train_trees(features.filter(split=Split.TRAIN), TrainingParams(n_estimators=12, max_depth=4, seed=1))
     with pytest.raises(BundleError, match=GOLDEN):
-        model_from_files(files | {"model.ubj": bytes(other.save_raw("ubj"))}, "v-2")
+        model_from_files(files | {"model.ubj": bytes(other.booster.save_raw("ubj"))}, "v-2")
 
 
 def test_encoders_of_another_fit_are_found(files, encoders, model, rows):
-    assert len(model.booster.get_score()) > 0
+    assert len(model.trees.booster.get_score()) > 0
     other = encoders.table.with_columns(pl.col("encoding") * 3)
     assert Encoders.from_table(other).prior == pytest.approx(3 * encoders.prior)
     with pytest.raises(BundleError, match=GOLDEN):
@@ -203,7 +246,7 @@ def test_encoders_of_another_fit_are_found(files, encoders, model, rows):
 
 @pytest.mark.filterwarnings("ignore:overflow")
 def test_another_target_is_found(files):
-    told = json.dumps({"features": list(FEATURES), "target": "log_price"}).encode()
+    told = json.dumps({"features": list(FEATURES), "target": "log_price", "anchor": None}).encode()
     with pytest.raises(BundleError, match=GOLDEN):
         model_from_files(files | {"features.json": told}, "v-2")
 

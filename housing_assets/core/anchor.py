@@ -1,0 +1,73 @@
+"""The anchor: a linear price level that trees correct.
+
+Trees answer with prices they have seen, so that in a rising market they fall behind. A ridge regression of
+log price on the logs of what is asked for homes today goes on rising with it; trees fitted on the rest keep
+their accuracy. Ridge: Hoerl and Kennard (1970), "Ridge Regression: Biased Estimation for Nonorthogonal Problems".
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+ANCHOR_FEATURES: tuple[str, ...] = (
+    "city_full_target",
+    "median_list_price",
+    "median_ppsf",
+    "median_list_ppsf",
+    "Per Capita Income",
+    "Median Home Value",
+    "Median Rent",
+)
+"""Features that are amounts of money: their logs enter."""
+_PENALTY = 100.0
+"""Rows at which a weight is shrunk by half, where the log has a variance of one."""
+_LEAST = 1.0
+"""US dollars: no amount counts as less, so that its log exists."""
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """`log price = intercept + sum of weight * (log feature - mean)`.
+
+    Attributes:
+        intercept: mean log price of train.
+        means: mean log of each feature in train; a missing value counts as the mean.
+        weights: of each feature: percent of price for a percent of the feature.
+    """
+
+    intercept: float
+    means: Mapping[str, float]
+    weights: Mapping[str, float]
+
+    def log_price(self, features: pl.DataFrame) -> np.ndarray:
+        """Natural logs of US dollars, float64 of shape (n,), of n rows with `ANCHOR_FEATURES`."""
+        centred = _centred(features, self.means)
+        return self.intercept + centred @ np.array([self.weights[name] for name in ANCHOR_FEATURES])
+
+
+def fit_anchor(features: pl.DataFrame) -> Anchor:
+    """Fit the anchor.
+
+    Args:
+        features: n rows with `ANCHOR_FEATURES` (missing is null) and `price` (US dollars, positive).
+    """
+    logs = _logs(features)
+    known = ~np.isnan(logs)
+    means = np.where(known, logs, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    named = dict(zip(ANCHOR_FEATURES, means.tolist(), strict=True))
+    x = _centred(features, named)
+    y = np.log(features["price"].to_numpy())
+    intercept = float(y.mean())
+    weights = np.linalg.solve(x.T @ x + _PENALTY * np.eye(x.shape[1]), x.T @ (y - intercept))
+    return Anchor(intercept, named, dict(zip(ANCHOR_FEATURES, weights.tolist(), strict=True)))
+
+
+def _logs(features: pl.DataFrame) -> np.ndarray:
+    wanted = [pl.col(name).cast(pl.Float64).fill_null(float("nan")) for name in ANCHOR_FEATURES]
+    return np.log(np.maximum(features.select(wanted).to_numpy(), _LEAST))
+
+
+def _centred(features: pl.DataFrame, means: Mapping[str, float]) -> np.ndarray:
+    return np.nan_to_num(_logs(features) - np.array([means[name] for name in ANCHOR_FEATURES]))

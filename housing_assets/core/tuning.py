@@ -1,0 +1,444 @@
+"""Tuning: a seeded Optuna study over rolling-origin folds inside the train months.
+
+Every fold trains on months before its validation months and fits its own encoders on these alone, so that
+no tuning decision ever saw a value from after it. Eval is never read here.
+"""
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from housing_assets.core.anchor import Anchor
+from housing_assets.core.encoding import fit_encoders
+from housing_assets.core.errors import HousingError
+from housing_assets.core.features import FEATURES, KEYS, make_features
+from housing_assets.core.months import month_range
+from housing_assets.core.training import (
+    PARAM_LIMITS,
+    TARGETS,
+    PriceTrees,
+    Target,
+    TrainingParams,
+    feature_matrix,
+    require_prices,
+    target_anchor,
+    training_labels,
+)
+
+if TYPE_CHECKING:
+    import optuna
+    import xgboost
+
+MAX_TRIALS = 10_000
+_VALIDATION_MONTHS = 24
+"""As long as eval: the error that counts is that of a model up to two years old."""
+_LEAST_TRAIN_MONTHS = 12
+_SQLITE = "sqlite:///"
+_STARTUP_TRIALS = 5
+_FOLD_SCORES = "fold_scores"
+_TREES = "trees"
+_SECONDS = "seconds"
+
+
+@dataclass(frozen=True)
+class Range:
+    """Values a hyperparameter is searched over.
+
+    Attributes:
+        low, high: both included.
+        log: search the logarithm?
+        whole: whole numbers only?
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    whole: bool = False
+
+
+Space = Mapping[str, Range | tuple[Any, ...]]
+
+DEFAULT_SPACE: Space = {
+    "learning_rate": Range(0.1, 0.3, log=True),
+    "max_depth": Range(4, 7, whole=True),
+    "min_child_weight": Range(2, 50, log=True),
+    "subsample": Range(0.5, 0.9),
+    "colsample_bytree": Range(0.3, 0.9),
+    "reg_alpha": Range(1e-3, 10, log=True),
+    "reg_lambda": Range(0.1, 50, log=True),
+    "max_bin": (128, 256),
+    "target": TARGETS,
+    "monotone": (False, True),
+}
+"""The number of trees is not searched: each fold stops early, and the folds' mean is what training uses.
+
+Targets and monotone constraints are in it because they pay; rates are high so that trials are short, see
+`FINAL_LEARNING_RATE`.
+"""
+
+FINAL_LEARNING_RATE = 0.05
+"""About the rate that the final model is trained at, with as many more trees as the rate is lower.
+
+Slow learning with more trees does not lose accuracy and varies less between samples (Friedman 2001, "Greedy
+Function Approximation: A Gradient Boosting Machine", section 5); the search itself can do without that."""
+
+
+def search_space(changes: Mapping[str, Any]) -> Space:
+    """The default space with changes from run configuration.
+
+    Args:
+        changes: by hyperparameter `[low, high]` for a number, a list of values for a choice, or one value
+            to keep it fixed.
+
+    Raises:
+        HousingError: an unknown name, an end outside the hyperparameter's limits, or a range upside down.
+    """
+    space = dict(DEFAULT_SPACE)
+    for name, asked in changes.items():
+        before = space.get(name)
+        if before is None:
+            raise HousingError(f"search space: {name!r} is not tuned; what is: {', '.join(DEFAULT_SPACE)}")
+        values = list(asked) if isinstance(asked, list | tuple) else [asked]
+        if not values:
+            raise HousingError(f"search space: {name} has no value: give [low, high], choices, or one value")
+        for value in values:
+            try:
+                TrainingParams(**{name: value})
+            except (HousingError, TypeError) as error:
+                raise HousingError(f"search space: {error}") from error
+        if not isinstance(before, Range) or len(values) == 1:
+            space[name] = tuple(values)
+        elif len(values) == 2 and values[0] < values[1]:
+            space[name] = replace(before, low=values[0], high=values[1])
+            if before.log and values[0] <= 0:
+                raise HousingError(f"search space: {name} is searched on a log scale, so {values[0]} must be above 0")
+        else:
+            raise HousingError(f"search space: {name}={values}: write [low, high] with low below high")
+    return space
+
+
+@dataclass(frozen=True)
+class TuningSpec:
+    """How to search.
+
+    Attributes:
+        trials: of the study in all; a study that has them already is only read.
+        time_limit: seconds after which no further trial begins; 0 for none. With a limit the result depends
+            on the machine.
+        folds: rolling origins.
+        max_trees: of a fold, if it does not stop earlier.
+        patience: trees without a better validation error after which a fold stops.
+        seed: of sampler and training.
+        space: what is searched.
+    """
+
+    trials: int = 15
+    time_limit: float = 0.0
+    folds: int = 3
+    max_trees: int = 120
+    patience: int = 15
+    seed: int = 42
+    space: Space = field(default_factory=lambda: DEFAULT_SPACE)
+
+    def __post_init__(self) -> None:
+        limits = {
+            "trials": (1, MAX_TRIALS),
+            "time_limit": (0, math.inf),
+            "folds": (1, 20),
+            "max_trees": PARAM_LIMITS["n_estimators"],
+            "patience": (1, 1_000),
+            "seed": PARAM_LIMITS["seed"],
+        }
+        for name, (low, high) in limits.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise HousingError(f"tuning: {name}={value} is outside {low:g} to {high:g}: change it")
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Train on `train` months, validate on `validation` months, which come right after."""
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+
+
+def rolling_folds(first: str, last: str, count: int) -> list[Fold]:
+    """Rolling origins over months `first` to `last`, newest first: expanding train, then 24 validation months.
+
+    A panel too short for whole years gets shorter validation windows.
+
+    Raises:
+        HousingError: fewer months than folds can be made of.
+    """
+    months = month_range(first, last)
+    window = min(_VALIDATION_MONTHS, max((len(months) - _LEAST_TRAIN_MONTHS) // count, len(months) // (count + 1)))
+    if window < 1:
+        raise HousingError(
+            f"tuning: {len(months)} train months ({first} to {last}) cannot make {count} folds: "
+            "set HOUSING_EVAL_START later, or ask for fewer folds"
+        )
+    folds = []
+    for back in range(count):
+        end = len(months) - back * window
+        folds.append(Fold(tuple(months[: end - window]), tuple(months[end - window : end])))
+    return folds
+
+
+@dataclass(frozen=True)
+class TuningResult:
+    """What a study found.
+
+    Attributes:
+        params: the best trial's hyperparameters, its rate divided and its trees multiplied by the same whole
+            number, so that the rate is about `FINAL_LEARNING_RATE`.
+        trials: one row a trial: `trial`, `state`, `score`, `trees`, `seconds`, a score for each fold, and the
+            hyperparameters. A score is the RMSE of a fold over its mean price; a trial's is the folds' mean.
+        importances: `parameter`, `importance` (shares that add up to 1); empty with too few trials.
+    """
+
+    params: TrainingParams
+    trials: pl.DataFrame
+    importances: pl.DataFrame
+
+
+def tune(
+    train: pl.DataFrame,
+    spec: TuningSpec,
+    storage: str,
+    study_name: str,
+    on_trial: Callable[[dict[str, Any]], None] = lambda _: None,
+) -> TuningResult:
+    """Search for the hyperparameters with the least error on validation months inside train.
+
+    A study that was interrupted goes on after its last finished trial: each trial's sampler is seeded by its
+    own number, so that it ends where an undisturbed one would have.
+
+    Args:
+        train: training features of the train months: `KEYS` and `FEATURES`.
+        spec: how to search.
+        storage: SQLAlchemy URL of the study's own database.
+        study_name: studies with one name are one study.
+        on_trial: called with the row of each finished trial, earlier ones of a resumed study first.
+
+    Raises:
+        HousingError: no train rows, too few months, a price that is missing, or a storage that cannot be used.
+    """
+    require_prices(train)
+    dates = train["date"]
+    first, last = (f"{day:%Y-%m}" for day in (dates.min(), dates.max()))
+    folds = [_FoldData.make(train, fold) for fold in rolling_folds(first, last, spec.folds)]
+    study = _open_study(storage, study_name)
+    for row in _trial_rows(study):
+        on_trial(row)
+    deadline = time.monotonic() + spec.time_limit if spec.time_limit else math.inf
+    while (done := len(_finished(study))) < spec.trials and (not done or time.monotonic() < deadline):
+        _run_trial(study, spec, folds, done)
+        on_trial(_trial_rows(study)[-1])
+    best = study.best_trial
+    slower = max(1, round(best.params["learning_rate"] / FINAL_LEARNING_RATE))
+    chosen = best.params | {"learning_rate": best.params["learning_rate"] / slower}
+    params = TrainingParams(**chosen, n_estimators=best.user_attrs[_TREES] * slower, seed=spec.seed)
+    rows = _trial_rows(study)
+    return TuningResult(params, pl.DataFrame(rows, infer_schema_length=None), _importances(study))
+
+
+@dataclass(frozen=True)
+class _FoldData:
+    """One fold as frames, with encoders of its own; matrices are built once for each number of bins."""
+
+    train: pl.DataFrame
+    validation: pl.DataFrame
+    anchors: Mapping[Target, Anchor | None]
+    matrices: dict[int, tuple["xgboost.QuantileDMatrix", "xgboost.QuantileDMatrix"]]
+
+    @classmethod
+    def make(cls, rows: pl.DataFrame, fold: Fold) -> "_FoldData":
+        month = pl.col("date").dt.strftime("%Y-%m")
+        parts = [rows.filter(month.is_in(part)) for part in (fold.train, fold.validation)]
+        for name, part, months in zip(("train", "validation"), parts, (fold.train, fold.validation), strict=True):
+            if part.is_empty():
+                raise HousingError(
+                    f"tuning: no {name} rows in {months[0]} to {months[-1]}: materialize cleaned for these months"
+                )
+        encoders = fit_encoders([parts[0]])
+        made = [pl.concat([p.select(KEYS), make_features(p, encoders)], how="horizontal") for p in parts]
+        return cls(made[0], made[1], {target: target_anchor(made[0], target) for target in TARGETS}, {})
+
+    def with_labels(self, params: TrainingParams) -> tuple["xgboost.QuantileDMatrix", "xgboost.QuantileDMatrix"]:
+        import xgboost as xgb
+
+        if params.max_bin not in self.matrices:
+            names = list(FEATURES)
+            train = xgb.QuantileDMatrix(feature_matrix(self.train), feature_names=names, max_bin=params.max_bin)
+            validation = xgb.QuantileDMatrix(
+                feature_matrix(self.validation), feature_names=names, max_bin=params.max_bin, ref=train
+            )
+            self.matrices[params.max_bin] = (train, validation)
+        train, validation = self.matrices[params.max_bin]
+        for matrix, rows in ((train, self.train), (validation, self.validation)):
+            matrix.set_label(training_labels(rows, params.target, self.anchors[params.target]))
+        return train, validation
+
+    def score(self, params: TrainingParams, patience: int, threads: int) -> tuple[float, int]:
+        """RMSE over the mean price of the validation months, and the trees it took."""
+        import xgboost as xgb
+
+        train, validation = self.with_labels(params)
+        booster = xgb.train(
+            params.booster_params() | {"nthread": threads},
+            train,
+            num_boost_round=params.n_estimators,
+            evals=[(validation, "validation")],
+            early_stopping_rounds=patience,
+            verbose_eval=False,
+        )
+        trees = booster.best_iteration + 1
+        raw = booster.predict(validation, iteration_range=(0, trees))
+        actual = self.validation["price"].to_numpy()
+        fitted = PriceTrees(booster, params.target, self.anchors[params.target])
+        error = fitted.to_prices(raw, self.validation) - actual
+        return float(np.sqrt((error**2).mean()) / actual.mean()), trees
+
+
+def _open_study(storage: str, name: str) -> "optuna.Study":
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        if storage.startswith(_SQLITE):
+            Path(storage.removeprefix(_SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+        study = optuna.create_study(
+            storage=optuna.storages.RDBStorage(storage),
+            study_name=name,
+            direction="minimize",
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP_TRIALS),
+            load_if_exists=True,
+        )
+        for trial in study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):
+            # Its process was killed; what it had is unknown, so that it does not count.
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise HousingError(
+            f"the tuning study cannot be kept in {storage} ({reason}): set HOUSING_STUDY_STORAGE to another "
+            "database, or move this one away (a database of another Optuna version: `optuna storage upgrade`)"
+        ) from error
+    return study
+
+
+def _finished(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
+    from optuna.trial import TrialState
+
+    return study.get_trials(deepcopy=False, states=[TrialState.COMPLETE, TrialState.PRUNED])
+
+
+def _run_trial(study: "optuna.Study", spec: TuningSpec, folds: list[_FoldData], number: int) -> None:
+    import optuna
+
+    study.sampler = optuna.samplers.TPESampler(seed=spec.seed + number, n_startup_trials=_STARTUP_TRIALS)
+    if number < len(_FIRST) and (first := _inside(spec.space, _FIRST[number])):
+        study.enqueue_trial(first)
+
+    def objective(trial: optuna.Trial) -> float:
+        began = time.monotonic()
+        params = TrainingParams(**_suggest(trial, spec.space), n_estimators=spec.max_trees, seed=spec.seed)
+        scores: list[float] = []
+        trees: list[int] = []
+        for step, (score, count) in enumerate(_fold_scores(folds, params, spec.patience)):
+            scores.append(score)
+            trees.append(count)
+            trial.set_user_attr(_FOLD_SCORES, scores)
+            trial.set_user_attr(_TREES, round(float(np.mean(trees))))
+            trial.set_user_attr(_SECONDS, time.monotonic() - began)
+            trial.report(float(np.mean(scores)), step)
+            if step + 1 < len(folds) and trial.should_prune():
+                raise optuna.TrialPruned
+        return float(np.mean(scores))
+
+    study.optimize(objective, n_trials=1)
+
+
+def _fold_scores(folds: list[_FoldData], params: TrainingParams, patience: int) -> Iterator[tuple[float, int]]:
+    """The score of each fold in order, made side by side: small folds gain little from more threads each."""
+    cores = os.cpu_count() or 1
+    pool = ThreadPoolExecutor(min(cores, len(folds)), thread_name_prefix="fold")
+    try:
+        threads = max(1, cores // len(folds))
+        yield from pool.map(lambda fold: fold.score(params, patience, threads), folds)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_BASE: dict[str, Any] = {
+    f.name: getattr(TrainingParams(), f.name) for f in fields(TrainingParams) if f.name in DEFAULT_SPACE
+} | {"learning_rate": 0.15, "reg_alpha": 1e-3, "min_child_weight": 5.0}
+_FIRST: tuple[dict[str, Any], ...] = (
+    _BASE,
+    _BASE | {"target": "log_price", "monotone": True},
+    _BASE | {"target": "log_anchor"},
+)
+"""Where the search begins: the baseline's hyperparameters, and the two other targets beside them."""
+
+
+def _inside(space: Space, params: dict[str, Any]) -> dict[str, Any] | None:
+    """The parameters if the space has them all, so that a narrowed space is never left."""
+    for name, where in space.items():
+        value = params[name]
+        inside = where.low <= value <= where.high if isinstance(where, Range) else value in where
+        if not inside:
+            return None
+    return params
+
+
+def _suggest(trial: "optuna.Trial", space: Space) -> dict[str, Any]:
+    params: dict[str, Any] = {}
+    for name, where in space.items():
+        if not isinstance(where, Range):
+            params[name] = trial.suggest_categorical(name, where)
+        elif where.whole:
+            params[name] = trial.suggest_int(name, int(where.low), int(where.high), log=where.log)
+        else:
+            params[name] = trial.suggest_float(name, where.low, where.high, log=where.log)
+    return params
+
+
+def _trial_rows(study: "optuna.Study") -> list[dict[str, Any]]:
+    rows = []
+    for trial in _finished(study):
+        scores = trial.user_attrs.get(_FOLD_SCORES, [])
+        rows.append(
+            {
+                "trial": trial.number,
+                "state": trial.state.name.lower(),
+                "score": float(np.mean(scores)) if scores else None,
+                "trees": trial.user_attrs.get(_TREES),
+                "seconds": trial.user_attrs.get(_SECONDS),
+                **{f"fold {i + 1}": score for i, score in enumerate(scores)},
+                **trial.params,
+            }
+        )
+    return rows
+
+
+def _importances(study: "optuna.Study") -> pl.DataFrame:
+    import optuna
+
+    complete = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE])
+    found: dict[str, float] = {}
+    if len(complete) > 1 and len({t.value for t in complete}) > 1:
+        found = optuna.importance.get_param_importances(
+            study, evaluator=optuna.importance.PedAnovaImportanceEvaluator(evaluate_on_local=False)
+        )
+    return pl.DataFrame(
+        {"parameter": list(found), "importance": list(found.values())},
+        schema={"parameter": pl.String(), "importance": pl.Float64()},
+    )

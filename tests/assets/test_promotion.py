@@ -1,0 +1,197 @@
+"""From a candidate to the champion: who is promoted, who is refused, and what is kept of the decision."""
+
+import dagster as dg
+import numpy as np
+import polars as pl
+import pytest
+from platform_fixtures import FEW_TREES, HELD, MONTHS, Platform, failure_text, tree
+
+from housing_assets.core.intervals import calibration_window
+from housing_assets.store.bundles import POINTER, champion_version, list_versions, load_bundle, load_champion
+
+ONE_TRIAL = {"trials": 1, "folds": 1}
+BETTER = {**ONE_TRIAL, "max_trees": 200, "space": {"learning_rate": 0.15, "target": "price", "monotone": False}}
+AWFUL = {**ONE_TRIAL, "max_trees": 1, "space": {"learning_rate": 0.0001, "target": "price"}}
+
+
+def config(tuning: dict, **promotion) -> dict:
+    ops = {**FEW_TREES["ops"], "tuned_model": {"config": tuning}, "champion_model": {"config": promotion}}
+    return {"ops": ops}
+
+
+def decision(result: dg.ExecuteInProcessResult) -> dict:
+    (event,) = result.asset_materializations_for_node("champion_model")
+    return {k: v.value for k, v in event.metadata.items()}
+
+
+@pytest.fixture
+def ingested(copy) -> Platform:
+    """A copy whose months were ingested, and so checked, on its own instance."""
+    assert copy.job("ingest_job", MONTHS).success
+    return copy
+
+
+def test_a_better_candidate_is_promoted_and_the_record_says_why(ingested):
+    before = champion_version(ingested.store)
+    result = ingested.job("training_job", config=config(BETTER))
+    assert result.success
+    told = decision(result)
+    assert told["outcome"] == "promoted"
+    assert told["champion before"] == before
+    assert "better than the champion's" in told["reason"]
+    assert champion_version(ingested.store) == told["candidate"] == told["champion"] != before
+    record = ingested.store.read_json(told["decision record"].removeprefix(f"{ingested.folder}/"))
+    assert (record["candidate"], record["outcome"]) == (told["candidate"], "promoted")
+    assert record["evidence"]["champion"] == before
+    assert record["evidence"]["candidate_mae"] < record["evidence"]["champion_mae"]
+    assert record["dagster_run"] == result.run_id
+    assert set(record["evidence"]["checks"].values()) == {True}
+
+
+def test_a_worse_candidate_is_refused_and_the_champion_stays(ingested):
+    pointer = (ingested.folder / POINTER).read_bytes()
+    result = ingested.job("training_job", config=config(AWFUL))
+    assert result.success
+    told = decision(result)
+    assert told["outcome"] == "refused"
+    assert "does not beat metro_median" in told["reason"]
+    assert "better than the champion's" in told["reason"]
+    assert (ingested.folder / POINTER).read_bytes() == pointer
+    assert told["candidate"] in list_versions(ingested.store)
+    assert load_champion(ingested.store).model()
+
+
+def test_the_same_candidate_again_is_kept(ingested):
+    told = decision(ingested.job("training_job", config=FEW_TREES))
+    assert told["outcome"] == "kept"
+
+
+def test_an_override_promotes_and_is_recorded(ingested):
+    told = decision(ingested.job("training_job", config=config(AWFUL, override="to see what happens")))
+    assert told["outcome"] == "promoted"
+    assert told["reason"].startswith("manual override (to see what happens) despite:")
+    assert champion_version(ingested.store) == told["candidate"]
+    record = ingested.store.read_json(told["decision record"].removeprefix(f"{ingested.folder}/"))
+    assert record["evidence"]["override"] == "to see what happens"
+
+
+def test_without_a_champion_a_refused_model_makes_none_and_predictions_say_so(ingested):
+    ingested.store.blobs.delete(POINTER)
+    before = tree(ingested.folder / "monthly_predictions")
+    result = ingested.job("training_job", config=config(AWFUL))
+    assert not result.success
+    assert "is not promoted: " in failure_text(result)
+    assert "run config `override` of champion_model" in failure_text(result)
+    assert champion_version(ingested.store) is None
+    result = ingested.job("predictions_job", HELD)
+    assert "has no champion model" in failure_text(result)
+    assert tree(ingested.folder / "monthly_predictions") == before
+
+
+def test_data_checks_that_never_ran_or_are_red_refuse(copy):
+    told = decision(copy.job("training_job", config=config(BETTER)))
+    assert told["outcome"] == "refused"
+    assert "data checks that never ran here: cleaned: months_are_sound, raw_splits: months_are_sound" in told["reason"]
+    assert copy.job("ingest_job", MONTHS).success
+    months = copy.store.months("cleaned")
+    months.write(HELD[-1], months.read(HELD[-1]).with_columns(price=-pl.col("price")))
+    assert not copy.select(dg.AssetSelection.checks_for_assets("cleaned")).success
+    told = decision(copy.job("training_job", config=config(BETTER)))
+    assert told["outcome"] == "refused"
+    assert "red data checks: cleaned: months_are_sound" in told["reason"]
+
+
+@pytest.mark.parametrize("damage", ["missing", "damaged"])
+def test_a_champion_that_cannot_be_read_is_told_and_stays_until_someone_decides(ingested, damage):
+    version = champion_version(ingested.store)
+    if damage == "missing":
+        ingested.store.write_json(POINTER, {"version": "tuned-000000000000"})
+    else:
+        ingested.store.blobs.write(f"models/{version}/features.json", b"{}")
+    pointer = (ingested.folder / POINTER).read_bytes()
+    result = ingested.job("training_job", config=config(BETTER))
+    assert not result.success
+    assert "the champion cannot be read" in failure_text(result)
+    assert "roll back with `housing promote VERSION`" in failure_text(result)
+    assert (ingested.folder / POINTER).read_bytes() == pointer
+    result = ingested.job("training_job", config=config(BETTER, override="the old one is lost"))
+    assert decision(result)["outcome"] == "promoted"
+
+
+def test_a_candidate_whose_twin_disagrees_is_refused(ingested, monkeypatch):
+    from housing_assets.assets import promotion
+
+    monkeypatch.setattr(promotion, "twin_problem", lambda *_: "the ONNX twin differs by 1 in log price")
+    told = decision(ingested.job("training_job", config=config(BETTER, override="anyway")))
+    assert (told["outcome"], told["reason"]) == ("refused", "the ONNX twin differs by 1 in log price")
+
+
+# ---------------------------------------------------------------- evaluation and intervals
+
+
+def test_the_evaluation_has_every_split_and_predictor(made):
+    table = made.store.read_table("model_evaluation")
+    overall = table.filter(by="overall")
+    models = {"tuned_model", "baseline_model", "train_median", "metro_median", "last_known_price"}
+    assert set(overall["predictor"]) >= models
+    assert set(overall["split"]) == {"eval", "holdout"}
+    paired = made.store.read_table("model_comparison")
+    assert set(paired["predictor"]) == {"tuned_model", "baseline_model"}
+    assert (paired["saved_low"] <= paired["mae_saved"]).all()
+
+
+def test_the_evaluation_without_holdout_months_is_of_eval_alone(ingested):
+    for month in HELD:
+        ingested.store.blobs.delete(f"cleaned/{month}.parquet")
+    assert ingested.job("training_job", config=FEW_TREES).success
+    assert set(ingested.store.read_table("model_evaluation")["split"]) == {"eval"}
+
+
+def test_a_month_s_intervals_rest_on_the_months_before_it(made):
+    for month in HELD:
+        table = made.read("interval_calibration", month)
+        assert set(table["model_version"]) == {champion_version(made.store)}
+        assert table["last_month"][0] < month
+        assert table["first_month"][0] >= max(calibration_window(month)[0], made.settings.eval_start)
+
+
+def test_predictions_use_the_month_s_own_intervals(made):
+    month = HELD[-1]
+    predicted, table = made.read("monthly_predictions", month), made.read("interval_calibration", month)
+    low, high = table.filter(pl.col("city_full").is_null()).select("log_low", "log_high").row(0)
+    pooled = predicted.filter(~pl.col("city_full").is_in(table["city_full"].drop_nulls().to_list()))
+    np.testing.assert_allclose(pooled["predicted_low"] / pooled["predicted_price"], np.exp(low))
+    np.testing.assert_allclose(pooled["predicted_high"] / pooled["predicted_price"], np.exp(high))
+
+
+def test_prices_of_a_month_change_its_own_intervals_in_nothing_and_the_next_in_something(ingested):
+    month, later = HELD[1], HELD[2]
+    before = {m: ingested.read("interval_calibration", m) for m in (month, later)}
+    months = ingested.store.months("cleaned")
+    months.write(month, months.read(month).with_columns(price=pl.col("price") * 2))
+    assert ingested.select(dg.AssetSelection.assets("interval_calibration"), HELD).success
+    assert ingested.read("interval_calibration", month).equals(before[month])
+    assert not ingested.read("interval_calibration", later).equals(before[later])
+
+
+def test_intervals_of_another_champion_are_refused(ingested):
+    other = next(v for v in list_versions(ingested.store) if v != champion_version(ingested.store))
+    ingested.store.write_json(POINTER, {"version": other})
+    before = tree(ingested.folder)
+    result = ingested.select(dg.AssetSelection.assets("monthly_predictions"), HELD)
+    assert not result.success
+    assert f"the champion is {other}: materialize interval_calibration for {HELD[0]} first" in failure_text(result)
+    assert tree(ingested.folder) == before
+
+
+def test_a_bundle_says_where_it_comes_from(made):
+    manifest = load_champion(made.store).manifest
+    assert manifest["months"] == {"train": ["2019-01", "2019-09"], "eval": ["2019-10", "2019-12"]}
+    assert len(manifest["origin"]["source_fingerprint"]) >= 12
+    assert manifest["origin"]["dagster_run"]
+    assert manifest["origin"]["git_commit"]
+    assert {"xgboost-cpu", "polars", "onnxruntime"} <= set(manifest["libraries"])
+    assert manifest["tuning"]["trials"] == 2
+    assert (
+        load_bundle(made.store, made.store.read_json("baseline_model.json")["version"]).manifest["kind"] == "baseline"
+    )

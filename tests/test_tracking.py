@@ -1,0 +1,290 @@
+"""MLflow: one run for each training run, nested trials, the registry; and training without it."""
+
+import contextlib
+import http.server
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from conftest import free_port
+from mlflow import MlflowClient
+from platform_fixtures import (
+    CommandLine,
+    Platform,
+    command_line,
+    failure_text,
+    write_source,
+)
+from test_restart import open_runs
+
+from housing_assets.resources.tracking import CHAMPION_ALIAS, EXPERIMENT, REGISTERED_MODEL
+from housing_assets.store.bundles import champion_version, load_champion
+
+LONG_TUNING = {"HOUSING_TUNE_TRIALS": "60"}
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> Path:
+    return write_source(tmp_path_factory.mktemp("source") / "panel.csv")
+
+
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory) -> Path:
+    """MLflow's tables, with nothing in them: to make them takes seconds."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+def tracked(root: Path, source: Path, empty_database: Path, **env: str) -> CommandLine:
+    """A platform with databases of its own."""
+    root.mkdir(exist_ok=True)
+    shutil.copy(empty_database, root / "mlflow.db")
+    databases = {
+        "MLFLOW_TRACKING_URI": f"sqlite:///{root}/mlflow.db",
+        "HOUSING_STUDY_STORAGE": f"sqlite:///{root}/studies.db",
+    }
+    return command_line(root, source, **databases, **env)
+
+
+def client(line: CommandLine) -> MlflowClient:
+    return MlflowClient(line.env["MLFLOW_TRACKING_URI"])
+
+
+def runs(line: CommandLine, nested: bool = False) -> list:
+    known = client(line)
+    experiment = known.get_experiment_by_name(EXPERIMENT)
+    found = known.search_runs([experiment.experiment_id], order_by=["attributes.start_time"])
+    return [run for run in found if ("mlflow.parentRunId" in run.data.tags) is nested]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory, source, empty_database) -> CommandLine:
+    line = tracked(tmp_path_factory.mktemp("ran"), source, empty_database)
+    done = line("run")
+    assert done.code == 0, done.err
+    return line
+
+
+def test_a_training_run_is_one_finished_run_with_its_origin(ran):
+    (run,) = runs(ran)
+    champion = load_champion(ran.store)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["dagster_run_id"] == champion.manifest["origin"]["dagster_run"]
+    assert run.data.tags["git_commit"] == champion.manifest["origin"]["git_commit"]
+    assert run.data.tags["source_fingerprint"] == champion.manifest["origin"]["source_fingerprint"]
+    assert run.data.tags["train_months"] == "2019-01:2019-09"
+    assert run.data.tags["tuned_model"] == champion.version
+    assert run.data.tags["decision"] == "promoted"
+
+
+def test_metrics_and_parameters_are_those_of_the_models(ran):
+    (run,) = runs(ran)
+    champion = load_champion(ran.store)
+    assert run.data.metrics["tuned_model.eval_mae"] == champion.metrics()["eval"]["tuned_model"]["mae"]
+    assert run.data.metrics["eval_mae"] == pytest.approx(run.data.metrics["tuned_model.eval_mae"])
+    assert {"holdout_mae", "holdout_rmse", "baseline_model.eval_rmse"} <= set(run.data.metrics)
+    for name, value in champion.manifest["parameters"].items():
+        assert run.data.params[f"tuned_model.{name}"] == str(value)
+
+
+def test_trials_are_nested_runs(ran):
+    (parent,) = runs(ran)
+    trials = runs(ran, nested=True)
+    assert len(trials) == 2
+    for trial in trials:
+        assert trial.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert trial.info.status == "FINISHED"
+        assert trial.data.tags["state"] in ("complete", "pruned")
+        assert {"score", "fold 1", "trees"} <= set(trial.data.metrics)
+        assert {"learning_rate", "target"} <= set(trial.data.params)
+
+
+def test_plots_and_the_bundle_are_artifacts(ran):
+    (run,) = runs(ran)
+    known = client(ran)
+    for model in ("baseline_model", "tuned_model"):
+        names = {Path(a.path).name for a in known.list_artifacts(run.info.run_id, f"{model}/bundle")}
+        assert {"model.ubj", "model.onnx", "features.json", "encoders.parquet"} <= names
+        assert known.list_artifacts(run.info.run_id, f"{model}/plots")
+    assert "model_evaluation.csv" in {Path(a.path).name for a in known.list_artifacts(run.info.run_id, "evaluation")}
+
+
+def test_the_champion_is_registered_with_its_alias_and_signature(ran):
+    from mlflow.models import get_model_info
+
+    version = client(ran).get_model_version_by_alias(REGISTERED_MODEL, CHAMPION_ALIAS)
+    assert version.tags["bundle"] == champion_version(ran.store)
+    assert "eval MAE" in version.description
+    import mlflow
+
+    mlflow.set_tracking_uri(ran.env["MLFLOW_TRACKING_URI"])
+    assert get_model_info(version.source).signature is not None
+
+
+# ---------------------------------------------------------------- runs that do not end well
+
+
+def wait_for(condition, seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def finished_trials(line: CommandLine) -> dict[int, str]:
+    """Scores by number of the trials that have ended, read beside the run and without touching anything."""
+    path = line.env["HOUSING_STUDY_STORAGE"].removeprefix("sqlite:///")
+    query = """select number, value_json from trials join trial_user_attributes using (trial_id)
+        where state in ('COMPLETE', 'PRUNED') and key = 'fold_scores'"""
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            return dict(database.execute(query).fetchall())
+    except sqlite3.OperationalError:
+        return {}  # not made yet
+
+
+def test_sigkill_during_tuning_loses_no_finished_trial(tmp_path, source, empty_database):
+    line = tracked(tmp_path, source, empty_database, **LONG_TUNING)
+    process = line.start("run")
+    try:
+        wait_for(lambda: len(finished_trials(line)) >= 3 or process.poll() is not None)
+    finally:
+        process.kill()
+        process.communicate()
+    before = finished_trials(line)
+    assert 3 <= len(before) < 60
+    assert [run.info.status for run in runs(line)] == ["RUNNING"]
+    done = line("run", "--trials", len(before) + 2)
+    assert done.code == 0, done.err
+    after = finished_trials(line)
+    assert len(after) == len(before) + 2
+    assert before.items() <= after.items()
+    assert [run.info.status for run in runs(line)] == ["FAILED", "FINISHED"]
+    assert open_runs(line) == []
+
+
+def test_an_interrupted_run_is_killed_in_mlflow_and_the_champion_stays(tmp_path, source, empty_database):
+    line = tracked(tmp_path, source, empty_database, **LONG_TUNING)
+    process = line.start("run")
+    try:
+        wait_for(lambda: len(finished_trials(line)) >= 1 or process.poll() is not None)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode != 0
+    assert [run.info.status for run in runs(line)] == ["KILLED"]
+    assert champion_version(line.store) is None
+    assert open_runs(line) == []
+
+
+def test_a_failed_run_is_failed_in_mlflow(tmp_path, source, empty_database):
+    line = tracked(tmp_path, source, empty_database)
+    done = line.changed(HOUSING_STUDY_STORAGE="sqlite:////proc/nowhere/studies.db")("run")
+    assert done.code == 1
+    assert "the tuning study cannot be kept in sqlite:////proc/nowhere/studies.db" in done.err
+    assert "set HOUSING_STUDY_STORAGE" in done.err
+    assert [run.info.status for run in runs(line)] == ["FAILED"]
+
+
+# ---------------------------------------------------------------- without MLflow
+
+
+def test_training_goes_on_while_mlflow_is_down_and_says_so(tmp_path, source, unused_port):
+    line = command_line(tmp_path, source, MLFLOW_TRACKING_URI=f"http://127.0.0.1:{unused_port}")
+    done = line("run")
+    assert done.code == 0, done.err
+    told = done.err.replace("\n", " ")
+    assert f"connecting to http://127.0.0.1:{unused_port} failed" in told
+    assert "Training goes on; check MLFLOW_TRACKING_URI" in told
+    assert champion_version(line.store)
+
+
+class _Refusing(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(403)
+        self.end_headers()
+        self.wfile.write(b"no access")
+
+    do_POST = do_GET  # noqa: N815
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_training_goes_on_while_mlflow_refuses_and_the_assets_say_that_tracking_is_missing(tmp_path, source):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Refusing)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        uri = f"http://127.0.0.1:{server.server_port}"
+        platform = Platform(tmp_path, source, {"mlflow_tracking_uri": uri}).run_all()
+    finally:
+        server.shutdown()
+    for asset in ("baseline_model", "tuned_model", "model_evaluation", "champion_model"):
+        event = platform.instance.get_latest_materialization_event(asset_key(asset)).asset_materialization
+        assert "403" in event.metadata["tracking problem"].value
+        assert "mlflow run" not in event.metadata
+
+
+def asset_key(name: str):
+    import dagster as dg
+
+    return dg.AssetKey(name)
+
+
+def test_training_goes_on_when_mlflow_dies_half_way(tmp_path, source, empty_database):
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    port = free_port()
+    uri = f"http://127.0.0.1:{port}"
+    command = [str(Path(sys.executable).parent / "mlflow"), "server", "--port", str(port), "--workers", "1"]
+    stores = ["--backend-store-uri", f"sqlite:///{tmp_path}/mlflow.db", "--artifacts-destination", f"{tmp_path}/files"]
+    server = subprocess.Popen(
+        command + stores, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    platform = Platform(tmp_path, source, {"mlflow_tracking_uri": uri})
+    try:
+        wait_for(lambda: answers(uri), 90)
+        assert platform.job("ingest_job", platform.settings.months).success
+        baseline = {"ops": {"baseline_model": {"config": {"n_estimators": 60}}, "tuned_model": {"config": TWO_TRIALS}}}
+
+        def stop_when_the_baseline_is_logged() -> None:
+            direct = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+            wait_for(lambda: any("baseline_model.eval_mae" in r.data.metrics for r in all_runs(direct)))
+            os.killpg(server.pid, signal.SIGKILL)
+
+        watcher = threading.Thread(target=stop_when_the_baseline_is_logged)
+        watcher.start()
+        result = platform.job("training_job", config=baseline)
+        watcher.join()
+    finally:
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+    assert result.success, failure_text(result)
+    assert champion_version(platform.store)
+    event = platform.instance.get_latest_materialization_event(asset_key("champion_model")).asset_materialization
+    assert "tracking is missing from here on" in event.metadata["tracking problem"].value
+
+
+TWO_TRIALS = {"trials": 2, "folds": 1, "max_trees": 25}
+
+
+def answers(uri: str) -> bool:
+    import urllib.request
+
+    try:
+        return urllib.request.urlopen(f"{uri}/health", timeout=2).status == 200
+    except OSError:
+        return False
+
+
+def all_runs(known: MlflowClient) -> list:
+    experiment = known.get_experiment_by_name(EXPERIMENT)
+    return known.search_runs([experiment.experiment_id]) if experiment else []
