@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 export DAGSTER_HOME ?= $(CURDIR)/data/dagster
 
-.PHONY: help run test lint format lock clean
+.PHONY: help run test bench lint format lock clean
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -26,6 +26,9 @@ run: $(VENV)/.installed-assets ## raw panel to monthly predictions, on the embed
 
 test: $(VENV)/.installed-dev ## the whole test suite
 	@$(BIN)/pytest --numprocesses auto --dist loadfile
+
+bench: $(VENV)/.installed-dev ## figures and ratios of one run beside their targets; FULL=1: at full scale
+	@$(BIN)/python tests/benchmarks/run.py
 
 lint: $(VENV)/.installed-dev ## ruff, pyright, import-linter
 	@$(BIN)/ruff check .

@@ -72,14 +72,15 @@ def predict(
     from housing_assets.core.source import read_rows
     from housing_assets.settings import load_settings
     from housing_assets.store.blobs import FolderBlobs
-    from housing_assets.store.bundles import load_champion
+    from housing_assets.store.bundles import load_champion, newest_intervals
     from housing_assets.store.layout import Store, encode_parquet
 
     if output.suffix not in (".csv", ".parquet"):
         raise HousingError(f"--output {output}: its name must end in .csv or .parquet")
-    model = load_champion(Store.open(load_settings().store_uri)).model()
+    store = Store.open(load_settings().store_uri)
+    model = load_champion(store).model()
     rows = standardize(read_rows(input))
-    predicted = model.predict(rows)
+    predicted = model.predict(rows, newest_intervals(store, model.version))
     unplaced = int(rows["latitude"].null_count())
     data = predicted.write_csv().encode() if output.suffix == ".csv" else encode_parquet(predicted)
     FolderBlobs(output.parent).write(output.name, data)

@@ -206,3 +206,11 @@ def command_line(root: Path, source: Path | str, **env: str) -> CommandLine:
             **env,
         },
     )
+
+
+OPEN = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED]
+
+
+def open_runs(line: CommandLine) -> list[dg.DagsterRun]:
+    with dg.DagsterInstance.from_config(line.env["DAGSTER_HOME"]) as instance:
+        return list(instance.get_runs(dg.RunsFilter(statuses=OPEN)))

@@ -9,7 +9,7 @@ import pytest
 from platform_fixtures import END, HELD, MONTHS, TRAIN, CommandLine, command_line, tree, write_source
 
 from housing_assets.core.schema import COLUMN_NAMES
-from housing_assets.store.bundles import champion_version, load_champion
+from housing_assets.store.bundles import champion_version, list_versions, load_champion
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,9 @@ def test_a_forced_run_runs_everything_and_gives_the_same_files(housing):
     done = housing("run", "--force")
     assert done.code == 0, done.err
     assert "up to date" not in done.err
-    assert tree(housing.folder) == before
+    after = tree(housing.folder)
+    assert len(after) == len(before) + 1  # a decision, that the champion is kept
+    assert before.items() <= after.items()
 
 
 def test_a_missing_month_is_made_again(housing):
@@ -212,7 +214,7 @@ def test_an_error_in_a_process_of_its_own_is_one_message_and_exit_code_1(tmp_pat
     assert f"error: {tmp_path / 'missing.csv'}: no such file or folder" in refused(done)
 
 
-@pytest.mark.parametrize("command", [(), ("sample",), ("run",), ("predict",), ("status",)])
+@pytest.mark.parametrize("command", [(), ("sample",), ("run",), ("predict",), ("promote",), ("status",)])
 def test_every_command_has_help(empty, command):
     done = empty(*command, "--help")
     assert done.code == 0
@@ -336,6 +338,47 @@ def test_predicting_with_a_damaged_champion(housing, tmp_path):
     (tmp_path / "rows.csv").write_text("zipcode,date\n2139,2024-05-17\n")
     told = refused(housing("predict", "--input", tmp_path / "rows.csv", "--output", tmp_path / "out.csv"))
     assert f"model {version}: model.ubj is damaged" in told
+
+
+# ---------------------------------------------------------------- promote
+
+
+def test_rolling_back_is_one_command_and_is_recorded(housing):
+    champion = champion_version(housing.store)
+    other = next(v for v in list_versions(housing.store) if v != champion)
+    done = housing("promote", other, "--reason", "the new one is off")
+    assert done.code == 0, done.err
+    assert f"the champion is {other} (before: {champion})" in done.out
+    assert champion_version(housing.store) == other
+    (key,) = housing.store.blobs.keys(f"models/{other}/decisions/")
+    record = housing.store.read_json(key)
+    assert (record["outcome"], record["reason"]) == ("promoted", "by hand: the new one is off")
+    done = housing("run")
+    assert done.code == 0, done.err
+    assert "training_job: up to date" in done.err
+    assert champion_version(housing.store) == other
+    for asset in ("interval_calibration", "monthly_predictions"):
+        assert set(housing.store.months(asset).read(END)["model_version"]) == {other}
+
+
+def test_a_version_that_is_not_there_or_damaged_is_not_promoted(housing):
+    champion = champion_version(housing.store)
+    told = refused(housing("promote", "tuned-000000000000", "--reason", "x"))
+    assert "has no model 'tuned-000000000000'; it has" in told
+    other = next(v for v in list_versions(housing.store) if v != champion)
+    housing.store.blobs.write(f"models/{other}/model.ubj", b"x")
+    assert "model.ubj is damaged" in refused(housing("promote", other, "--reason", "x"))
+    assert champion_version(housing.store) == champion
+
+
+@pytest.mark.parametrize("trials", ["0", "10001"])
+def test_a_number_of_trials_that_makes_no_sense(housing, trials):
+    before = tree(housing.folder)
+    told = refused(housing("run", "--trials", trials))
+    assert f"tuning: trials={trials} is outside 1 to 10000" in told
+    unchanged = {name for name in before if name.startswith("models/")}
+    after = tree(housing.folder)
+    assert {n: before[n] for n in unchanged} == {n: after[n] for n in unchanged}
 
 
 # ---------------------------------------------------------------- status

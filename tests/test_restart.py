@@ -7,13 +7,12 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 import pytest
-from platform_fixtures import HELD, MONTHS, CommandLine, command_line, write_source
+from platform_fixtures import HELD, MONTHS, CommandLine, command_line, open_runs, write_source
 from polars.testing import assert_frame_equal
 
 from housing_assets.store.bundles import champion_version, load_champion
 
 ASSETS = ("raw_splits", "cleaned", "quarantined", "monthly_predictions")
-OPEN = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED]
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +76,6 @@ def read_all(line: CommandLine) -> dict[tuple[str, str], pl.DataFrame]:
         for asset in ASSETS
         for month in line.store.months(asset).available()
     }
-
-
-def open_runs(line: CommandLine) -> list[dg.DagsterRun]:
-    with dg.DagsterInstance.from_config(line.env["DAGSTER_HOME"]) as instance:
-        return list(instance.get_runs(dg.RunsFilter(statuses=OPEN)))
 
 
 def assert_same_platform(one: CommandLine, other: CommandLine) -> None:

@@ -13,16 +13,15 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import free_port
 from mlflow import MlflowClient
 from platform_fixtures import (
     CommandLine,
     Platform,
     command_line,
     failure_text,
+    open_runs,
     write_source,
 )
-from test_restart import open_runs
 
 from housing_assets.resources.tracking import CHAMPION_ALIAS, EXPERIMENT, REGISTERED_MODEL
 from housing_assets.store.bundles import champion_version, load_champion
@@ -239,11 +238,10 @@ def asset_key(name: str):
     return dg.AssetKey(name)
 
 
-def test_training_goes_on_when_mlflow_dies_half_way(tmp_path, source, empty_database):
+def test_training_goes_on_when_mlflow_dies_half_way(tmp_path, source, empty_database, unused_port):
     shutil.copy(empty_database, tmp_path / "mlflow.db")
-    port = free_port()
-    uri = f"http://127.0.0.1:{port}"
-    command = [str(Path(sys.executable).parent / "mlflow"), "server", "--port", str(port), "--workers", "1"]
+    uri = f"http://127.0.0.1:{unused_port}"
+    command = [str(Path(sys.executable).parent / "mlflow"), "server", "--port", str(unused_port), "--workers", "1"]
     stores = ["--backend-store-uri", f"sqlite:///{tmp_path}/mlflow.db", "--artifacts-destination", f"{tmp_path}/files"]
     server = subprocess.Popen(
         command + stores, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True

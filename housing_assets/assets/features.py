@@ -6,7 +6,14 @@ import polars as pl
 from housing_assets.assets.common import CODE_VERSION, ML_OWNERS, column_schema, table
 from housing_assets.core.cleaning import CLEAN_DESCRIPTIONS, CLEAN_SCHEMA
 from housing_assets.core.encoding import ENCODER_COLUMNS, Encoders, fit_encoders
-from housing_assets.core.features import FEATURE_DESCRIPTIONS, FEATURE_INPUTS, FEATURES, KEYS, make_training_features
+from housing_assets.core.features import (
+    FEATURE_DESCRIPTIONS,
+    FEATURE_INPUTS,
+    FEATURES,
+    KEYS,
+    make_training_features,
+    silent_features,
+)
 from housing_assets.core.months import Split
 from housing_assets.resources.io_manager import MonthReader
 from housing_assets.settings import Settings
@@ -56,10 +63,15 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         fitted = Encoders.from_table(encoders)
         columns = list(dict.fromkeys([*KEYS, *FEATURE_INPUTS]))
         frame = pl.concat([make_training_features(rows, fitted) for _, rows in cleaned.iterate(columns)])
+        silent = silent_features(frame.filter(pl.col("split") == Split.TRAIN))
+        if silent:
+            told = ", ".join(f"{name} ({why})" for name, why in silent.items())
+            context.log.warning(f"{len(silent)} features say nothing in train: {told}")
         nulls = frame.select(pl.col(FEATURES).null_count() / frame.height).row(0)
         context.add_output_metadata(
             {
                 "rows by split": table(frame.group_by("split", maintain_order=True).len("rows")),
+                "features that say nothing": len(silent),
                 "missing share": table(pl.DataFrame({"feature": FEATURES, "missing": nulls})),
             }
         )

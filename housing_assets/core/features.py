@@ -7,6 +7,7 @@ but the row itself and the encoders, so a row alone gets the same features as in
 import polars as pl
 
 from housing_assets.core.encoding import Encoders
+from housing_assets.core.errors import HousingError
 from housing_assets.core.schema import NEVER_FEATURES, NUMERIC_FEATURES
 
 FEATURES: tuple[str, ...] = (
@@ -67,6 +68,28 @@ def make_training_features(rows: pl.DataFrame, encoders: Encoders) -> pl.DataFra
     """`KEYS` and `FEATURES` of the rows that have a price: what a model trains and is evaluated on."""
     known = rows.filter(pl.col("price").is_not_null())
     return pl.concat([known.select(KEYS), make_features(known, encoders)], how="horizontal")
+
+
+def silent_features(features: pl.DataFrame) -> dict[str, str]:
+    """Features that tell rows of train apart in nothing, with why: `empty`, or `constant`.
+
+    Args:
+        features: training features of the train months.
+
+    Raises:
+        HousingError: none of the panel's own columns has two different values.
+    """
+    silent: dict[str, str] = {}
+    for name in FEATURES:
+        values = features[name].drop_nulls().n_unique()
+        if values < 2:
+            silent[name] = "constant" if values else "empty"
+    if silent.keys() >= set(NUMERIC_FEATURES):
+        raise HousingError(
+            f"no feature of the source says anything in train: {len(silent)} of {len(FEATURES)} are empty or "
+            f"constant, such as {NUMERIC_FEATURES[0]}: check the source's columns"
+        )
+    return silent
 
 
 assert not NEVER_FEATURES & set(FEATURES), "a column the schema bars is in the feature list"

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version as library_version
 from typing import Any
 
+import polars as pl
+
 from housing_assets.core.errors import BundleError
 from housing_assets.core.model import PriceModel, model_from_files
 from housing_assets.store.layout import Store
@@ -143,6 +145,16 @@ def load_champion(store: Store) -> Bundle:
     if version is None:
         raise BundleError(f"{store.uri} has no champion model: run training_job (or `housing run`) first")
     return load_bundle(store, version)
+
+
+def newest_intervals(store: Store, version: str) -> pl.DataFrame | None:
+    """The newest month of `interval_calibration` that is of a version; None before there is one."""
+    months = store.months("interval_calibration")
+    for month in reversed(months.available()):
+        table = months.read(month)
+        if set(table["model_version"]) == {version}:
+            return table
+    return None
 
 
 def point_to(store: Store, version: str) -> None:

@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from housing_assets.core.features import FEATURE_INPUTS, FEATURES, KEYS, make_features, make_training_features
+from housing_assets.core.errors import HousingError
+from housing_assets.core.features import (
+    FEATURE_INPUTS,
+    FEATURES,
+    KEYS,
+    make_features,
+    make_training_features,
+    silent_features,
+)
 from housing_assets.core.months import Split
 from housing_assets.core.schema import NEVER_FEATURES, NUMERIC_FEATURES
 from housing_assets.core.training import feature_matrix
@@ -119,3 +127,17 @@ def test_training_features_are_the_rows_that_have_a_price(panel, encoders):
     assert made.columns == [*KEYS, *FEATURES]
     assert_frame_equal(made.select(KEYS), gap.slice(3).select(KEYS))
     assert bits(made) == bits(make_features(gap.slice(3), encoders))
+
+
+def test_features_that_say_nothing_are_told_apart_from_those_that_do(panel, encoders):
+    rows = panel.with_columns(bank=pl.lit(None, pl.Float64), mall=pl.lit(3.0))
+    found = silent_features(make_features(rows, encoders))
+    assert found["bank"] == "empty"
+    assert found["mall"] == "constant"
+    assert "median_list_price" not in found
+
+
+def test_a_source_whose_columns_all_say_nothing_is_refused(panel, encoders):
+    rows = panel.with_columns(pl.lit(None, pl.Float64).alias(name) for name in NUMERIC_FEATURES)
+    with pytest.raises(HousingError, match="no feature of the source says anything in train: .* check the source's"):
+        silent_features(make_features(rows, encoders))
