@@ -10,9 +10,11 @@ from housing_assets.assets.evaluation import evaluation_assets
 from housing_assets.assets.features import feature_assets
 from housing_assets.assets.ingest import ingest_assets
 from housing_assets.assets.models import model_assets
+from housing_assets.assets.monitoring import monitoring_assets
 from housing_assets.assets.predictions import prediction_assets
 from housing_assets.assets.promotion import promotion_assets
-from housing_assets.automation import all_jobs
+from housing_assets.automation import all_jobs, all_sensors
+from housing_assets.checks.monitoring import monitoring_checks
 from housing_assets.checks.monthly import monthly_checks
 from housing_assets.checks.training import training_checks
 from housing_assets.resources.io_manager import StoreIOManager
@@ -41,11 +43,13 @@ def build_definitions(settings: Settings | None = None, overrides: Mapping[str, 
             *evaluation_assets(settings),
             *promotion_assets(settings),
             *prediction_assets(settings),
+            *monitoring_assets(settings),
         ]
     return dg.Definitions(
         assets=assets,
-        asset_checks=[*monthly_checks(), *training_checks(settings)],
+        asset_checks=[*monthly_checks(settings), *training_checks(settings), *monitoring_checks()],
         jobs=all_jobs(),
+        sensors=all_sensors(store),
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},
         executor=dg.in_process_executor,
         resources={

@@ -52,12 +52,15 @@ def run(
     ] = None,
     trials: Annotated[int | None, typer.Option(help="Tuning trials; default: HOUSING_TUNE_TRIALS")] = None,
     force: Annotated[bool, typer.Option(help="Run every stage, also what is up to date")] = False,
+    accept_restated: Annotated[
+        str, typer.Option(help="Accept past months whose values are no longer those accepted before: why")
+    ] = "",
 ) -> None:
     """Take the raw panel to monthly predictions: what `make run` calls."""
     from housing_assets.pipeline import run_platform
     from housing_assets.settings import load_settings
 
-    run_platform(load_settings(), dagster_home(), months, trials, force)
+    run_platform(load_settings(), dagster_home(), months, trials, force, accept_restated)
 
 
 @app.command()

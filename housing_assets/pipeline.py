@@ -5,6 +5,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,23 @@ import dagster as dg
 import polars as pl
 from dagster._core.errors import DagsterAssetCheckFailedError, DagsterExecutionInterruptedError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from housing_assets.assets.common import CODE_VERSION
 from housing_assets.build import build_definitions
+from housing_assets.checks.page import PAGE
 from housing_assets.checks.state import last_evaluations
 from housing_assets.core.errors import HousingError, StoreError
 from housing_assets.core.evaluation import price_metrics
-from housing_assets.core.months import describe_months, parse_month_range
+from housing_assets.core.months import add_months, describe_months, parse_month_range
+from housing_assets.core.rules import CHECKED
 from housing_assets.core.source import fingerprint
 from housing_assets.settings import Settings
 from housing_assets.source import source_uri
 from housing_assets.store.bundles import champion_version
 from housing_assets.store.layout import Store
+from housing_assets.store.verdicts import State, states
 
 _INPUTS_TAG = "housing/inputs"
 _OWNER_TAG = "housing/process"
@@ -35,9 +40,16 @@ _NOT_INGESTED = {"store_uri", "tune_trials", "study_storage", "mlflow_tracking_u
 
 
 def run_platform(
-    settings: Settings, home: Path, months: str | None, trials: int | None = None, force: bool = False
+    settings: Settings,
+    home: Path,
+    months: str | None,
+    trials: int | None = None,
+    force: bool = False,
+    accept_restated: str = "",
 ) -> None:
     """Materialize the platform and print the summary.
+
+    A month that the checks of its raw rows stop is left out, and the other months go on.
 
     Args:
         settings: of the platform.
@@ -45,9 +57,11 @@ def run_platform(
         months: `FIRST:LAST` to ingest and predict; None for the whole panel.
         trials: of tuning; None for HOUSING_TUNE_TRIALS.
         force: run stages that are up to date as well.
+        accept_restated: why months whose values are no longer those accepted before are accepted; empty: they
+            are not.
 
     Raises:
-        HousingError: a stage or a blocking check failed. What was materialized before stays.
+        HousingError: a stage or a blocking check failed, for some month. What was materialized before stays.
     """
     console = Console(stderr=True)
     store = Store.open(settings.store_uri)
@@ -57,25 +71,68 @@ def run_platform(
         asked = _asked_months(settings, months)
         stages = _Stages(settings, instance, console, force)
         ingest_inputs = [source, settings.model_dump(mode="json", exclude=_NOT_INGESTED)]
-        stages.run(
-            "ingest_job",
-            ingest_inputs,
-            asked,
-            _have(store, asked, "raw_splits", "cleaned"),
-        )
-        trials = settings.tune_trials if trials is None else trials
-        config = {"ops": {"tuned_model": {"config": {"trials": trials}}}}
-        stages.run("training_job", [*ingest_inputs, trials], None, _trained(store), config)
-        predicted = [m for m in asked if m >= settings.holdout_start]
-        if predicted:
-            version = champion_version(store)
-            there = _have(store, predicted, "interval_calibration", "monthly_predictions")
-            stages.run("predictions_job", [*ingest_inputs, version], predicted, there)
+        stopped = _ingest(stages, store, asked, ingest_inputs, accept_restated)
+        needed = [m for m in settings.months if m < settings.holdout_start]
+        if cut := sorted(set(needed) & stopped.months):
+            console.print(f"training_job: not run, since {describe_months(cut)} of train and eval are stopped")
+        else:
+            trials = settings.tune_trials if trials is None else trials
+            config = {"ops": {"tuned_model": {"config": {"trials": trials}}}}
+            stages.run("training_job", [*ingest_inputs, trials], None, _trained(store), config)
+        version = champion_version(store)
+        predicted = [m for m in asked if m >= settings.holdout_start and m not in stopped.months]
+        for part in _consecutive(predicted) if version else ():
+            there = _have(store, part, "interval_calibration", "monthly_predictions")
+            stages.run("predictions_job", [*ingest_inputs, version], part, there)
+            there = _have(store, part, "drift_report", "prediction_accuracy")
+            config = {"ops": {"drift_report": {"config": {"newest_report_only": True}}}}
+            stages.run("monitoring_job", [*ingest_inputs, version], part, there, config)
         checks = _last_checks(instance, stages.definitions)
         _print_status(settings, home, checks)
-        red = [key for key, evaluation in checks.items() if not evaluation.passed]
+        if stopped.error:
+            raise stopped.error
+        red = [key for key, e in checks.items() if not e.passed and e.severity is dg.AssetCheckSeverity.ERROR]
         if red:
             raise HousingError(f"red checks: {', '.join(red)}. Their messages are in the table above")
+
+
+@dataclass(frozen=True)
+class _Stopped:
+    """Months that the checks of their raw rows stopped, and what they said."""
+
+    months: frozenset[str] = frozenset()
+    error: HousingError | None = None
+
+
+def _ingest(
+    stages: "_Stages", store: Store, asked: Sequence[str], inputs: Sequence[object], accept_restated: str
+) -> _Stopped:
+    """Ingest months; where checks stop some of them, clean the others all the same."""
+    config = {"ops": {"raw_splits_checks": {"config": {"accept_restated": accept_restated}}}}
+    there = _have(store, asked, "raw_splits", "cleaned")
+    try:
+        stages.run("ingest_job", inputs, asked, there, config)
+    except HousingError as error:
+        known = states(store, "raw_splits", asked)
+        stopped = _Stopped(frozenset(m for m, state in known.items() if state is State.RED), error)
+        if not stopped.months:
+            raise
+        stages.console.print(f"[red]{describe_months(sorted(stopped.months))} stopped[/red]; the other months go on")
+        for part in _consecutive([m for m in asked if m not in stopped.months]):
+            stages.run("ingest_job", [*inputs, "cleaned alone"], part, False, assets=["cleaned"])
+        return stopped
+    return _Stopped()
+
+
+def _consecutive(months: Sequence[str]) -> list[list[str]]:
+    """Months as runs of months that follow each other: each can be a range of partitions."""
+    runs: list[list[str]] = []
+    for month in months:
+        if runs and month == add_months(runs[-1][-1], 1):
+            runs[-1].append(month)
+        else:
+            runs.append([month])
+    return runs
 
 
 def _asked_months(settings: Settings, text: str | None) -> list[str]:
@@ -119,8 +176,21 @@ class _Stages:
         months: Sequence[str] | None,
         outputs_exist: bool,
         config: Mapping[str, Any] | None = None,
+        assets: Sequence[str] | None = None,
     ) -> None:
-        """Run a job unless its last run had the same inputs, succeeded, and its outputs are there."""
+        """Run a job unless its last run had the same inputs, succeeded, and its outputs are there.
+
+        Args:
+            name: of the job.
+            inputs: all that its outputs depend on.
+            months: of the run; None for a job without months.
+            outputs_exist: are its outputs there?
+            config: of the run.
+            assets: of the job, if not all of them.
+
+        Raises:
+            HousingError: the run failed.
+        """
         digest = hashlib.sha256(json.dumps([CODE_VERSION, inputs, months], sort_keys=True).encode()).hexdigest()
         if outputs_exist and not self.force and self._done(name, digest):
             self.console.print(f"[dim]{name}: up to date[/dim]")
@@ -139,6 +209,7 @@ class _Stages:
                 tags=tags,
                 run_config={"loggers": {"progress": {}}, **(config or {})},
                 raise_on_error=True,
+                asset_selection=[dg.AssetKey(asset) for asset in assets] if assets else None,
             )
         except DagsterExecutionInterruptedError as error:
             raise KeyboardInterrupt from error
@@ -229,6 +300,7 @@ def _print_status(settings: Settings, home: Path, checks: dict[str, dg.AssetChec
     for name, where in (
         ("champion", version or "none"),
         ("promotion", f"{decision['candidate']} {decision['outcome']}: {decision['reason']}" if decision else "none"),
+        ("data quality", f"{store.uri}/{PAGE}"),
         ("store", store.uri),
         ("DAGSTER_HOME", str(home)),
         ("MLflow", settings.mlflow_tracking_uri),
@@ -311,10 +383,20 @@ def _last_decision(store: Store) -> dict[str, Any] | None:
 
 
 def _check_table(checks: dict[str, dg.AssetCheckEvaluation]) -> Table:
+    """A row for each asset, and a line for each check that did not pass."""
     table = Table(title="Checks", title_justify="left")
-    for name in ("check", "result", "what it says"):
-        table.add_column(name)
+    for name in ("asset", "passed", "failed", "what the failed ones say"):
+        table.add_column(name, justify="right" if name in ("passed", "failed") else "left")
+    by_asset: dict[str, list[tuple[str, dg.AssetCheckEvaluation]]] = {}
     for key, evaluation in checks.items():
-        result = "[green]passed[/green]" if evaluation.passed else "[red]failed[/red]"
-        table.add_row(key, result, (evaluation.description or "")[:200])
+        asset, _, name = key.partition(": ")
+        by_asset.setdefault(asset, []).append((name, evaluation))
+    for asset in sorted(by_asset, key=lambda a: (*CHECKED, a).index(a)):
+        failed = [(name, e) for name, e in by_asset[asset] if not e.passed]
+        lines = []
+        for name, e in failed:
+            colour = "red" if e.severity is dg.AssetCheckSeverity.ERROR else "yellow"
+            lines.append(f"[{colour}]{name}[/{colour}] {escape((e.description or '')[:200])}")
+        passed = len(by_asset[asset]) - len(failed)
+        table.add_row(asset, str(passed), str(len(failed)) if failed else "", "\n".join(lines))
     return table

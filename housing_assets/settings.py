@@ -80,6 +80,11 @@ class Settings(BaseSettings):
         return not self.source_uri
 
     @property
+    def source_label(self) -> str:
+        """What the panel comes from, for people; months of one label are held against each other."""
+        return self.source_uri or f"synthetic sample of {self.sample_zips} zips"
+
+    @property
     def last_month(self) -> str:
         """Last month that exists as a partition."""
         if self.panel_end:

@@ -1,6 +1,7 @@
 """What all assets share: partitions, owners, versions, and metadata from frames."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -15,6 +16,9 @@ CODE_VERSION = "1"
 
 OWNERS = ["team:data-platform"]
 ML_OWNERS = ["team:ml-platform"]
+
+FRESHNESS = dg.FreshnessPolicy.cron(deadline_cron="0 0 16 * *", lower_bound_delta=timedelta(days=15))
+"""A monthly asset is materialized in the first half of each month; else the UI shows it as late."""
 
 SINGLE_RUN = dg.BackfillPolicy.single_run()
 

@@ -14,6 +14,7 @@ from housing_assets.resources.tracking import Tracker
 from housing_assets.settings import Settings
 from housing_assets.store.bundles import BundleError, champion_version, load_bundle
 from housing_assets.store.layout import Store
+from housing_assets.store.verdicts import SOUND, require_sound, states
 
 CANDIDATE = "tuned_model"
 CHAMPION = "champion"
@@ -42,7 +43,9 @@ def evaluation_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     ) -> pl.DataFrame:
         store: Store = context.resources.store
         cleaned.months.require([*train, *held])
-        there = set(cleaned.months.available())
+        require_sound(store, "cleaned", [*train, *held])
+        known = states(store, "cleaned", later)
+        there = {month for month in cleaned.months.available() if known.get(month) in SOUND}
         columns = list(dict.fromkeys([*FEATURE_INPUTS, "split", "price"]))
         rows = cleaned.months.read_many([*held, *(m for m in later if m in there)], columns)
         past = cleaned.months.read_many(train, ENCODER_COLUMNS).drop_nulls("price")

@@ -4,7 +4,7 @@ import dagster as dg
 import polars as pl
 
 from housing_assets.assets.common import CODE_VERSION, ML_OWNERS, column_schema, table
-from housing_assets.core.cleaning import CLEAN_DESCRIPTIONS, CLEAN_SCHEMA
+from housing_assets.core.cleaning import CLEAN_DESCRIPTIONS
 from housing_assets.core.encoding import ENCODER_COLUMNS, Encoders, fit_encoders
 from housing_assets.core.features import (
     FEATURE_DESCRIPTIONS,
@@ -15,8 +15,11 @@ from housing_assets.core.features import (
     silent_features,
 )
 from housing_assets.core.months import Split
+from housing_assets.core.quality import MATRIX_SCHEMA
 from housing_assets.resources.io_manager import MonthReader
 from housing_assets.settings import Settings
+from housing_assets.store.layout import Store
+from housing_assets.store.verdicts import require_sound
 
 
 def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
@@ -33,7 +36,11 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         description=f"Frequency of each zip, smoothed mean price of each metro: fitted on the train months "
         f"alone ({train[0]} to {train[-1]}), one table with a row for each value.",
     )
-    def encoders(context: dg.AssetExecutionContext, cleaned: MonthReader) -> pl.DataFrame:
+    def encoders(
+        context: dg.AssetExecutionContext, cleaned: MonthReader, store: dg.ResourceParam[Store]
+    ) -> pl.DataFrame:
+        cleaned.months.require(train)
+        require_sound(store, "cleaned", train)
         fitted = fit_encoders(frame for _, frame in cleaned.iterate(ENCODER_COLUMNS))
         context.add_output_metadata(
             {
@@ -52,14 +59,20 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         code_version=CODE_VERSION,
         ins={"cleaned": dg.AssetIn(partition_mapping=dg.SpecificPartitionsPartitionMapping(train + evaluation))},
         metadata=column_schema(
-            {k: CLEAN_SCHEMA[k] for k in KEYS} | {f: pl.Float32() for f in FEATURES},
+            MATRIX_SCHEMA,
             CLEAN_DESCRIPTIONS | FEATURE_DESCRIPTIONS,
         ),
         description="The exact matrix models see, with keys, split and price beside it: train and eval rows.",
     )
     def training_features(
-        context: dg.AssetExecutionContext, cleaned: MonthReader, encoders: pl.DataFrame
+        context: dg.AssetExecutionContext,
+        cleaned: MonthReader,
+        encoders: pl.DataFrame,
+        store: dg.ResourceParam[Store],
     ) -> pl.DataFrame:
+        cleaned.months.require(train + evaluation)
+        require_sound(store, "cleaned", train + evaluation)
+        require_sound(store, "encoders")
         fitted = Encoders.from_table(encoders)
         columns = list(dict.fromkeys([*KEYS, *FEATURE_INPUTS]))
         frame = pl.concat([make_training_features(rows, fitted) for _, rows in cleaned.iterate(columns)])

@@ -8,6 +8,7 @@ import polars as pl
 
 from housing_assets.assets.common import (
     CODE_VERSION,
+    FRESHNESS,
     OWNERS,
     SINGLE_RUN,
     column_schema,
@@ -23,17 +24,19 @@ from housing_assets.resources.io_manager import MonthlyFrames, MonthReader
 from housing_assets.settings import Settings
 from housing_assets.source import FINGERPRINT, source_uri
 from housing_assets.store.layout import Store
+from housing_assets.store.verdicts import require_sound
 
 
 def ingest_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """`raw_splits` and `cleaned`."""
     months_of_panel = panel_partitions(settings)
     split = settings.split
-    label = "synthetic sample" if settings.uses_sample else settings.source_uri
+    label = settings.source_label
 
     @dg.asset(
         partitions_def=months_of_panel,
         backfill_policy=SINGLE_RUN,
+        freshness_policy=FRESHNESS,
         group_name="ingest",
         owners=OWNERS,
         kinds={"polars", "parquet"},
@@ -62,6 +65,7 @@ def ingest_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     @dg.asset(
         partitions_def=months_of_panel,
         backfill_policy=SINGLE_RUN,
+        freshness_policy=FRESHNESS,
         group_name="ingest",
         owners=OWNERS,
         kinds={"polars", "parquet"},
@@ -86,6 +90,7 @@ def ingest_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         rules = CleaningRules(settings.max_list_price)
         available = set(raw_splits.months.available())
         raw_splits.months.require(months)
+        require_sound(store, "raw_splits", months)
 
         def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
             wanted = sorted({m for month in months for m in (add_months(month, -1), month)} & available)

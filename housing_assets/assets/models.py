@@ -26,6 +26,7 @@ from housing_assets.settings import Settings
 from housing_assets.source import source_fingerprint
 from housing_assets.store.bundles import load_bundle, publish_bundle
 from housing_assets.store.layout import Store, encode_parquet
+from housing_assets.store.verdicts import require_sound
 
 _DEFAULTS = TrainingParams()
 _TUNING = TuningSpec()
@@ -90,6 +91,7 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         training_features: pl.DataFrame,
         encoders: pl.DataFrame,
     ) -> dict:
+        require_sound(context.resources.store, "training_features")
         params = TrainingParams(**config.model_dump())
         made = _train_and_publish(settings, context, "baseline_model", params, training_features, encoders, {})
         context.add_output_metadata(made.metadata)
@@ -110,6 +112,7 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         training_features: pl.DataFrame,
         encoders: pl.DataFrame,
     ) -> dict:
+        require_sound(context.resources.store, "training_features")
         asked = config.model_dump()
         trials = settings.tune_trials if asked["trials"] is None else asked["trials"]
         spec = TuningSpec(**asked | {"trials": trials, "space": search_space(asked["space"])})

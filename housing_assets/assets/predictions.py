@@ -8,6 +8,7 @@ import polars as pl
 
 from housing_assets.assets.common import (
     CODE_VERSION,
+    FRESHNESS,
     ML_OWNERS,
     SINGLE_RUN,
     column_schema,
@@ -26,10 +27,12 @@ from housing_assets.core.intervals import (
     residuals,
 )
 from housing_assets.core.model import PREDICTION_DESCRIPTIONS, PREDICTION_SCHEMA
+from housing_assets.core.months import describe_months
 from housing_assets.resources.io_manager import MonthlyFrames, MonthReader
 from housing_assets.settings import Settings
 from housing_assets.store.bundles import load_champion
 from housing_assets.store.layout import Store
+from housing_assets.store.verdicts import State, UnsoundError, require_sound, states
 
 
 def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
@@ -39,6 +42,7 @@ def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     @dg.asset(
         partitions_def=months_from_holdout,
         backfill_policy=SINGLE_RUN,
+        freshness_policy=FRESHNESS,
         group_name="predictions",
         owners=ML_OWNERS,
         kinds={"polars", "parquet"},
@@ -61,8 +65,11 @@ def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         model = load_champion(store).model()
         months = list(context.partition_keys)
         windows = {m: [w for w in calibration_window(m) if w >= settings.eval_start] for m in months}
+        stopped = _stopped(store, cleaned, {w for window in windows.values() for w in window})
+        windows = {m: _without(m, window, stopped) for m, window in windows.items()}
         needed = sorted({w for window in windows.values() for w in window})
         cleaned.months.require(needed)
+        require_sound(store, "cleaned", needed)
         widths: list[dict[str, object]] = []
 
         def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
@@ -76,11 +83,15 @@ def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
                 widths.append({"month": month, "metros of their own": frame.height - 1, **facts})
                 yield month, frame, {"model version": model.version, **facts}
 
-        return monthly(context, frames(), lambda: {"this run": table(pl.DataFrame(widths))})
+        left_out = describe_months(sorted(stopped))
+        return monthly(
+            context, frames(), lambda: {"this run": table(pl.DataFrame(widths)), "months that checks stopped": left_out}
+        )
 
     @dg.asset(
         partitions_def=months_from_holdout,
         backfill_policy=SINGLE_RUN,
+        freshness_policy=FRESHNESS,
         group_name="predictions",
         owners=ML_OWNERS,
         kinds={"xgboost", "parquet"},
@@ -97,6 +108,10 @@ def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         store: dg.ResourceParam[Store],
     ) -> MonthlyFrames:
         model = load_champion(store).model()
+        months = list(context.partition_keys)
+        cleaned.months.require(months)
+        require_sound(store, "cleaned", months)
+        require_sound(store, "interval_calibration", months)
         by_month: list[dict[str, object]] = []
         calibrations = dict(interval_calibration.iterate())
         for month, calibration in calibrations.items():
@@ -116,6 +131,27 @@ def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         return monthly(context, frames(), lambda: {"this run": table(pl.DataFrame(by_month, infer_schema_length=None))})
 
     return [interval_calibration, monthly_predictions]
+
+
+def _stopped(store: Store, cleaned: MonthReader, months: set[str]) -> set[str]:
+    """The months that never came to be cleaned, because the checks of their raw rows are red."""
+    absent = months - set(cleaned.months.available())
+    return {month for month, state in states(store, "raw_splits", sorted(absent)).items() if state is State.RED}
+
+
+def _without(month: str, window: list[str], stopped: set[str]) -> list[str]:
+    """The window of a month without the months that checks stopped.
+
+    Raises:
+        UnsoundError: fewer than half are left.
+    """
+    left = [w for w in window if w not in stopped]
+    if 2 * len(left) < len(window):
+        raise UnsoundError(
+            f"intervals of {month}: the checks of raw_splits stopped {len(window) - len(left)} of the {len(window)} "
+            f"months before it ({describe_months(sorted(stopped))}): mend these first"
+        )
+    return left
 
 
 def _accuracy(predicted: pl.DataFrame) -> dict[str, float]:

@@ -6,14 +6,15 @@ from pydantic import Field
 
 from housing_assets.assets.common import CODE_VERSION, ML_OWNERS, table
 from housing_assets.assets.evaluation import CANDIDATE, CHAMPION
-from housing_assets.checks.state import data_check_states
 from housing_assets.core.evaluation import NAIVE
 from housing_assets.core.model import twin_problem
+from housing_assets.core.months import Split
 from housing_assets.core.promotion import MARGIN, Evidence, decide
 from housing_assets.resources.tracking import Tracker
 from housing_assets.settings import Settings
 from housing_assets.store.bundles import BundleError, champion_version, load_bundle, point_to, record_decision
 from housing_assets.store.layout import Store
+from housing_assets.store.verdicts import unsound
 
 
 class PromotionConfig(dg.Config):
@@ -25,7 +26,8 @@ class PromotionConfig(dg.Config):
 
 def promotion_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """`champion_model`."""
-    del settings
+    panel = [*settings.split_months(Split.TRAIN), *settings.split_months(Split.EVAL)]
+    rests_on = {"raw_splits": panel, "cleaned": panel, "encoders": [""], "training_features": [""], CANDIDATE: [""]}
 
     @dg.asset(
         group_name="models",
@@ -54,7 +56,7 @@ def promotion_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             naive_mae={name: figures[name]["mae"] for name in NAIVE},
             coverage=None if coverage is None else coverage / 100,
             coverage_rows=figures[CANDIDATE]["interval_rows"],
-            checks=data_check_states(context.instance),
+            checks={asset: unsound(store, asset, months) for asset, months in rests_on.items()},
             bundle_problem=_bundle_problem(store, candidate),
             champion_problem=champion_problem,
             margin=config.margin,

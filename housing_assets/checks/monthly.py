@@ -1,49 +1,113 @@
-"""Blocking checks of the monthly assets: every month of the run, one after the other, in one table."""
+"""Checks of the monthly assets: every month of a run, one after the other."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import dagster as dg
 import polars as pl
 
-from housing_assets.assets.common import table
+from housing_assets.checks.common import Measured, checks_of
+from housing_assets.core.errors import StoreError
+from housing_assets.core.months import add_months, month_range
 from housing_assets.core.quality import (
-    clean_month_problems,
-    prediction_month_problems,
-    raw_month_problems,
+    RECENT,
+    YEAR,
+    Measurement,
+    measure_calibration_month,
+    measure_clean_month,
+    measure_prediction_month,
+    measure_raw_months,
 )
+from housing_assets.settings import Settings
 from housing_assets.store.layout import Store
+from housing_assets.store.verdicts import read_verdicts
+
+_ACCEPT = "accept_restated"
+_RAW_CONFIG = {
+    _ACCEPT: dg.Field(
+        str, default_value="", is_required=False, description="Accept months whose values were others before: why"
+    )
+}
 
 
-def monthly_checks() -> list[dg.AssetChecksDefinition]:
-    """One check for each monthly asset."""
+def monthly_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
+    """The checks of `raw_splits`, `cleaned`, `interval_calibration` and `monthly_predictions`."""
     return [
-        _month_check("raw_splits", raw_month_problems, "Columns, types, keys and dates of every month"),
-        _month_check("cleaned", clean_month_problems, "Also one row a zip, and every value in its valid range"),
-        _month_check(
-            "monthly_predictions",
-            prediction_month_problems,
-            "One prediction a zip: finite, positive, inside its interval",
-        ),
-    ]
+        checks_of("raw_splits", lambda context: _raw_months(context, settings.source_label),
+                  settings.source_label, _RAW_CONFIG),
+        checks_of("cleaned", _clean_months, settings.source_label),
+        checks_of("interval_calibration", _calibrations),
+        checks_of("monthly_predictions", _predictions),
+    ]  # fmt: skip
 
 
-def _month_check(
-    asset: str, problems_of: Callable[[pl.DataFrame, str], list[str]], description: str
-) -> dg.AssetChecksDefinition:
-    @dg.asset_check(asset=asset, name="months_are_sound", blocking=True, description=description)
-    def check(context: dg.AssetCheckExecutionContext, store: dg.ResourceParam[Store]) -> dg.AssetCheckResult:
-        months = store.months(asset)
-        asked = context.has_partition_key or context.has_partition_key_range
-        rows = []
-        for month, frame in months.iterate(context.partition_keys if asked else months.available()):
-            problems = problems_of(frame, month)
-            rows.append({"month": month, "rows": frame.height, "problems": "; ".join(problems)})
-        bad = [row for row in rows if row["problems"]]
-        told = "\n".join(f"{row['month']}: {row['problems']}" for row in bad)
-        return dg.AssetCheckResult(
-            passed=bool(rows) and not bad,
-            description=told or (f"{len(rows)} months are sound" if rows else "no month is materialized"),
-            metadata={"months checked": len(rows), "months": table(pl.DataFrame(rows))} if rows else {},
-        )
+def asked_months(context: dg.AssetCheckExecutionContext, store: Store, asset: str) -> list[str]:
+    """The months of a run; every month that is there, of a run without months."""
+    if context.has_partition_key or context.has_partition_key_range:
+        return list(context.partition_keys)
+    return store.months(asset).available()
 
-    return check
+
+def _raw_months(context: dg.AssetCheckExecutionContext, source: str) -> Measured:
+    store: Store = context.resources.store
+    asked = asked_months(context, store, "raw_splits")
+    if not asked:
+        return
+    months = store.months("raw_splits")
+    lead = set(month_range(add_months(asked[0], -YEAR), add_months(asked[0], -1)))
+    read = sorted((lead & set(months.available())) | set(asked))
+    accepted = _accepted(context, store, source)
+    yield from measure_raw_months(months.iterate(read), asked, accepted)
+
+
+def _accepted(
+    context: dg.AssetCheckExecutionContext, store: Store, source: str
+) -> Callable[[str], pl.DataFrame | None]:
+    """`cleaned` of a month as it was made from the same source before; None where it was not."""
+    if why := context.op_execution_context.op_config[_ACCEPT]:
+        context.log.info(f"restated months are accepted: {why}")
+        return lambda _: None
+    cleaned = store.months("cleaned")
+    known = {m for m, v in read_verdicts(store, "cleaned").items() if v.source == source} & set(cleaned.available())
+
+    def read(month: str) -> pl.DataFrame | None:
+        try:
+            return cleaned.read(month) if month in known else None
+        except StoreError:
+            return None  # a damaged month vouches for nothing
+
+    return read
+
+
+def _clean_months(context: dg.AssetCheckExecutionContext) -> Iterator[tuple[str, int, list[Measurement]]]:
+    store: Store = context.resources.store
+    quarantined = store.months("quarantined")
+    there = set(quarantined.available())
+    for month, frame in store.months("cleaned").iterate(asked_months(context, store, "cleaned")):
+        out = quarantined.count_rows([month], "zipcode") if month in there else 0
+        yield month, frame.height, measure_clean_month(frame, month, out)
+
+
+def _calibrations(context: dg.AssetCheckExecutionContext) -> Iterator[tuple[str, int, list[Measurement]]]:
+    store: Store = context.resources.store
+    asked = asked_months(context, store, "interval_calibration")
+    for month, frame in store.months("interval_calibration").iterate(asked):
+        yield month, frame.height, measure_calibration_month(frame, month)
+
+
+def _predictions(context: dg.AssetCheckExecutionContext) -> Iterator[tuple[str, int, list[Measurement]]]:
+    store: Store = context.resources.store
+    cleaned = store.months("cleaned")
+    there = set(cleaned.available())
+    prices: dict[str, pl.DataFrame] = {}
+
+    def known(month: str) -> pl.DataFrame:
+        if month not in prices:
+            prices[month] = cleaned.read(month, ["zipcode", "price"])
+        return prices[month]
+
+    asked = asked_months(context, store, "monthly_predictions")
+    for month, frame in store.months("monthly_predictions").iterate(asked):
+        recent = [m for m in month_range(add_months(month, -RECENT), add_months(month, -1)) if m in there]
+        before = pl.concat([known(m) for m in recent]) if recent else None
+        yield month, frame.height, measure_prediction_month(frame, month, known(month)["zipcode"], before)
+        prices = {m: prices[m] for m in (*recent, month)}

@@ -1,31 +1,90 @@
-"""Blocking checks of what training rests on."""
+"""Checks of what training rests on, and of what it makes."""
+
+from collections.abc import Callable
 
 import dagster as dg
+import numpy as np
 import polars as pl
 
-from housing_assets.core.quality import encoder_problems, training_feature_problems
+from housing_assets.assets.evaluation import CANDIDATE
+from housing_assets.checks.common import Measured, checks_of
+from housing_assets.core.encoding import ENCODER_COLUMNS
+from housing_assets.core.evaluation import NAIVE
+from housing_assets.core.model import PriceModel, twin_difference
+from housing_assets.core.months import Split, month_range
+from housing_assets.core.quality import (
+    Measurement,
+    measure_champion,
+    measure_encoders,
+    measure_evaluation,
+    measure_matrix,
+    measure_model,
+)
 from housing_assets.settings import Settings
+from housing_assets.store.bundles import BundleError, champion_version, load_bundle
+from housing_assets.store.layout import Store
 
 
 def training_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
-    """Checks of `encoders` and `training_features`."""
+    """The checks of `encoders`, `training_features`, the models, `model_evaluation` and `champion_model`."""
+    train, held = (settings.split_months(part) for part in (Split.TRAIN, Split.EVAL))
 
-    @dg.asset_check(asset="encoders", blocking=True, description="Finite encodings, each value once, unseen defined")
-    def encodings_are_sound(encoders: pl.DataFrame) -> dg.AssetCheckResult:
-        return _result(encoder_problems(encoders), encoders.height)
+    def encoders(store: Store) -> tuple[int, list[Measurement]]:
+        table = store.read_table("encoders")
+        cleaned = store.months("cleaned")
+        there = set(cleaned.available())
+        fitted = (frame for _, frame in cleaned.iterate(train, ENCODER_COLUMNS))
+        later = (frame for _, frame in cleaned.iterate([m for m in held if m in there], ["zipcode", "city_full"]))
+        return table.height, measure_encoders(table, fitted, later)
 
-    @dg.asset_check(
-        asset="training_features",
-        blocking=True,
-        description="The feature contract to the letter, a price in every row, nothing of the holdout",
-    )
-    def matrix_is_sound(training_features: pl.DataFrame) -> dg.AssetCheckResult:
-        return _result(training_feature_problems(training_features, settings.holdout_start), training_features.height)
+    def matrix(store: Store) -> tuple[int, list[Measurement]]:
+        frame = store.read_table("training_features")
+        return frame.height, measure_matrix(frame, [*train, *held], settings.holdout_start)
 
-    return [encodings_are_sound, matrix_is_sound]
+    def evaluation(store: Store) -> tuple[int, list[Measurement]]:
+        table = store.read_table("model_evaluation")
+        return table.height, measure_evaluation(table, [CANDIDATE, "baseline_model", *NAIVE])
+
+    def champion(store: Store) -> tuple[int, list[Measurement]]:
+        try:
+            _, problem, difference, _ = _bundle(store, champion_version(store) or "")
+        except BundleError as error:
+            problem, difference = str(error), float("inf")
+        return 1, measure_champion(problem, difference)
+
+    def model(name: str) -> Callable[[Store], tuple[int, list[Measurement]]]:
+        def measure(store: Store) -> tuple[int, list[Measurement]]:
+            loaded, problem, difference, months = _bundle(store, store.read_json(f"{name}.json")["version"])
+            rows = store.read_table("training_features").filter(pl.col("split") == Split.EVAL)
+            said = loaded.trees.prices(rows) if loaded else np.full(rows.height, np.nan)
+            found = measure_model(months, settings.eval_start, rows["price"].to_numpy(), said, problem, difference)
+            return rows.height, found
+
+        return measure
+
+    return [
+        _checks_of_table("encoders", encoders),
+        _checks_of_table("training_features", matrix),
+        _checks_of_table("baseline_model", model("baseline_model")),
+        _checks_of_table("tuned_model", model("tuned_model")),
+        _checks_of_table("model_evaluation", evaluation),
+        _checks_of_table("champion_model", champion),
+    ]
 
 
-def _result(problems: list[str], rows: int) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
-        passed=not problems, description="\n".join(problems) or "sound", metadata={"rows checked": rows}
-    )
+def _checks_of_table(asset: str, measure: Callable[[Store], tuple[int, list[Measurement]]]) -> dg.AssetChecksDefinition:
+    def measured(context: dg.AssetCheckExecutionContext) -> Measured:
+        rows, found = measure(context.resources.store)
+        yield "", rows, found
+
+    return checks_of(asset, measured)
+
+
+def _bundle(store: Store, version: str) -> tuple[PriceModel | None, str | None, float, list[str]]:
+    """The model of a bundle, what is wrong with it, how far its twin is off, and the months it was trained on."""
+    try:
+        bundle = load_bundle(store, version)
+        model = bundle.model()
+        return model, None, twin_difference(bundle.files, model), month_range(*bundle.manifest["months"]["train"])
+    except BundleError as error:
+        return None, str(error), float("inf"), []

@@ -13,12 +13,13 @@ from housing_assets.core.errors import BundleError, HousingError
 ENCODER_COLUMNS: tuple[str, ...] = ("date", "zipcode", "city_full", "price")
 """What fitting needs of `cleaned`."""
 
-_SCHEMA = {
+ENCODER_SCHEMA: dict[str, pl.DataType] = {
     "encoder": pl.String(),
     "value": pl.String(),
     "rows": pl.UInt32(),
     "encoding": pl.Float64(),
 }
+"""Columns of `encoders`."""
 _FREQUENCY, _TARGET = "zipcode_frequency", "city_full_target"
 
 
@@ -45,8 +46,8 @@ class Encoders:
         Raises:
             BundleError: it is no encoder table.
         """
-        if dict(table.schema) != _SCHEMA:
-            raise BundleError(f"an encoder table has columns {list(_SCHEMA)}, this one {table.columns}")
+        if dict(table.schema) != ENCODER_SCHEMA:
+            raise BundleError(f"an encoder table has columns {list(ENCODER_SCHEMA)}, this one {table.columns}")
         seen = table.filter(pl.col("value").is_not_null())
         maps = {
             name: dict(seen.filter(pl.col("encoder") == name).select("value", "encoding").iter_rows())
@@ -94,9 +95,9 @@ def fit_encoders(months: Iterable[pl.DataFrame], smoothing: float = 20.0) -> Enc
     table = pl.concat(
         [
             _rows(_FREQUENCY, zip_rows.with_columns((pl.col("rows") / count).alias("encoding"))),
-            pl.DataFrame([(_FREQUENCY, None, 0, 0.0)], schema=_SCHEMA, orient="row"),
+            pl.DataFrame([(_FREQUENCY, None, 0, 0.0)], schema=ENCODER_SCHEMA, orient="row"),
             _rows(_TARGET, metro_rows.with_columns(metro_mean.alias("encoding"))),
-            pl.DataFrame([(_TARGET, None, 0, prior)], schema=_SCHEMA, orient="row"),
+            pl.DataFrame([(_TARGET, None, 0, prior)], schema=ENCODER_SCHEMA, orient="row"),
         ]
     )
     return Encoders.from_table(table)

@@ -29,7 +29,7 @@ class Evidence:
         naive_mae: by naive baseline, US dollars.
         coverage: share of eval prices inside the candidate's own rolling intervals; None: not measured.
         coverage_rows: eval rows that the coverage was measured on.
-        checks: data checks by name: passed, failed, or None where one never ran.
+        checks: what the candidate rests on, by asset: empty if its checks vouch for it, else what they say.
         bundle_problem: why the candidate's bundle cannot be trusted (golden rows, ONNX twin); None if it can.
         champion_problem: why the present champion cannot be compared with; None if it can, or there is none.
         margin: see `MARGIN`.
@@ -43,7 +43,7 @@ class Evidence:
     naive_mae: Mapping[str, float]
     coverage: float | None
     coverage_rows: int
-    checks: Mapping[str, bool | None]
+    checks: Mapping[str, str]
     bundle_problem: str | None = None
     champion_problem: str | None = None
     margin: float = MARGIN
@@ -89,11 +89,9 @@ def decide(evidence: Evidence) -> Decision:
 
 
 def _tests(e: Evidence) -> list[tuple[str, bool, str]]:
-    red = sorted(name for name, passed in e.checks.items() if passed is False)
-    absent = sorted(name for name, passed in e.checks.items() if passed is None)
-    told = [f"red data checks: {', '.join(red)}"] if red else []
-    told += [f"data checks that never ran here: {', '.join(absent)}"] if absent else []
-    tests = [("data checks", not told, " and ".join(told) or f"all {len(e.checks)} data checks passed")]
+    told = [problem for problem in e.checks.values() if problem]
+    vouched = f"the checks of {', '.join(e.checks)} vouch for their data"
+    tests = [("data checks", not told, "; ".join(told) or vouched)]
     for name in MUST_BEAT:
         mae = e.naive_mae[name]
         better = e.candidate_mae < mae

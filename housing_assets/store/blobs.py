@@ -5,6 +5,7 @@ known here: see `housing_assets.store.layout`.
 """
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,10 @@ class Blobs(Protocol):
 
     def keys(self, prefix: str) -> list[str]:
         """Every key that starts with `prefix`, sorted."""
+        ...
+
+    def stamps(self, prefix: str) -> dict[str, str]:
+        """What tells one content of a key from another, for every key that starts with `prefix`, unread."""
         ...
 
     def delete(self, key: str) -> None:
@@ -84,9 +89,23 @@ class FolderBlobs:
 
     def keys(self, prefix: str) -> list[str]:
         """See `Blobs.keys`. Files still being written aside are no keys."""
+        return sorted(self.stamps(prefix))
+
+    def stamps(self, prefix: str) -> dict[str, str]:
+        """See `Blobs.stamps`: size and time of change."""
         folder = self.root / prefix.rpartition("/")[0]
-        found = (p.relative_to(self.root).as_posix() for p in folder.rglob("*") if p.is_file())
-        return sorted(k for k in found if k.startswith(prefix) and not k.endswith(".part"))
+        found: dict[str, str] = {}
+        for path in folder.rglob("*"):
+            key = path.relative_to(self.root).as_posix()
+            if not key.startswith(prefix) or key.endswith(".part"):
+                continue
+            try:
+                told = path.stat()
+            except FileNotFoundError:  # deleted meanwhile
+                continue
+            if stat.S_ISREG(told.st_mode):
+                found[key] = f"{told.st_size}-{told.st_mtime_ns}"
+        return found
 
     def delete(self, key: str) -> None:
         """See `Blobs.delete`."""
@@ -137,10 +156,14 @@ class S3Blobs:
 
     def keys(self, prefix: str) -> list[str]:
         """See `Blobs.keys`."""
+        return sorted(self.stamps(prefix))
+
+    def stamps(self, prefix: str) -> dict[str, str]:
+        """See `Blobs.stamps`: the ETag."""
         with self._explained(prefix, "listed"):
             pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._full(prefix))
             cut = len(self._full(""))
-            return sorted(item["Key"][cut:] for page in pages for item in page.get("Contents", []))
+            return {item["Key"][cut:]: item["ETag"] for page in pages for item in page.get("Contents", [])}
 
     def delete(self, key: str) -> None:
         """See `Blobs.delete`."""

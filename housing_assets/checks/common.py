@@ -1,0 +1,158 @@
+"""From measurements to asset checks: one check for each rule of an asset, one verdict for each month."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from housing_assets.assets.common import table
+from housing_assets.checks.suites import Finding, judge
+from housing_assets.core.quality import Measurement
+from housing_assets.core.rules import Rule, Severity, rules_of
+from housing_assets.store.layout import Store
+from housing_assets.store.verdicts import Problem, State, Verdict, data_stamps, write_verdicts
+
+_MOST_LINES = 20
+
+Measured = Iterable[tuple[str, int, Sequence[Measurement]]]
+"""Month (empty: no months), its rows, its measurements."""
+
+
+def checks_of(
+    asset: str,
+    measure: Callable[[dg.AssetCheckExecutionContext], Measured],
+    source: str = "",
+    config: Mapping[str, dg.Field] | None = None,
+) -> dg.AssetChecksDefinition:
+    """Every check of an asset, evaluated together: what is measured is measured once.
+
+    Args:
+        asset: its name.
+        measure: gives the measurements of the months of a run.
+        source: what the months come from, kept in the verdicts.
+        config: of the step, if `measure` reads one from the context.
+    """
+    specs = [
+        dg.AssetCheckSpec(
+            rule.name,
+            asset=asset,
+            blocking=rule.severity is Severity.ERROR,
+            description=f"{rule.protects}. When broken: {rule.remedy}.",
+        )
+        for rule in rules_of(asset)
+    ]
+
+    @dg.multi_asset_check(
+        name=f"{asset}_checks",
+        specs=specs,
+        required_resource_keys={"store"},
+        config_schema=dict(config or {}),
+    )
+    def check(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        store: Store = context.resources.store
+        # Before anything is read: a file that changes meanwhile is newer than its check.
+        stamps = data_stamps(store, asset)
+        months: dict[str, int] = {}
+        measured: list[Measurement] = []
+        for month, rows, found in measure(context):
+            months[month] = rows
+            measured += found
+        findings = judge(asset, measured)
+        write_verdicts(store, _verdicts(asset, months, findings, stamps, source, context.run.run_id))
+        for rule in rules_of(asset):
+            yield _result(asset, rule, months, measured, [f for f in findings if f.rule is rule])
+
+    return check
+
+
+def _verdicts(
+    asset: str,
+    months: Mapping[str, int],
+    findings: Sequence[Finding],
+    stamps: Mapping[str, str],
+    source: str,
+    run: str,
+) -> list[Verdict]:
+    verdicts = []
+    for month, rows in months.items():
+        broken = [f for f in findings if f.month == month]
+        hard = any(f.rule.severity is Severity.ERROR for f in broken)
+        state = State.RED if hard else State.WARN if broken else State.GREEN
+        problems = tuple(Problem(f.rule.name, str(f.rule.severity), f.column, f.told) for f in broken)
+        verdicts.append(Verdict(asset, month, state, stamps.get(month, ""), rows, source, run, problems))
+    return verdicts
+
+
+def _result(
+    asset: str,
+    rule: Rule,
+    months: Mapping[str, int],
+    measured: Iterable[Measurement],
+    findings: Sequence[Finding],
+) -> dg.AssetCheckResult:
+    severity = dg.AssetCheckSeverity.ERROR if rule.severity is Severity.ERROR else dg.AssetCheckSeverity.WARN
+    if not months:
+        return dg.AssetCheckResult(
+            asset_key=asset, check_name=rule.name, passed=False, severity=severity, description="nothing to check"
+        )
+    told = [str(f) for f in findings[:_MOST_LINES]]
+    if len(findings) > _MOST_LINES:
+        told.append(f"and {len(findings) - _MOST_LINES} more")
+    if findings:
+        told.append(f"{rule.remedy}.")
+        sound = sorted(set(months) - {f.month for f in findings})
+        if sound and sound != [""]:
+            told.append(f"The other {len(sound)} months keep this rule.")
+    of_months = any(months)
+    return dg.AssetCheckResult(
+        asset_key=asset,
+        check_name=rule.name,
+        passed=not findings,
+        severity=severity,
+        description="\n".join(told) or (f"{len(months)} months are sound" if of_months else "sound"),
+        metadata={
+            "limits": _limits(rule),
+            ("months" if of_months else "measured"): table(_by_month(rule, months, measured, findings)),
+        },
+    )
+
+
+def _limits(rule: Rule) -> str:
+    parts = [f"at least {rule.low:g}"] if rule.low is not None else []
+    parts += [f"at most {rule.high:g}"] if rule.high is not None else []
+    return f"{rule.measure}: {' and '.join(parts)}"
+
+
+def _by_month(
+    rule: Rule, months: Mapping[str, int], measured: Iterable[Measurement], findings: Sequence[Finding]
+) -> pl.DataFrame:
+    """A row for each month: its rows, the extremes of the measure, and what fails."""
+    values: dict[str, list[float]] = {month: [] for month in months}
+    for m in measured:
+        if m.measure == rule.measure and m.observed == m.observed:
+            values[m.month].append(m.observed)
+    failing: dict[str, list[str]] = {}
+    for f in findings:
+        failing.setdefault(f.month, []).append(f"{f.column}: {f.told}")
+    rows: list[dict[str, Any]] = [
+        {
+            "month": month,
+            "rows": rows,
+            "result": "fails" if month in failing else "holds" if values[month] else "not judged yet",
+            "lowest": min(values[month], default=None),
+            "highest": max(values[month], default=None),
+            "failing": "; ".join(failing.get(month, ())),
+        }
+        for month, rows in months.items()
+    ]
+    schema = {
+        "month": pl.String(),
+        "rows": pl.Int64(),
+        "result": pl.String(),
+        "lowest": pl.Float64(),
+        "highest": pl.Float64(),
+        "failing": pl.String(),
+    }
+    frame = pl.DataFrame(rows, schema=schema)
+    return frame if any(months) else frame.drop("month")
