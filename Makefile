@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 export DAGSTER_HOME ?= $(CURDIR)/data/dagster
 
-.PHONY: help run test bench lint format lock clean
+.PHONY: help run test bench lint docs format lock clean
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -35,6 +35,9 @@ lint: $(VENV)/.installed-dev ## ruff, pyright, import-linter
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports
+
+docs: $(VENV)/.installed-dev ## write the pages that are generated from the code
+	@$(BIN)/housing checks > housing_assets/checks/README.md
 
 format: $(VENV)/.installed-dev ## let ruff rewrite what it can
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .

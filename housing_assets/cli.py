@@ -119,6 +119,14 @@ def promote(
 
 
 @app.command()
+def checks() -> None:
+    """Every check, what it protects against, whether it blocks, and what to do when it is red, in Markdown."""
+    from housing_assets.core.rules import rule_page
+
+    typer.echo(rule_page(), nl=False)
+
+
+@app.command()
 def status() -> None:
     """What is materialized, the champion, and the last checks."""
     from housing_assets.pipeline import show_status

@@ -33,6 +33,7 @@ FEW_TREES = {
         "tuned_model": {"config": QUICK_TUNING},
     }
 }
+NEWEST_REPORT = {"ops": {"drift_report": {"config": {"newest_report_only": True}}}}
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 WINDOW = {
     "HOUSING_PANEL_START": START,
@@ -50,11 +51,11 @@ def write_source(path: Path, last: str = END, zips: int = ZIPS, first: str = STA
 
 
 def tree(folder: Path) -> dict[str, str]:
-    """The sha256 of every file under a folder."""
+    """The sha256 of every file under a folder, but for verdicts and reports, which say when they were made."""
     return {
-        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+        name: hashlib.sha256(p.read_bytes()).hexdigest()
         for p in sorted(folder.rglob("*"))
-        if p.is_file()
+        if p.is_file() and not (name := str(p.relative_to(folder))).startswith("checks/") and p.suffix != ".html"
     }
 
 
@@ -90,12 +91,17 @@ class Platform:
             raise_on_error=False,
         )
 
-    def select(self, selection: dg.AssetSelection, months: Sequence[str] = ()) -> dg.ExecuteInProcessResult:
+    def select(
+        self, selection: dg.AssetSelection, months: Sequence[str] = (), config: Mapping[str, Any] | None = None
+    ) -> dg.ExecuteInProcessResult:
         """One run of some assets or checks."""
         job = dg.define_asset_job("some", selection=selection, executor_def=dg.in_process_executor)
         definitions = dg.Definitions.merge(self.definitions, dg.Definitions(jobs=[job]))
         return definitions.resolve_job_def("some").execute_in_process(
-            instance=self.instance, tags=range_tags(months), run_config=QUIET, raise_on_error=False
+            instance=self.instance,
+            tags=range_tags(months),
+            run_config={**QUIET, **(config or {})},
+            raise_on_error=False,
         )
 
     def run_all(self) -> "Platform":
@@ -104,6 +110,7 @@ class Platform:
             ("ingest_job", MONTHS, None),
             ("training_job", (), FEW_TREES),
             ("predictions_job", HELD, None),
+            ("monitoring_job", HELD, NEWEST_REPORT),
         ):
             assert self.job(name, months, config).success, name
         return self
@@ -117,6 +124,12 @@ def range_tags(months: Sequence[str]) -> dict[str, str]:
         return {}
     ends = {"dagster/asset_partition_range_start": months[0], "dagster/asset_partition_range_end": months[-1]}
     return ends if len(months) > 1 else {"dagster/partition": months[0]}
+
+
+def red_checks(result: dg.ExecuteInProcessResult) -> dict[str, str]:
+    """What every check of a run that did not pass says, by its name."""
+    found = result.get_asset_check_evaluations()
+    return {e.asset_check_key.name: e.description or "" for e in found if not e.passed}
 
 
 def failure_text(result: dg.ExecuteInProcessResult) -> str:

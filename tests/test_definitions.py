@@ -27,6 +27,11 @@ model_evaluation     models       once     ml      mlflow+polars    <- baseline_
 champion_model       models       once     ml      mlflow+xgboost   <- model_evaluation, tuned_model
 interval_calibration  predictions  monthly  ml     parquet+polars   <- champion_model, cleaned
 monthly_predictions  predictions  monthly  ml    parquet+xgboost  <- champion_model, cleaned, interval_calibration
+drift_report         monitoring   monthly  ml    evidently+polars  <- champion_model, cleaned, monthly_predictions, \
+training_features
+prediction_accuracy  monitoring   monthly  ml    polars           <- monthly_predictions, training_features
+data_quality         monitoring   once     data  html  <- cleaned, drift_report, monthly_predictions, \
+prediction_accuracy, raw_splits
 """
 
 JOBS = {

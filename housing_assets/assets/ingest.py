@@ -24,7 +24,7 @@ from housing_assets.resources.io_manager import MonthlyFrames, MonthReader
 from housing_assets.settings import Settings
 from housing_assets.source import FINGERPRINT, source_uri
 from housing_assets.store.layout import Store
-from housing_assets.store.verdicts import require_sound
+from housing_assets.store.verdicts import SOUND, require_sound, states
 
 
 def ingest_assets(settings: Settings) -> list[dg.AssetsDefinition]:
@@ -88,12 +88,13 @@ def ingest_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         months = list(context.partition_keys)
         counts: Counter[str] = Counter()
         rules = CleaningRules(settings.max_list_price)
-        available = set(raw_splits.months.available())
         raw_splits.months.require(months)
         require_sound(store, "raw_splits", months)
+        # The month before serves to find repeats, if it is sound; a broken one has nothing to compare with.
+        known = states(store, "raw_splits", {m for month in months for m in (add_months(month, -1), month)})
+        wanted = sorted(month for month, state in known.items() if state in SOUND)
 
         def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
-            wanted = sorted({m for month in months for m in (add_months(month, -1), month)} & available)
             previous: tuple[str, pl.DataFrame] | None = None
             for month, raw in raw_splits.months.iterate(wanted):
                 if month in months:

@@ -41,9 +41,16 @@ def monthly_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
 
 
 def asked_months(context: dg.AssetCheckExecutionContext, store: Store, asset: str) -> list[str]:
-    """The months of a run; every month that is there, of a run without months."""
-    if context.has_partition_key or context.has_partition_key_range:
-        return list(context.partition_keys)
+    """The months of a run; every month that is there, of a run without months.
+
+    From the run's tags: a run of checks alone has months too, which Dagster's context does not give.
+    """
+    tags = context.run.tags
+    first, last = (tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
+    if first and last:
+        return month_range(first, last)
+    if month := tags.get("dagster/partition"):
+        return [month]
     return store.months(asset).available()
 
 

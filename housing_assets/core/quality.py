@@ -230,7 +230,7 @@ def measure_raw_month(
 
 
 def _measure_metros(sheet: _Sheet, past: Past) -> None:
-    counts = dict(sheet.frame["city_full"].value_counts().iter_rows())
+    counts = dict(sheet.frame["city_full"].value_counts().sort("city_full").iter_rows())
     before = frozenset().union(*past.metros)
     unknown = [n for n in counts if n is None or (metro_key(n) not in METRO_BY_KEY and n not in before)]
     rows = sum(counts[n] for n in unknown)
@@ -312,7 +312,7 @@ def _measure_against_months_before(sheet: _Sheet, one: pl.DataFrame, past: Past)
     far = both.filter((pl.col("now") / pl.col("price")).log().abs() > JUMP)
     told = f"{far.height} of {both.height} zips jump by more than {math.exp(JUMP) - 1:.0%} from the months before"
     if far.height:
-        first = far.row(0, named=True)
+        first = far.sort("zipcode").row(0, named=True)
         told += f", for example {first['zipcode']} from {first['price']:,.0f} to {first['now']:,.0f}"
     sheet.add("jump_share", _share(far.height, both.height), told, "price")
     sheet.add("jumps", far.height, told, "price")

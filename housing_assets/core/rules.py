@@ -114,7 +114,7 @@ RULES: tuple[Rule, ...] = (
          "Other columns of a past month that were revised", "Train and predict again when it suits"),
     Rule("little_is_quarantined", _CLEAN, _E, "quarantined_share", None, 0.2,
          "A month of which cleaning could not keep much", "Read quarantined/<month>.parquet, which has the reasons"),
-    Rule("quarantine_is_usual", _CLEAN, _W, "quarantined_share", None, 0.05,
+    Rule("quarantine_is_usual", _CLEAN, _W, "quarantined_share", None, 0.1,
          "More rows quarantined than strays", "Read quarantined/<month>.parquet, which has the reasons"),
     # Encoders and matrix
     Rule("encodings_are_numbers", _ENCODERS, _E, "not_finite", None, 0, "An encoding that is missing or infinite",
@@ -195,3 +195,16 @@ def rule_table() -> str:
             does = "blocks" if rule.severity is Severity.ERROR else "warns"
             lines.append(f"| `{asset}` | `{rule.name}` | {rule.protects} | {does} | {rule.remedy} |")
     return "\n".join(lines) + "\n"
+
+
+def rule_page() -> str:
+    """The page on checks that people read: `housing_assets/checks/README.md`."""
+    return f"""# Checks
+
+Every rule of `housing_assets/core/rules.py` is one asset check. Months are measured one at a time, Great Expectations
+judges the measurements, and each check shows a table of months in the Dagster UI. A check that blocks stops what is
+downstream in its own run; it also leaves a verdict for each month under `checks/` in the store, and whatever rests on
+a month (cleaning, training, promotion, intervals, predictions) asks for its verdict first, also when it is launched
+alone: red, never checked, or changed since its check is refused. The other months go on.
+
+{rule_table()}"""

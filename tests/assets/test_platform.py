@@ -69,7 +69,7 @@ def test_one_month_again_replaces_this_month_alone(copy, tmp_path):
     month = MONTHS[4]
     copy = Platform(
         copy.root,
-        rewrite(copy.source, tmp_path / "b.csv", pl.col("date").str.starts_with(month), price=pl.col("price") * 2),
+        rewrite(copy.source, tmp_path / "b.csv", pl.col("date").str.starts_with(month), price=pl.col("price") * 1.1),
     )
     before, raw = tree(copy.folder), copy.read("raw_splits", month)
     result = copy.job("ingest_job", [month])
@@ -79,7 +79,7 @@ def test_one_month_again_replaces_this_month_alone(copy, tmp_path):
     assert changed(before, tree(copy.folder)) <= {
         f"{asset}/{month}.parquet" for asset in ("raw_splits", "cleaned", "quarantined")
     }
-    assert copy.read("raw_splits", month)["price"].to_list() == (raw["price"] * 2).to_list()
+    assert copy.read("raw_splits", month)["price"].to_list() == (raw["price"] * 1.1).to_list()
 
 
 def test_one_month_of_predictions_again_is_byte_for_byte_the_same(copy):
@@ -187,7 +187,7 @@ def test_later_prices_change_neither_encoders_nor_the_model(made, tmp_path):
         made.source,
         tmp_path / "later.csv",
         later,
-        price=pl.col("price") * 3,
+        price=pl.col("price") * 1.2,
         median_list_price=pl.col("median_list_price") * 2,
         median_sale_price=pl.col("median_sale_price") * 2,
         city_full=pl.lit("Boston-Cambridge-Newton"),
@@ -241,147 +241,7 @@ def test_the_same_source_gives_the_same_files_anywhere(made, tmp_path):
         assert {**ours, "created": "", "origin": ""} == {**theirs, "created": "", "origin": ""}
 
 
-# ---------------------------------------------------------------- checks
-
-
-def damage_month(asset: str, month: str, **changes: pl.Expr):
-    def apply(platform: Platform) -> None:
-        months = platform.store.months(asset)
-        months.write(month, months.read(month).with_columns(**changes))
-
-    return apply
-
-
-def damage_table(asset: str, change):
-    def apply(platform: Platform) -> None:
-        platform.store.write_table(asset, change(platform.store.read_table(asset)))
-
-    return apply
-
-
-def repeat_first_row(asset: str, month: str):
-    def apply(platform: Platform) -> None:
-        frame = platform.read(asset, month)
-        platform.store.months(asset).write(month, pl.concat([frame.head(1), frame]))
-
-    return apply
-
-
-first_row = pl.int_range(pl.len()) == 0
-DAMAGE = {
-    "a month in another's place": (
-        "raw_splits",
-        damage_month("raw_splits", MONTHS[1], date=pl.col("date").dt.offset_by("1y")),
-        f"{MONTHS[1]}: date: .* rows not in {MONTHS[1]}",
-    ),
-    "zips of four digits": (
-        "raw_splits",
-        damage_month("raw_splits", MONTHS[1], zipcode=pl.col("zipcode").str.slice(1)),
-        "zipcode: .* rows not 5 digits",
-    ),
-    "no prices": (
-        "raw_splits",
-        damage_month("raw_splits", MONTHS[1], price=pl.lit(None, pl.Float64)),
-        "price: only 0% of rows have one",
-    ),
-    "a column of another type": (
-        "raw_splits",
-        damage_month("raw_splits", MONTHS[1], price=pl.col("price").cast(pl.String)),
-        "price: is String, should be Float64",
-    ),
-    "two rows of a zip": ("cleaned", repeat_first_row("cleaned", MONTHS[1]), "zipcode: 2 rows more than once"),
-    "a share above one": (
-        "cleaned",
-        damage_month("cleaned", MONTHS[1], sold_above_list=pl.when(first_row).then(1.5).otherwise("sold_above_list")),
-        "sold_above_list: 1 rows outside 0 to 1, for example 1.5",
-    ),
-    "a column too many": (
-        "cleaned",
-        damage_month("cleaned", MONTHS[1], extra=pl.lit(1)),
-        "extra: not in the contract",
-    ),
-    "a negative prediction": (
-        "monthly_predictions",
-        damage_month("monthly_predictions", HELD[1], predicted_price=-pl.col("predicted_price")),
-        "predicted_price: .* rows no price",
-    ),
-    "a prediction outside its interval": (
-        "monthly_predictions",
-        damage_month("monthly_predictions", HELD[1], predicted_high=pl.col("predicted_price") / 2),
-        "the interval lacks the price",
-    ),
-    "an infinite encoding": (
-        "encoders",
-        damage_table("encoders", lambda t: t.with_columns(encoding=pl.lit(float("inf")))),
-        "encoding: .* rows not finite",
-    ),
-    "an encoding twice": ("encoders", damage_table("encoders", lambda t: pl.concat([t, t.head(1)])), "more than once"),
-    "a matrix with a holdout row": (
-        "training_features",
-        damage_table(
-            "training_features",
-            lambda t: t.with_columns(
-                split=pl.when(first_row).then(pl.lit("holdout")).otherwise("split"),
-            ),
-        ),
-        "split: 1 rows in the holdout",
-    ),
-    "a matrix without prices": (
-        "training_features",
-        damage_table("training_features", lambda t: t.with_columns(price=pl.lit(None, pl.Float64))),
-        "price: .* rows no price",
-    ),
-    "a matrix without a feature": (
-        "training_features",
-        damage_table("training_features", lambda t: t.drop("inventory")),
-        "inventory: missing",
-    ),
-}
-
-
-@pytest.mark.parametrize(("asset", "damage", "words"), DAMAGE.values(), ids=DAMAGE)
-def test_a_check_is_green_on_what_was_made_and_red_on_damage(copy, asset, damage, words):
-    import re
-
-    checks = dg.AssetSelection.checks_for_assets(asset)
-    (green,) = copy.select(checks).get_asset_check_evaluations()
-    assert green.passed
-    damage(copy)
-    result = copy.select(checks)
-    (red,) = result.get_asset_check_evaluations()
-    assert not red.passed
-    assert red.severity == dg.AssetCheckSeverity.ERROR
-    assert re.search(words, red.description), red.description
-
-
-def test_every_asset_of_months_or_tables_has_a_blocking_check(made):
-    keys = {k.asset_key.path[-1] for k in made.definitions.resolve_asset_graph().asset_check_keys}
-    assert keys >= {"raw_splits", "cleaned", "encoders", "training_features", "monthly_predictions"}
-
-
-def test_a_red_check_of_raw_months_stops_cleaning(copy, tmp_path):
-    month = MONTHS[5]
-    source = rewrite(copy.source, tmp_path / "b.csv", pl.col("date").str.starts_with(month), price=pl.lit(None))
-    before = tree(copy.folder)
-    other = Platform(copy.root, source)
-    result = other.job("ingest_job", MONTHS)
-    assert not result.success
-    (red,) = [e for e in result.get_asset_check_evaluations() if not e.passed]
-    assert f"{month}: price: only 0% of rows have one" in red.description
-    assert events_of(other, "cleaned") == {}
-    assert changed(before, tree(copy.folder)) == {f"raw_splits/{month}.parquet"}
-
-
-def test_a_red_check_of_encoders_stops_training_and_the_champion_stays(copy):
-    damage_month("cleaned", TRAIN[0], price=pl.lit(float("inf")))(copy)
-    before = tree(copy.folder)
-    result = copy.job("training_job", config=FEW_TREES)
-    assert not result.success
-    assert [e.asset_check_key.name for e in result.get_asset_check_evaluations() if not e.passed] == [
-        "encodings_are_sound"
-    ]
-    assert {e.asset_key.path[-1] for e in result.get_asset_materialization_events()} == {"encoders"}
-    assert changed(before, tree(copy.folder)) == {"encoders.parquet"}
+# ---------------------------------------------------------------- parameters
 
 
 def test_a_parameter_out_of_range_is_named(copy):
@@ -405,7 +265,8 @@ def test_every_stage_over_s3(bucket, made, tmp_path, s3_admin):
     platform = Platform(tmp_path, made.source, {"store_uri": f"s3://{bucket}/some/prefix"}).run_all()
     assert champion_version(platform.store) == champion_version(made.store)
     keys, files = (
-        {k for k in names if "/decisions/" not in k} for names in (platform.store.blobs.keys(""), tree(made.folder))
+        {k for k in names if "/decisions/" not in k}
+        for names in (platform.store.blobs.keys(""), made.store.blobs.keys(""))
     )
     assert keys == files
     for key in ("encoders.parquet", f"monthly_predictions/{HELD[0]}.parquet"):

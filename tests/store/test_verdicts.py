@@ -1,0 +1,107 @@
+"""Verdicts: what is known of a month after its checks, after a change, and after a copy."""
+
+import polars as pl
+import pytest
+
+from housing_assets.store.verdicts import (
+    Problem,
+    State,
+    UnsoundError,
+    Verdict,
+    data_stamps,
+    read_verdicts,
+    require_sound,
+    states,
+    unsound,
+    verdict_key,
+    write_verdicts,
+)
+
+FRAME = pl.DataFrame({"a": [1]})
+
+
+def check(store, asset: str, month: str = "", state: State = State.GREEN, problems: tuple[Problem, ...] = ()) -> None:
+    stamp = data_stamps(store, asset)[month]
+    write_verdicts(store, [Verdict(asset, month, state, stamp, 1, "here", "run", problems)])
+
+
+@pytest.fixture
+def checked(store):
+    """Two months that were checked."""
+    for month in ("2020-01", "2020-02"):
+        store.months("cleaned").write(month, FRAME)
+        check(store, "cleaned", month)
+    return store
+
+
+def test_a_month_that_was_checked_is_vouched_for(checked):
+    assert states(checked, "cleaned", ["2020-01", "2020-02"]) == {"2020-01": State.GREEN, "2020-02": State.GREEN}
+    require_sound(checked, "cleaned", ["2020-01", "2020-02"])
+
+
+def test_a_month_that_was_never_checked_is_not(checked):
+    checked.months("cleaned").write("2020-03", FRAME)
+    assert states(checked, "cleaned", ["2020-03"]) == {"2020-03": State.ABSENT}
+    with pytest.raises(UnsoundError, match="cleaned is never checked for 2020-03"):
+        require_sound(checked, "cleaned", ["2020-01", "2020-03"])
+
+
+def test_a_month_that_changed_since_is_not(checked):
+    checked.months("cleaned").write("2020-02", FRAME.with_columns(b=pl.lit(2)))
+    assert states(checked, "cleaned", ["2020-02"]) == {"2020-02": State.STALE}
+    assert unsound(checked, "cleaned", ["2020-01", "2020-02"]) == "cleaned is newer than its check for 2020-02"
+
+
+def test_a_warning_stops_nothing_and_an_error_says_why(checked):
+    check(checked, "cleaned", "2020-01", State.WARN, (Problem("odd", "WARN", "price", "1 row is odd"),))
+    require_sound(checked, "cleaned", ["2020-01"])
+    problems = (Problem("odd", "WARN", "a", "1 row is odd"), Problem("hard", "ERROR", "price", "7 rows are wrong"))
+    check(checked, "cleaned", "2020-02", State.RED, problems)
+    with pytest.raises(UnsoundError) as told:
+        require_sound(checked, "cleaned", ["2020-01", "2020-02"])
+    assert str(told.value).startswith("cleaned is red for 2020-02 (hard: price: 7 rows are wrong). Mend what is red")
+
+
+def test_a_verdict_is_read_back_as_it_was_written(checked):
+    problems = (Problem("odd", "WARN", "price", "1 row is odd"),)
+    written = Verdict("cleaned", "2020-01", State.WARN, "stamp", 9, "here", "run", problems)
+    write_verdicts(checked, [written])
+    assert read_verdicts(checked, "cleaned", ["2020-01"]) == {"2020-01": written}
+    assert set(read_verdicts(checked, "cleaned")) == {"2020-01", "2020-02"}
+
+
+def test_assets_of_like_names_do_not_vouch_for_each_other(checked):
+    checked.write_table("cleaned_more", FRAME)
+    check(checked, "cleaned_more")
+    assert set(read_verdicts(checked, "cleaned")) == {"2020-01", "2020-02"}
+    assert states(checked, "cleaned_more") == {"": State.GREEN}
+
+
+@pytest.mark.parametrize("name", ["encoders.parquet", "tuned_model.json"])
+def test_an_asset_without_months_is_vouched_for_as_a_whole(store, name):
+    asset = name.partition(".")[0]
+    store.blobs.write(name, b"1")
+    assert states(store, asset) == {"": State.ABSENT}
+    check(store, asset)
+    assert states(store, asset) == {"": State.GREEN}
+    store.blobs.write(name, b"22")
+    assert unsound(store, asset) == f"{asset} is newer than its check"
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"{}", b'{"state": "purple", "problems": []}'])
+def test_a_damaged_verdict_vouches_for_nothing(checked, damage):
+    checked.blobs.write(verdict_key("cleaned", "2020-01"), damage)
+    assert states(checked, "cleaned", ["2020-01", "2020-02"]) == {"2020-01": State.ABSENT, "2020-02": State.GREEN}
+
+
+def test_stamps_tell_contents_apart(blobs):
+    assert blobs.stamps("a/") == {}
+    blobs.write("a/1", b"one")
+    blobs.write("a/2", b"one")
+    before = blobs.stamps("a/")
+    assert set(before) == {"a/1", "a/2"}
+    assert blobs.stamps("a/") == before
+    blobs.write("a/1", b"two")
+    after = blobs.stamps("a/")
+    assert after["a/1"] != before["a/1"]
+    assert after["a/2"] == before["a/2"]
