@@ -90,7 +90,7 @@ def _clean_months(context: dg.AssetCheckExecutionContext) -> Iterator[tuple[str,
     quarantined = store.months("quarantined")
     there = set(quarantined.available())
     for month, frame in store.months("cleaned").iterate(asked_months(context, store, "cleaned")):
-        out = quarantined.count_rows([month], "zipcode") if month in there else 0
+        out = quarantined.read(month, ["zipcode"]).height if month in there else 0
         yield month, frame.height, measure_clean_month(frame, month, out)
 
 

@@ -19,7 +19,7 @@ from housing_assets.core.cleaning import CLEAN_SCHEMA, standardize
 from housing_assets.core.encoding import ENCODER_SCHEMA, Encoders, fit_encoders
 from housing_assets.core.features import FEATURES, KEYS
 from housing_assets.core.intervals import CALIBRATION_SCHEMA
-from housing_assets.core.metros import METRO_BY_KEY, metro_key
+from housing_assets.core.metros import is_metro
 from housing_assets.core.model import PREDICTION_SCHEMA
 from housing_assets.core.months import Split, month_end, month_of
 from housing_assets.core.schema import BY_NAME, NEVER_FEATURES, NUMBERS, RAW_SCHEMA, ZIP_PATTERN, Role, Zero
@@ -43,10 +43,13 @@ FEW = 5
 """Fewer rows are strays, not a broken month: shares count from here on."""
 _MIN_VALUES = 10
 """Fewer values say nothing of a column's median or order."""
+_ORDERED = 500
 _MIN_ORDERED = 50
 """Fewer zips change places by chance."""
 _MANY_UNKNOWN = 0.01
 """A month with more rows of unknown metros does not teach its spellings to the months after it."""
+_SLACK = 0.2
+"""Loss of correlation up to which the month before is not doubted."""
 _STEADY = 0.8
 """Correlation with the month before from which on a column is known to keep its order."""
 _WHOLE = "(rows)"
@@ -88,11 +91,11 @@ class _Sheet:
 
     def count(self, measure: str, broken: pl.Expr, column: str, what: str) -> None:
         """Rows that meet a condition, with an example."""
-        rows = self.frame.filter(broken)
-        told = f"{rows.height} of {self.frame.height} rows {what}"
-        if rows.height:
-            told += f", for example {rows[column][0]}"
-        self.add(measure, rows.height, told, column)
+        at = self.frame.select(broken.arg_true()).to_series()
+        told = f"{at.len()} of {self.frame.height} rows {what}"
+        if at.len():
+            told += f", for example {self.frame[column][at[0]]}"
+        self.add(measure, at.len(), told, column)
 
     def schema(self, expected: Mapping[str, pl.DataType]) -> bool:
         """Columns and types; False if the rest cannot be measured."""
@@ -160,15 +163,22 @@ def _possible(name: str) -> pl.Expr:
     return pl.when(known.is_between(BY_NAME[name].low, BY_NAME[name].high)).then(known)
 
 
-_FIGURES: tuple[tuple[str, Callable[[str], pl.Expr]], ...] = (
-    ("known", lambda n: _known(n).count()),
-    ("not finite", lambda n: (pl.col(n).is_nan() | pl.col(n).is_infinite()).sum()),
-    ("impossible", lambda n: _impossible(n).sum()),
-    ("median", lambda n: _known(n).median()),
-    ("lowest", lambda n: _known(n).min()),
-    ("highest", lambda n: _known(n).max()),
-)
-_FIGURE_EXPRESSIONS = {f"{name}|{figure}": of(name) for figure, of in _FIGURES for name in _MEASURED}
+def _outside(name: str) -> pl.Expr:
+    return (pl.col(name) < BY_NAME[name].low) | (pl.col(name) > BY_NAME[name].high)
+
+
+# Made once: to build some hundred expressions a month costs as much as to evaluate them.
+_KNOWN = [_known(n).alias(n) for n in _MEASURED]
+_FIGURES = [
+    *(pl.col(n).count().alias(f"{n}|known") for n in _MEASURED),
+    *(pl.col(n).median().alias(f"{n}|median") for n in _MEASURED),
+    *(pl.col(n).min().alias(f"{n}|lowest") for n in _MEASURED),
+    *(pl.col(n).max().alias(f"{n}|highest") for n in _MEASURED),
+    *(_outside(n).sum().alias(f"{n}|impossible") for n in _MEASURED),
+]
+_NOT_FINITE = [(~pl.col(n).is_finite()).sum().alias(f"{n}|not finite") for n in _MEASURED]
+_RANKS = [_possible(n).rank().cast(pl.Float32).alias(n) for n in _MEASURED]
+_ORDERS = [pl.corr(n, f"{n} before").alias(n) for n in _MEASURED]
 
 
 @dataclass
@@ -191,8 +201,9 @@ class Past:
 
     def usual(self, name: str) -> float | None:
         """The median of a figure over the months before; None where none has it."""
-        there = [v for f in self.figures if (v := f.get(name)) is not None and not math.isnan(v)]
-        return median(there) if there else None
+        there = sorted(v for f in self.figures if (v := f.get(name)) is not None and not math.isnan(v))
+        middle = len(there) // 2
+        return (there[middle] + there[~middle]) / 2 if there else None
 
 
 def measure_raw_month(
@@ -210,8 +221,9 @@ def measure_raw_month(
     if not sheet.schema(RAW_SPLITS_SCHEMA):
         return sheet.found
     sheet.keys_and_dates()
-    figures: dict[str, float | None] = frame.select(**_FIGURE_EXPRESSIONS).row(0, named=True)
-    one = frame.unique("zipcode", keep="first", maintain_order=True)
+    figures: dict[str, float | None] = frame.select(_KNOWN).select(_FIGURES).row(0, named=True)
+    figures |= frame.select(_NOT_FINITE).row(0, named=True)
+    one = frame.filter(pl.col("zipcode").is_first_distinct())
     repeats = frame.height - one.height
     sheet.add(
         "repeated_share", _share(repeats, frame.height), _percent(repeats, frame.height, "repeat a zip"), "zipcode"
@@ -232,7 +244,7 @@ def measure_raw_month(
 def _measure_metros(sheet: _Sheet, past: Past) -> None:
     counts = dict(sheet.frame["city_full"].value_counts().sort("city_full").iter_rows())
     before = frozenset().union(*past.metros)
-    unknown = [n for n in counts if n is None or (metro_key(n) not in METRO_BY_KEY and n not in before)]
+    unknown = [n for n in counts if n is None or not (n in before or is_metro(n))]
     rows = sum(counts[n] for n in unknown)
     told = _percent(rows, sheet.frame.height, "name a metro that is not known")
     share = rows / sheet.frame.height if sheet.frame.height else None
@@ -273,23 +285,32 @@ def _measure_column(sheet: _Sheet, name: str, figures: dict[str, float | None], 
 
 
 def _measure_order(sheet: _Sheet, one: pl.DataFrame, figures: dict[str, float | None], past: Past) -> None:
-    """How far each column's order of zips is still that of one of the two months before (rank correlation)."""
-    values = one.select("zipcode", *(_possible(n).rank().cast(pl.Float32).alias(n) for n in _MEASURED))
+    """How far each column's order of zips is still that of one of the two months before (rank correlation).
+
+    Of 500 zips or some more: ranks of all of a full-size panel cost more than all other measures together.
+    """
+    # Powers of two, so that the zips of a panel that grows past one are among those of the month before.
+    step = 2 ** max(0, int(math.log2(max(one.height, 1) / _ORDERED)))
+    some = one.filter(pl.col("zipcode").str.to_integer(strict=False) % step == 0)
+    values = some.select("zipcode", *_RANKS)
     best: dict[str, float] = {}
-    for before in past.values:
+    usual = {name: past.usual(f"{name}|order") for name in _MEASURED}
+    for before in reversed(past.values):
         joined = values.join(before, on="zipcode", suffix=" before")
         if joined.height < _MIN_ORDERED:
             continue
-        found = joined.select(pl.corr(n, f"{n} before").alias(n) for n in _MEASURED).row(0, named=True)
-        for name, value in found.items():
+        for name, value in joined.select(_ORDERS).row(0, named=True).items():
             if value is not None and not math.isnan(value):
                 best[name] = max(best.get(name, -1.0), value)
+        # The month before that decides only where this one seems off: it may itself be the broken one.
+        if all((known := usual[name]) is None or known - value < _SLACK for name, value in best.items()):
+            break
     for name, value in best.items():
         figures[f"{name}|order"] = value
-        usual = past.usual(f"{name}|order")
-        if usual is not None and usual >= _STEADY:
-            told = f"{one.height} zips correlate by {value:.2f} with the months before, usually by {usual:.2f}"
-            sheet.add("order_lost", usual - value, told, name)
+        known = usual[name]
+        if known is not None and known >= _STEADY:
+            told = f"{some.height} zips correlate by {value:.2f} with the months before, usually by {known:.2f}"
+            sheet.add("order_lost", known - value, told, name)
     past.values.append(values)
 
 
@@ -301,21 +322,32 @@ def _measure_against_months_before(sheet: _Sheet, one: pl.DataFrame, past: Past)
         sheet.add("row_ratio", ratio, f"{rows} rows, usually {usual:g}")
     if not past.prices:
         return
-    before = pl.concat(past.prices).group_by("zipcode").agg(pl.len().alias("months"), pl.col("price").median())
-    # In two of three months: a zip that one bad month made up is not missed.
-    expected = before.filter(pl.col("months") >= min(2, len(past.prices)))
-    lost = expected.join(one, on="zipcode", how="anti").height
-    share = 1 - _share(lost, expected.height)
-    told = f"{lost} of {expected.height} zips of the months before are not there"
-    sheet.add("zip_coverage", share if expected.height else None, told, "zipcode")
-    both = one.select("zipcode", _possible("price").alias("now")).join(before, on="zipcode")
-    far = both.filter((pl.col("now") / pl.col("price")).log().abs() > JUMP)
+    now = one.select("zipcode", _possible("price").alias("now"))
+    before = past.prices[-1]
+    lost, both, far = _compare_zips(now, before)
+    if lost.height >= FEW or far.height:
+        # The month before may itself be the broken one: the months before it have a say. A zip is missed if it
+        # was there in two of three, and its price is their median.
+        several = pl.concat(past.prices).group_by("zipcode").agg(pl.len().alias("months"), pl.col("price").median())
+        before = several.filter(pl.col("months") >= min(2, len(past.prices)))
+        lost, _, _ = _compare_zips(now, before)
+        _, both, far = _compare_zips(now, several)
+    told = f"{lost.height} of {before.height} zips of the months before are not there"
+    sheet.add("zip_coverage", 1 - _share(lost.height, before.height) if before.height else None, told, "zipcode")
     told = f"{far.height} of {both.height} zips jump by more than {math.exp(JUMP) - 1:.0%} from the months before"
     if far.height:
         first = far.sort("zipcode").row(0, named=True)
         told += f", for example {first['zipcode']} from {first['price']:,.0f} to {first['now']:,.0f}"
     sheet.add("jump_share", _share(far.height, both.height), told, "price")
     sheet.add("jumps", far.height, told, "price")
+
+
+def _compare_zips(now: pl.DataFrame, before: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Zips that are no longer there, those that are, and those of them whose price jumps."""
+    joined = before.join(now.with_columns(there=pl.lit(True)), on="zipcode", how="left")
+    both = joined.filter("there")
+    far = both.filter((pl.col("now") / pl.col("price")).log().abs() > JUMP)
+    return joined.filter(pl.col("there").is_null()), both, far
 
 
 def _measure_restated(sheet: _Sheet, one: pl.DataFrame, accepted: pl.DataFrame) -> None:

@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import polars as pl
 from rich.console import Console
@@ -74,12 +76,64 @@ def intervals(store: Store) -> Iterator[Figure]:
     yield Figure("intervals", "mean width, of the predicted price", f"{width:.1f}%")
 
 
+def checks(home: Path) -> Iterator[Figure]:
+    """What the checks cost beside what they check, from the runs' own step times.
+
+    The first check of a process imports Great Expectations, whatever it checks: that is shown apart.
+    """
+    seconds = step_seconds(home)
+    importing = import_seconds("great_expectations")
+    seconds["raw_splits_checks"] -= importing
+    yield Figure("checks", "import of Great Expectations, once a process, not in the rows below", f"{importing:.1f} s")
+    for asset in ("raw_splits", "cleaned", "monthly_predictions"):
+        share = seconds[f"{asset}_checks"] / seconds[asset]
+        yield Figure("checks", f"{asset}: seconds of checks / of materializing", told(seconds, asset, share))
+    everything = sum(s for name, s in seconds.items() if not name.endswith("_checks"))
+    vouching = sum(s for name, s in seconds.items() if name.endswith("_checks"))
+    share = vouching / everything
+    figures = f"{vouching:.1f} / {everything:.1f} = {share:.0%}"
+    yield Figure("checks", "all: seconds of checks / of materializing", figures)
+    panel = ("raw_splits", "cleaned")
+    share = sum(seconds[f"{a}_checks"] for a in panel) / sum(seconds[a] for a in panel)
+    yield Figure("checks", "the panel's checks / materializing the panel", f"{share:.0%}", "below 50%", share < 0.5)
+
+
+def told(seconds: Mapping[str, float], asset: str, share: float) -> str:
+    """Both times and their ratio."""
+    return f"{seconds[f'{asset}_checks']:.1f} / {seconds[asset]:.1f} = {share:.0%}"
+
+
+def import_seconds(module: str) -> float:
+    """Median of three processes, less the start of Python itself."""
+
+    def once(statement: str) -> float:
+        begun = time.perf_counter()
+        subprocess.run([sys.executable, "-c", statement], check=True)
+        return time.perf_counter() - begun
+
+    return median(once(f"import {module}") for _ in range(3)) - once("import polars, dagster")
+
+
+def step_seconds(home: Path) -> dict[str, float]:
+    """How long each step of the last successful run of each job took."""
+    import dagster as dg
+
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        runs = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS]))
+        found: dict[str, float] = {}
+        for run in reversed(runs):
+            for step in instance.get_run_step_stats(run.run_id):
+                if step.start_time and step.end_time:
+                    found[step.step_key] = step.end_time - step.start_time
+    return found
+
+
 def main() -> None:
     """Print the report."""
     full = os.environ.get("FULL") == "1"
     with tempfile.TemporaryDirectory() as folder:
         store = platform(Path(folder), full)
-        figures = [*accuracy(store), *intervals(store)]
+        figures = [*accuracy(store), *intervals(store), *checks(Path(folder) / "data/dagster")]
     report = Table(title=f"Benchmarks, {'full-size' if full else 'default'} synthetic panel", title_justify="left")
     for name in ("group", "figure", "value", "target", "met"):
         report.add_column(name)
