@@ -96,9 +96,9 @@ def _result(
         return dg.AssetCheckResult(
             asset_key=asset, check_name=rule.name, passed=False, severity=severity, description="nothing to check"
         )
-    told = [str(f) for f in findings[:_MOST_LINES]]
+    told = [f"{f}." for f in findings[:_MOST_LINES]]
     if len(findings) > _MOST_LINES:
-        told.append(f"and {len(findings) - _MOST_LINES} more")
+        told.append(f"And {len(findings) - _MOST_LINES} more.")
     if findings:
         told.append(f"{rule.remedy}.")
         sound = sorted(set(months) - {f.month for f in findings})
@@ -127,7 +127,7 @@ def _limits(rule: Rule) -> str:
 def _by_month(
     rule: Rule, months: Mapping[str, int], measured: Iterable[Measurement], findings: Sequence[Finding]
 ) -> pl.DataFrame:
-    """A row for each month: its rows, the extremes of the measure, and what fails."""
+    """A row for each month, failing ones first, then the newest: its rows, the measure's extremes, what fails."""
     values: dict[str, list[float]] = {month: [] for month in months}
     for m in measured:
         if m.measure == rule.measure and m.observed == m.observed:
@@ -144,7 +144,7 @@ def _by_month(
             "highest": max(values[month], default=None),
             "failing": "; ".join(failing.get(month, ())),
         }
-        for month, rows in months.items()
+        for month, rows in sorted(months.items(), key=lambda item: (item[0] in failing, item[0]), reverse=True)
     ]
     schema = {
         "month": pl.String(),

@@ -4,8 +4,8 @@ Both write a key whole or not at all, so that a reader never sees half a file. W
 known here: see `housing_assets.store.layout`.
 """
 
+import hashlib
 import os
-import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,7 +34,7 @@ class Blobs(Protocol):
         ...
 
     def stamps(self, prefix: str) -> dict[str, str]:
-        """What tells one content of a key from another, for every key that starts with `prefix`, unread."""
+        """What tells one content of a key from another, for every key that starts with `prefix`."""
         ...
 
     def delete(self, key: str) -> None:
@@ -64,6 +64,7 @@ class FolderBlobs:
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
         self.uri = str(self.root)
+        self._stamps: dict[Path, tuple[tuple[int, int], str]] = {}
 
     def read(self, key: str) -> bytes:
         """See `Blobs.read`."""
@@ -89,23 +90,31 @@ class FolderBlobs:
 
     def keys(self, prefix: str) -> list[str]:
         """See `Blobs.keys`. Files still being written aside are no keys."""
-        return sorted(self.stamps(prefix))
+        return sorted(key for key, _ in self._files(prefix))
 
     def stamps(self, prefix: str) -> dict[str, str]:
-        """See `Blobs.stamps`: size and time of change."""
+        """See `Blobs.stamps`: what S3 gives as the ETag, so that a store keeps its stamps when it is copied there."""
+        return {key: stamp for key, path in self._files(prefix) if (stamp := self._stamp(path))}
+
+    def _stamp(self, path: Path) -> str | None:
+        """The MD5 of a file; remembered for as long as its size and time of change stay the same."""
+        try:
+            told = path.stat()
+            version = (told.st_size, told.st_mtime_ns)
+            known = self._stamps.get(path)
+            if known is None or known[0] != version:
+                known = (version, f'"{hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()}"')
+                self._stamps[path] = known
+        except FileNotFoundError:  # deleted meanwhile
+            return None
+        return known[1]
+
+    def _files(self, prefix: str) -> Iterator[tuple[str, Path]]:
         folder = self.root / prefix.rpartition("/")[0]
-        found: dict[str, str] = {}
         for path in folder.rglob("*"):
             key = path.relative_to(self.root).as_posix()
-            if not key.startswith(prefix) or key.endswith(".part"):
-                continue
-            try:
-                told = path.stat()
-            except FileNotFoundError:  # deleted meanwhile
-                continue
-            if stat.S_ISREG(told.st_mode):
-                found[key] = f"{told.st_size}-{told.st_mtime_ns}"
-        return found
+            if key.startswith(prefix) and not key.endswith(".part") and path.is_file():
+                yield key, path
 
     def delete(self, key: str) -> None:
         """See `Blobs.delete`."""

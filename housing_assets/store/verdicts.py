@@ -55,7 +55,7 @@ class Verdict:
         asset: its name.
         month: `YYYY-MM`; empty for an asset without months.
         state: green, warn or red.
-        stamp: of the file that was checked.
+        stamp: of the file that was checked: of its contents, not of its place or age.
         rows: that it had.
         source: that the month came from, as the settings name it.
         run: Dagster run of the checks.

@@ -98,7 +98,7 @@ def test_a_check_shows_every_month_of_its_run(copy):
         found = copy.select(checks, asked).get_asset_check_evaluations()
         (red,) = (e for e in found if e.asset_check_key.name == "zips_are_covered")
         rows = [r.data for r in red.metadata["months"].value.records]
-        assert [r["month"] for r in rows] == asked
+        assert [r["month"] for r in rows] == [MONTH, *(m for m in reversed(asked) if m != MONTH)]
         assert [r["month"] for r in rows if r["result"] == "fails"] == [MONTH]
         (row,) = (r for r in rows if r["month"] == MONTH)
         assert row["lowest"] == 0.5
@@ -146,8 +146,10 @@ def test_nothing_is_made_from_what_no_check_vouches_for(copy, asset, what):
     if what == "absent":
         copy.store.blobs.delete(key)
     else:
-        data = f"{rests_on}/{month}.parquet" if month else f"{rests_on}.parquet"
-        copy.store.blobs.write(data, copy.store.blobs.read(data))
+        if month:
+            copy.store.months(rests_on).write(month, copy.read(rests_on, month).reverse())
+        else:
+            copy.store.write_table(rests_on, copy.store.read_table(rests_on).reverse())
     before = tree(copy.folder)
     result = copy.select(make(asset), asked)
     assert not result.success
@@ -178,7 +180,7 @@ def test_promotion_refuses_what_no_check_vouches_for(copy, what):
     elif what == "absent":
         copy.store.blobs.delete(f"checks/raw_splits/{month}.json")
     else:
-        months.write(month, months.read(month))
+        months.write(month, months.read(month).reverse())
     champion = champion_version(copy.store)
     result = copy.select(make("champion_model"))
     told = result.asset_materializations_for_node("champion_model")[0].metadata["tests"].value.records[0].data

@@ -105,3 +105,21 @@ def test_stamps_tell_contents_apart(blobs):
     after = blobs.stamps("a/")
     assert after["a/1"] != before["a/1"]
     assert after["a/2"] == before["a/2"]
+
+
+def test_a_store_that_is_copied_keeps_its_verdicts(tmp_path, bucket):
+    """To another folder, whatever becomes of the files' times, and to S3."""
+    import os
+
+    from housing_assets.store.layout import Store
+
+    here = Store.open(str(tmp_path / "here"))
+    here.months("cleaned").write("2020-01", FRAME)
+    check(here, "cleaned", "2020-01")
+    for uri in (str(tmp_path / "there"), f"s3://{bucket}/copy"):
+        there = Store.open(uri)
+        for key in here.blobs.keys(""):
+            there.blobs.write(key, here.blobs.read(key))
+        assert states(there, "cleaned", ["2020-01"]) == {"2020-01": State.GREEN}
+    os.utime(tmp_path / "here/cleaned/2020-01.parquet", (0, 0))
+    assert states(here, "cleaned", ["2020-01"]) == {"2020-01": State.GREEN}
