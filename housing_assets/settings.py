@@ -19,6 +19,7 @@ from housing_assets.core.months import (
 )
 from housing_assets.core.sample import MOST_ZIPS
 from housing_assets.core.tuning import MAX_TRIALS
+from housing_assets.store.layout import DEFAULT_URI
 
 
 class Settings(BaseSettings):
@@ -29,7 +30,7 @@ class Settings(BaseSettings):
     )
 
     source_uri: str = Field("", description="Raw panel: a file, folder or s3:// place; empty: a generated sample")
-    store_uri: str = Field("data/store", description="Where assets live: a folder or s3://bucket/prefix")
+    store_uri: str = Field(DEFAULT_URI, description="Where assets live: a folder or s3://bucket/prefix")
     eval_start: str = Field("2020-01", description="First month of eval; every earlier month is train")
     holdout_start: str = Field("2022-01", description="First month of holdout")
     panel_start: str = Field(PANEL_START, description="First monthly partition")

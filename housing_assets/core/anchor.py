@@ -43,7 +43,11 @@ class Anchor:
 
     def log_price(self, features: pl.DataFrame) -> np.ndarray:
         """Natural logs of US dollars, float64 of shape (n,), of n rows with `ANCHOR_FEATURES`."""
-        centred = _centred(features, self.means)
+        return self.log_price_of(_amounts(features))
+
+    def log_price_of(self, amounts: np.ndarray) -> np.ndarray:
+        """The same of the columns `ANCHOR_FEATURES` as float64 of shape (n, 7), missing NaN."""
+        centred = _centred(amounts, self.means)
         return self.intercept + centred @ np.array([self.weights[name] for name in ANCHOR_FEATURES])
 
 
@@ -53,21 +57,26 @@ def fit_anchor(features: pl.DataFrame) -> Anchor:
     Args:
         features: n rows with `ANCHOR_FEATURES` (missing is null) and `price` (US dollars, positive).
     """
-    logs = _logs(features)
+    amounts = _amounts(features)
+    logs = _logs(amounts)
     known = ~np.isnan(logs)
     means = np.where(known, logs, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     named = dict(zip(ANCHOR_FEATURES, means.tolist(), strict=True))
-    x = _centred(features, named)
+    x = _centred(amounts, named)
     y = np.log(features["price"].to_numpy())
     intercept = float(y.mean())
     weights = np.linalg.solve(x.T @ x + _PENALTY * np.eye(x.shape[1]), x.T @ (y - intercept))
     return Anchor(intercept, named, dict(zip(ANCHOR_FEATURES, weights.tolist(), strict=True)))
 
 
-def _logs(features: pl.DataFrame) -> np.ndarray:
+def _amounts(features: pl.DataFrame) -> np.ndarray:
     wanted = [pl.col(name).cast(pl.Float64).fill_null(float("nan")) for name in ANCHOR_FEATURES]
-    return np.log(np.maximum(features.select(wanted).to_numpy(), _LEAST))
+    return features.select(wanted).to_numpy()
 
 
-def _centred(features: pl.DataFrame, means: Mapping[str, float]) -> np.ndarray:
-    return np.nan_to_num(_logs(features) - np.array([means[name] for name in ANCHOR_FEATURES]))
+def _logs(amounts: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(amounts, _LEAST))
+
+
+def _centred(amounts: np.ndarray, means: Mapping[str, float]) -> np.ndarray:
+    return np.nan_to_num(_logs(amounts) - np.array([means[name] for name in ANCHOR_FEATURES]))

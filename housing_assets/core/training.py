@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 import polars as pl
 
-from housing_assets.core.anchor import Anchor, fit_anchor
+from housing_assets.core.anchor import ANCHOR_FEATURES, Anchor, fit_anchor
 from housing_assets.core.errors import HousingError
 from housing_assets.core.features import FEATURES
 from housing_assets.core.schema import BY_NAME
@@ -100,6 +100,9 @@ class TrainingParams:
         return {"objective": "reg:squarederror", "tree_method": "hist", "nthread": os.cpu_count() or 1, **own}
 
 
+_ANCHORED = [FEATURES.index(name) for name in ANCHOR_FEATURES]
+
+
 @dataclass(frozen=True)
 class PriceTrees:
     """Trees, and what turns their output into a price.
@@ -120,6 +123,11 @@ class PriceTrees:
             return np.empty(0)
         raw = self.booster.inplace_predict(feature_matrix(features), validate_features=False)
         return self.to_prices(raw, features)
+
+    def prices_of(self, raw: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+        """The output of these trees, shape (n,), for a feature matrix (n, len(FEATURES)), as prices in US dollars."""
+        logs = self.anchor.log_price_of(matrix[:, _ANCHORED].astype(np.float64)) if self.anchor else 0.0
+        return _prices(raw, self.target, logs)
 
     def to_prices(self, raw: np.ndarray, features: pl.DataFrame) -> np.ndarray:
         """The output of these trees, shape (n,), as prices in US dollars."""
@@ -190,10 +198,14 @@ def training_labels(features: pl.DataFrame, target: Target, anchor: Anchor | Non
 
 def prices_from_trees(raw: np.ndarray, features: pl.DataFrame, target: Target, anchor: Anchor | None) -> np.ndarray:
     """What trees say, shape (n,), as prices in US dollars; the inverse of `training_labels`."""
+    return _prices(raw, target, anchor.log_price(features) if anchor else 0.0)
+
+
+def _prices(raw: np.ndarray, target: Target, logs: np.ndarray | float) -> np.ndarray:
     raw = raw.astype(np.float64)
     if target == "price":
         return np.maximum(raw, MIN_PRICE)
-    return np.maximum(np.exp(raw + (anchor.log_price(features) if anchor else 0.0)), MIN_PRICE)
+    return np.maximum(np.exp(raw + logs), MIN_PRICE)
 
 
 def feature_importance(booster: "xgboost.Booster") -> pl.DataFrame:

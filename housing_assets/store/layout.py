@@ -23,6 +23,8 @@ from housing_assets.core.errors import MissingMonthError, StoreError
 from housing_assets.core.months import describe_months
 from housing_assets.store.blobs import Blobs, open_blobs
 
+DEFAULT_URI = "data/store"
+"""Where assets live if HOUSING_STORE_URI does not say."""
 _READ_AHEAD = 4
 _MONTH_FILE = re.compile(r"[0-9]{4}-[0-9]{2}\.parquet")
 

@@ -1,0 +1,24 @@
+"""The environment of the API, read once into one frozen object."""
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from housing_assets.store.layout import DEFAULT_URI
+
+
+class ServingSettings(BaseSettings):
+    """Everything that may be set from outside. Each field is the variable `HOUSING_<NAME>`."""
+
+    model_config = SettingsConfigDict(env_prefix="HOUSING_", env_ignore_empty=True, frozen=True, extra="ignore")
+
+    store_uri: str = Field(DEFAULT_URI, description="Where assets live: a folder or s3://bucket/prefix")
+    api_keys: SecretStr = Field(SecretStr(""), description="Comma-separated keys; empty: no key is asked for")
+    max_rows: int = Field(10_000, ge=1, description="Most rows of a call")
+    max_explained_rows: int = Field(100, ge=1, description="Most rows of a call of /explain")
+    max_body_mb: float = Field(16, gt=0, description="Most megabytes of a body")
+    reload_seconds: float = Field(5, gt=0, description="Seconds between looks for a new champion")
+
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        """The API keys; none: everybody may call."""
+        return tuple(k.strip().encode() for k in self.api_keys.get_secret_value().split(",") if k.strip())

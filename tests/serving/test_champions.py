@@ -1,0 +1,160 @@
+"""From no model to one, from one champion to the next, and past damaged ones."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from serving_fixtures import open_client, wait_ready
+
+from housing_assets.store.bundles import POINTER, champion_version, list_versions, point_to
+from housing_assets.store.layout import Store
+
+ROW = [{"date": "2020-03-31", "zipcode": "02139"}]
+
+
+@pytest.fixture
+def folder(served, tmp_path) -> Path:
+    shutil.copytree(served.folder, tmp_path / "store")
+    return tmp_path / "store"
+
+
+def other_version(store: Store) -> str:
+    return next(v for v in list_versions(store) if v != champion_version(store))
+
+
+def wait_for(client, what, told=""):
+    for _ in range(400):
+        if what():
+            return
+        time.sleep(0.02)
+    pytest.fail(f"{told}: {client.get('/health').json()}")
+
+
+def test_without_a_model_it_lives_is_not_ready_and_becomes_ready_by_itself(served, tmp_path):
+    with open_client(tmp_path / "store") as client:
+        assert client.get("/health/live").status_code == 200
+        for answer in (client.get("/health/ready"), client.post("/predict", json=ROW), client.get("/model")):
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        wait_for(client, lambda: "run training_job" in client.get("/health").json()["reason"], "no reason")
+        assert client.get("/health").json()["status"] == "unhealthy"
+        assert client.get("/latest_predictions").status_code == 404
+        shutil.copytree(served.folder, tmp_path / "store", dirs_exist_ok=True)
+        wait_ready(client)
+        assert client.post("/predict", json=ROW).status_code == 200
+        health = client.get("/health").json()
+        version = champion_version(served.store)
+        assert health == {"status": "healthy", "model_version": version, "n_features_expected": 39, "reason": ""}
+
+
+def test_a_new_champion_is_picked_up_and_every_answer_names_its_model(folder):
+    store = Store.open(str(folder))
+    before, after = champion_version(store), other_version(store)
+    with open_client(folder) as client:
+        wait_ready(client)
+        assert client.post("/predict", json=ROW).json()["model_version"] == before
+        point_to(store, after)
+        wait_for(client, lambda: client.post("/predict", json=ROW).json()["model_version"] == after, "not reloaded")
+        metrics = client.get("/metrics").text
+        assert f'housing_model_info{{version="{after}"}} 1.0' in metrics
+        assert before not in metrics
+
+
+@pytest.mark.parametrize(
+    "name", ["model.ubj", "model.onnx", "encoders.parquet", "features.json", "golden_rows.parquet"]
+)
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "missing"])
+def test_a_damaged_champion_is_refused_and_the_last_good_one_serves(folder, name, damage):
+    store = Store.open(str(folder))
+    before, after = champion_version(store), other_version(store)
+    with open_client(folder) as client:
+        wait_ready(client)
+        said = client.post("/predict", json=ROW).json()
+        path = folder / "models" / after / name
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        if damage == "missing":
+            path.unlink()
+        else:
+            path.write_bytes(bytes(data) if damage == "flipped" else bytes(data[:-9]))
+        store.write_json(POINTER, {"version": after})
+        wait_for(client, lambda: "refused" in client.get("/health").json()["reason"], "not refused")
+        assert client.post("/predict", json=ROW).json() == said
+        assert said["model_version"] == before
+        assert 'housing_reloads_total{outcome="refused"}' in client.get("/metrics").text
+        assert str(folder) not in client.get("/health").text
+
+
+@pytest.mark.parametrize("pointer", [b"", b"{", b"{}", b'{"version": "tuned-000000000000"}'])
+def test_a_pointer_to_nothing_is_refused(folder, pointer):
+    with open_client(folder) as client:
+        wait_ready(client)
+        Store.open(str(folder)).blobs.write(POINTER, pointer)
+        wait_for(client, lambda: "refused" in client.get("/health").json()["reason"], "not refused")
+        assert client.post("/predict", json=ROW).status_code == 200
+
+
+def test_the_model_says_what_it_is(client, served):
+    told = client.get("/model").json()
+    assert told["version"] == champion_version(served.store)
+    assert told["months"]["train"] == ["2019-01", "2019-09"]
+    assert "train_median" in told["metrics"]["eval"]
+    assert len(told["features"]) == 39
+    (listed,) = (f for f in told["features"] if f["name"] == "median_list_price")
+    assert (listed["unit"], listed["low"], listed["high"]) == ("US dollars", 0, 1e9)
+
+
+def test_the_openapi_example_can_be_predicted_as_it_stands(client):
+    page = client.get("/openapi.json").json()
+    body = page["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
+    assert client.post("/predict", json=body["example"]).status_code == 200
+    assert set(body["schema"]["items"]["required"]) == {"date", "zipcode"}
+    assert body["schema"]["items"]["additionalProperties"] is False
+    assert client.get("/docs").status_code == 200
+
+
+def test_a_server_process_is_light_and_quick_to_be_ready(served, unused_port):
+    """As it is deployed: uvicorn in a process of its own, which loads nothing of training or orchestration."""
+    program = """
+import sys, uvicorn
+from housing_serving.app import app
+heavy = {"dagster", "mlflow", "sklearn", "great_expectations", "evidently", "pandas"}
+@app.get("/modules")
+async def modules():
+    return sorted(heavy & {name.partition(".")[0] for name in sys.modules})
+uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")
+"""
+    env = {**os.environ, "HOUSING_STORE_URI": str(served.folder)}
+    server = subprocess.Popen([sys.executable, "-c", program, str(unused_port)], env=env)
+    url = f"http://127.0.0.1:{unused_port}"
+    try:
+        for _ in range(600):
+            try:
+                if httpx.get(f"{url}/health/ready").status_code == 200:
+                    break
+            except httpx.TransportError:
+                assert server.poll() is None
+            time.sleep(0.05)
+        assert httpx.post(f"{url}/predict", json=ROW * 1_000, timeout=30).status_code == 200
+        assert httpx.post(f"{url}/explain", json=ROW, timeout=30).status_code == 200
+        assert httpx.get(f"{url}/modules").json() == []
+        status = Path(f"/proc/{server.pid}/status").read_text()
+        resident = int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
+        assert resident < 250_000, f"{resident} kB"
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def test_a_store_in_s3_serves_too(served, bucket, s3_env):
+    there = Store.open(f"s3://{bucket}/store")
+    for key in served.store.blobs.keys("models/") + served.store.blobs.keys("monthly_predictions/"):
+        there.blobs.write(key, served.store.blobs.read(key))
+    with open_client(f"s3://{bucket}/store") as client:
+        wait_ready(client)
+        assert client.post("/predict", json=ROW).status_code == 200
+        assert client.get("/latest_predictions").json()["rows"] > 0

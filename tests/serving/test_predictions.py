@@ -1,0 +1,182 @@
+"""The same numbers over HTTP as in batch, whatever the order, alone or together."""
+
+import json
+import random
+
+import numpy as np
+import polars as pl
+import pytest
+from platform_fixtures import HELD, MONTHS
+
+from housing_assets.core.cleaning import standardize
+from housing_assets.core.features import FEATURES, make_features
+from housing_assets.core.schema import COLUMN_NAMES
+from housing_assets.core.training import feature_matrix
+from housing_assets.store.bundles import champion_version, load_champion
+from housing_serving.predictor import FEW_ROWS, Predictor
+from housing_serving.rows import decode_rows
+
+
+def rows_of(frame: pl.DataFrame) -> list[dict]:
+    """Raw rows as clients send them."""
+    return frame.select(COLUMN_NAMES).with_columns(pl.col("date").cast(pl.String)).to_dicts()
+
+
+@pytest.fixture(scope="module")
+def raw(served) -> pl.DataFrame:
+    """The raw rows of every split, without those that cleaning takes out."""
+    months = served.store.months("raw_splits")
+    frames = []
+    for month in MONTHS:
+        kept = served.read("cleaned", month).select("zipcode")
+        frames.append(months.read(month).join(kept, on="zipcode").unique("zipcode", keep="first", maintain_order=True))
+    return pl.concat(frames)
+
+
+def predict(client, rows) -> dict:
+    answer = client.post("/predict", json=rows)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_features_over_http_are_those_of_batch(served, raw):
+    predictor = Predictor(load_champion(served.store), None)
+    matrix = predictor.matrix(decode_rows(json.dumps(rows_of(raw)).encode(), 10_000))
+    expected = feature_matrix(make_features(standardize(raw), predictor.model.encoders))
+    assert matrix.shape == (raw.height, len(FEATURES))
+    np.testing.assert_array_equal(matrix, expected)
+
+
+@pytest.mark.parametrize("month", HELD)
+def test_a_month_over_http_is_that_of_monthly_predictions(client, served, raw, month):
+    on_file = served.read("monthly_predictions", month).sort("zipcode")
+    rows = raw.filter(pl.col("date").dt.strftime("%Y-%m") == month).sort("zipcode")
+    answer = predict(client, rows_of(rows))
+    assert answer["model_version"] == champion_version(served.store) == on_file["model_version"][0]
+    # These few rows go through ONNX: 1e-4 in log price.
+    np.testing.assert_allclose(answer["predictions"], on_file["predicted_price"], rtol=1e-4)
+    assert answer["actuals"] == rows["price"].to_list()
+
+
+def test_the_same_engine_gives_the_same_number(served, raw):
+    predictor = Predictor(load_champion(served.store), None)
+    rows = decode_rows(json.dumps(rows_of(raw)).encode(), 10_000)
+    assert len(rows) > FEW_ROWS
+    np.testing.assert_allclose(predictor.predict(rows).price, predictor.model.prices(standardize(raw)), rtol=1e-6)
+
+
+def test_a_row_alone_in_a_batch_or_in_another_order_gets_the_same_number(client, raw):
+    rows = rows_of(raw.head(200))
+    together = predict(client, rows)["predictions"]
+    order = list(range(200))
+    random.Random(1).shuffle(order)
+    shuffled = [dict(random.Random(i).sample(list(rows[i].items()), len(rows[i]))) for i in order]
+    assert predict(client, shuffled)["predictions"] == [together[i] for i in order]
+    for i in (0, 7, 199):
+        assert predict(client, [rows[i]])["predictions"][0] == pytest.approx(together[i], rel=1e-4)
+    few = predict(client, rows[:FEW_ROWS])["predictions"]
+    assert predict(client, rows[:1])["predictions"] == few[:1]
+
+
+def test_duplicate_rows_each_get_their_prediction(client, raw):
+    row = rows_of(raw.head(1))[0]
+    answer = predict(client, [row] * 3)
+    assert len(answer["predictions"]) == len(answer["intervals"]) == 3
+    assert len(set(answer["predictions"])) == 1
+
+
+def test_the_interval_holds_the_prediction_and_is_that_of_the_metro(client, served, raw):
+    on_file = served.read("monthly_predictions", HELD[-1]).sort("zipcode")
+    rows = raw.filter(pl.col("date").dt.strftime("%Y-%m") == HELD[-1]).sort("zipcode")
+    answer = predict(client, rows_of(rows))
+    for price, (low, high) in zip(answer["predictions"], answer["intervals"], strict=True):
+        assert low < price < high
+    if not answer["warnings"]:
+        low, high = np.array(answer["intervals"]).T
+        np.testing.assert_allclose(low, on_file["predicted_low"], rtol=1e-4)
+        np.testing.assert_allclose(high, on_file["predicted_high"], rtol=1e-4)
+
+
+SPARSE = {"date": "2020-03-31", "zipcode": "99999"}
+
+
+def test_what_was_never_seen_is_predicted_with_a_warning_and_a_wider_interval(client, raw):
+    known = rows_of(raw.filter(pl.col("date").dt.strftime("%Y-%m") == HELD[-1]).head(1))[0]
+    usual = predict(client, [known])
+    assert usual["warnings"] == []
+    low, high = usual["intervals"][0]
+    width = np.log(high / low)
+    for change, field in (
+        ({"zipcode": "99999"}, "zipcode"),
+        ({"city_full": "Nowhere"}, "city_full"),
+        ({"date": "2031-01-31"}, "date"),
+        ({"median_list_price": 5e7}, "median_list_price"),
+    ):
+        answer = predict(client, [known, {**known, **change}])
+        assert {(w["row"], w["field"]) for w in answer["warnings"]} == {(1, field)}, answer["warnings"]
+        low, high = answer["intervals"][1]
+        assert np.log(high / low) >= width - 1e-9
+    assert predict(client, [SPARSE])["predictions"][0] > 0
+
+
+def test_zeros_that_stand_for_gaps_are_gaps(client):
+    gaps = {"median_list_price": 0, "Median Age": 0, "price": 0, "Total Population": 0, "Unemployed Population": 0}
+    answers = [predict(client, [{**SPARSE, **extra}]) for extra in (gaps, dict.fromkeys(gaps), {})]
+    assert answers[0] == answers[1] == answers[2]
+    assert "actuals" not in answers[0]
+
+
+# ---------------------------------------------------------------- explanations
+
+
+def test_contributions_add_up_to_the_prediction(client, raw):
+    rows = rows_of(raw.sample(100, seed=1))
+    prices = predict(client, rows)["predictions"]
+    answer = client.post("/explain", json=rows).json()
+    assert len(answer["explanations"]) == 100
+    for price, told in zip(prices, answer["explanations"], strict=True):
+        assert told["prediction"] == pytest.approx(price, rel=1e-4)
+        assert told["base"] + sum(told["contributions"].values()) == pytest.approx(told["prediction"], rel=1e-9)
+        assert list(told["contributions"]) == list(FEATURES)
+        assert 1 <= len(told["factors"]) <= 5
+        assert all("adds $" in f or "takes off $" in f for f in told["factors"])
+
+
+def test_at_most_100_rows_are_explained(client):
+    assert client.post("/explain", json=[SPARSE] * 100).status_code == 200
+    answer = client.post("/explain", json=[SPARSE] * 101)
+    assert answer.status_code == 422
+    assert "101 rows are more than 100: send them in several calls" in answer.text
+
+
+# ---------------------------------------------------------------- months on file
+
+
+def test_the_newest_month_is_the_default(client, served):
+    answer = client.get("/latest_predictions").json()
+    frame = served.read("monthly_predictions", HELD[-1])
+    assert (answer["month"], answer["rows"], len(answer["preview"])) == (HELD[-1], frame.height, 5)
+    assert answer["preview"][0]["zipcode"] == frame["zipcode"][0]
+    assert client.get("/predictions").json()["month"] == HELD[-1]
+
+
+def test_a_month_is_filtered_and_paged(client, served):
+    frame = served.read("monthly_predictions", HELD[0])
+    row = frame.row(3, named=True)
+    answer = client.get("/predictions", params={"month": HELD[0], "zipcode": row["zipcode"]}).json()
+    assert answer["rows"] == 1
+    assert answer["predictions"][0]["predicted_price"] == row["predicted_price"]
+    page = client.get("/predictions", params={"month": HELD[0], "limit": 2, "offset": 3}).json()
+    assert [p["zipcode"] for p in page["predictions"]] == frame["zipcode"].slice(3, 2).to_list()
+    metro = client.get("/predictions", params={"city_full": row["city_full"], "month": HELD[0]}).json()
+    assert metro["rows"] == frame.filter(city_full=row["city_full"]).height
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("month=2031-01", 404), ("month=January", 404), ("limit=0", 422), ("limit=x", 422), ("offset=-1", 422)],
+)
+def test_a_query_that_makes_no_sense_is_told(client, query, status):
+    answer = client.get(f"/predictions?{query}")
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
