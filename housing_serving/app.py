@@ -134,7 +134,8 @@ def create_app(settings: ServingSettings | None = None) -> FastAPI:
     """The application. It serves as soon as the store has a champion."""
     settings = settings or ServingSettings()  # pyright: ignore[reportCallIssue]  # every field has a default
     store = Store.open(settings.store_uri)
-    champion, metrics = Champion(store), Metrics()
+    kept = Store.open(settings.keep_folder) if settings.keep_folder else None
+    champion, metrics = Champion(store, kept), Metrics()
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -207,6 +208,8 @@ def _add_health(app: FastAPI, champion: Champion, metrics: Metrics) -> None:
     async def ready() -> Response:
         """200 with the model version; 503 with the reason without one."""
         serving = champion.predictor
+        if champion.leaving:
+            return problem(503, "the server is leaving", headers=_RETRY_AFTER)
         if serving is None:
             return problem(503, champion.reason, headers=_RETRY_AFTER)
         return _json({"status": "ready", "model_version": serving.version})

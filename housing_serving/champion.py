@@ -19,12 +19,26 @@ class Reload:
     reason: str = ""
 
 
+def _load(store: Store, version: str) -> Predictor:
+    """A predictor of a version, verified, checked on its golden rows, and warm."""
+    made = Predictor(load_bundle(store, version), newest_intervals(store, version))
+    made.warm()
+    return made
+
+
 class Champion:
     """Holds the predictor that serves now. A new champion that cannot be trusted leaves the last good one."""
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, store: Store, kept: Store | None = None) -> None:
+        """Begin without a model.
+
+        Args:
+            store: that the champion is read from.
+            kept: where a copy of the last good one is kept, to start from while the store cannot be read.
+        """
+        self.store, self.kept = store, kept
         self.predictor: Predictor | None = None
+        self.leaving = False
         self.reason = "no champion was looked for yet"
         self._seen: tuple[str, str] | None = None
 
@@ -38,15 +52,49 @@ class Champion:
             months = self.store.months("interval_calibration").available()
             seen = (version, months[-1] if months else "")
             if seen == self._seen:
+                self.reason = ""
                 return Reload("unchanged")
-            self.predictor = Predictor(load_bundle(self.store, version), newest_intervals(self.store, version))
-            self._seen, self.reason = seen, ""
-            return Reload("loaded", version)
+            self.predictor = _load(self.store, version)
         except Exception as error:
             # Whatever is wrong with it, the last good one goes on. Paths and addresses stay in the log.
             log.warning("the champion is refused: %s", error)
+            if self.predictor is None and self._start_from_copy():
+                return Reload("loaded", self.predictor.version if self.predictor else "")
             self.reason = f"the newest champion is refused: {type(error).__name__}"
             return Reload("refused", str(error))
+        self._seen, self.reason = seen, ""
+        self._keep(version)
+        return Reload("loaded", version)
+
+    def _start_from_copy(self) -> bool:
+        """Serve the copy of the last good champion, if there is one."""
+        if self.kept is None:
+            return False
+        try:
+            version = champion_version(self.kept)
+            if version is None:
+                return False
+            self.predictor = _load(self.kept, version)
+        except Exception as error:
+            log.warning("the copy of the last good champion cannot be read: %s", error)
+            return False
+        self.reason = "the store cannot be read: the last good champion serves from its copy"
+        return True
+
+    def _keep(self, version: str) -> None:
+        """Copy the champion that serves, its newest calibration, and the pointer to it last."""
+        if self.kept is None:
+            return
+        try:
+            months = self.store.months("interval_calibration")
+            for key in self.store.blobs.keys(f"models/{version}/"):
+                if "/decisions/" not in key:
+                    self.kept.blobs.write(key, self.store.blobs.read(key))
+            for month in months.available()[-1:]:
+                self.kept.months("interval_calibration").write(month, months.read(month))
+            self.kept.write_json(POINTER, {"version": version})
+        except Exception as error:
+            log.warning("the champion that serves could not be copied aside: %s", error)
 
     async def follow(self, seconds: float, told: "asyncio.Queue[Reload] | None" = None) -> None:
         """Look every so many seconds, off the event loop, for as long as the server runs."""

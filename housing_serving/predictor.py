@@ -88,6 +88,12 @@ class Predictor:
         self.last_month: str | None = None if calibration is None else calibration["last_month"][0]
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="xgboost")
 
+    def warm(self) -> None:
+        """Answer once through each engine, so that the first request is no slower than the next."""
+        nothing = np.full((FEW_ROWS + 1, len(FEATURES)), np.nan, np.float32)
+        self.prices(nothing[:1])
+        self.prices(nothing)
+
     def matrix(self, rows: Sequence[Any]) -> np.ndarray:
         """Features of `RawRow`s: float32 of shape (n, len(FEATURES)), missing NaN; as `make_features` makes them."""
         encoders = self.model.encoders

@@ -13,6 +13,10 @@ class ServingSettings(BaseSettings):
 
     store_uri: str = Field(DEFAULT_URI, description="Where assets live: a folder or s3://bucket/prefix")
     api_keys: SecretStr = Field(SecretStr(""), description="Comma-separated keys; empty: no key is asked for")
+    api_host: str = Field("127.0.0.1", description="Address that `python -m housing_serving` listens on")
+    api_port: int = Field(8000, ge=1, le=65_535, description="Port that it listens on")
+    leave_seconds: float = Field(5, ge=0, description="Seconds it goes on answering after SIGTERM")
+    keep_folder: str = Field("data/serving", description="Folder of the last good model; empty: none is kept")
     max_rows: int = Field(10_000, ge=1, description="Most rows of a call")
     max_explained_rows: int = Field(100, ge=1, description="Most rows of a call of /explain")
     max_body_mb: float = Field(16, gt=0, description="Most megabytes of a body")

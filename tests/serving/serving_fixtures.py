@@ -12,7 +12,8 @@ from housing_serving.settings import ServingSettings
 
 def open_client(store: Path | str, **settings) -> TestClient:
     """A client of an API that looks for a new champion all the time."""
-    return TestClient(create_app(ServingSettings(store_uri=str(store), reload_seconds=0.05, **settings)))
+    values = {"store_uri": str(store), "reload_seconds": 0.05, "keep_folder": "", **settings}
+    return TestClient(create_app(ServingSettings(**values)))
 
 
 def wait_ready(client: TestClient) -> None:

@@ -1,7 +1,9 @@
 """From no model to one, from one champion to the next, and past damaged ones."""
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -117,37 +119,59 @@ def test_the_openapi_example_can_be_predicted_as_it_stands(client):
     assert client.get("/docs").status_code == 200
 
 
-def test_a_server_process_is_light_and_quick_to_be_ready(served, unused_port):
-    """As it is deployed: uvicorn in a process of its own, which loads nothing of training or orchestration."""
+@contextlib.contextmanager
+def process(port: int, store: str, folder: Path, **env: str):
+    """The API as it is deployed, in a process of its own; gives the process and its address."""
     program = """
-import sys, uvicorn
-from housing_serving.app import app
+import sys
+from housing_serving import __main__ as serving
 heavy = {"dagster", "mlflow", "sklearn", "great_expectations", "evidently", "pandas"}
-@app.get("/modules")
+@serving.app.get("/modules")
 async def modules():
     return sorted(heavy & {name.partition(".")[0] for name in sys.modules})
-uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")
+serving.main()
 """
-    env = {**os.environ, "HOUSING_STORE_URI": str(served.folder)}
-    server = subprocess.Popen([sys.executable, "-c", program, str(unused_port)], env=env)
-    url = f"http://127.0.0.1:{unused_port}"
+    own = {"HOUSING_STORE_URI": store, "HOUSING_API_PORT": str(port), "HOUSING_LEAVE_SECONDS": "1.5"}
+    server = subprocess.Popen([sys.executable, "-c", program], env={**os.environ, **own, **env}, cwd=folder)
+    url = f"http://127.0.0.1:{port}"
     try:
         for _ in range(600):
-            try:
+            with contextlib.suppress(httpx.TransportError):
                 if httpx.get(f"{url}/health/ready").status_code == 200:
                     break
-            except httpx.TransportError:
-                assert server.poll() is None
+            assert server.poll() is None
             time.sleep(0.05)
+        yield server, url
+    finally:
+        server.kill()
+        server.wait(20)
+
+
+def test_a_server_process_is_light_and_leaves_when_asked(served, unused_port, tmp_path):
+    with process(unused_port, str(served.folder), tmp_path) as (server, url):
         assert httpx.post(f"{url}/predict", json=ROW * 1_000, timeout=30).status_code == 200
         assert httpx.post(f"{url}/explain", json=ROW, timeout=30).status_code == 200
         assert httpx.get(f"{url}/modules").json() == []
         status = Path(f"/proc/{server.pid}/status").read_text()
         resident = int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
         assert resident < 250_000, f"{resident} kB"
-    finally:
-        server.terminate()
-        server.wait(20)
+        server.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        assert httpx.get(f"{url}/health/ready").json()["detail"] == "the server is leaving"
+        assert httpx.post(f"{url}/predict", json=ROW).status_code == 200
+        assert server.wait(20) == 0
+
+
+def test_it_starts_from_the_last_good_champion_while_the_store_is_away(served, unused_port, tmp_path):
+    with process(unused_port, str(served.folder), tmp_path) as (_, url):
+        expected = httpx.post(f"{url}/predict", json=ROW).json()
+        assert expected["model_version"] == champion_version(served.store)
+    away = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_REGION": "us-east-1", "AWS_MAX_ATTEMPTS": "1"}
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    with process(unused_port, "s3://bucket/store", tmp_path, **away, **keys) as (_, url):
+        assert httpx.post(f"{url}/predict", json=ROW).json() == expected
+        assert "from its copy" in httpx.get(f"{url}/health").json()["reason"]
+        assert httpx.get(f"{url}/latest_predictions", timeout=60).status_code == 503
 
 
 def test_a_store_in_s3_serves_too(served, bucket, s3_env):

@@ -1,0 +1,59 @@
+"""`python -m housing_serving`: the API behind a load balancer, which has to see a server leave before it goes.
+
+uvicorn closes its listener as soon as it is told to stop, so that a balancer's next requests fail. Here the first
+SIGTERM turns readiness off; requests are taken for HOUSING_LEAVE_SECONDS more, running ones end, and the exit code
+is 0. A second signal stops at once.
+"""
+
+import asyncio
+from types import FrameType
+
+import uvicorn
+
+from housing_serving.app import app
+from housing_serving.champion import Champion
+from housing_serving.settings import ServingSettings
+
+
+class PatientServer(uvicorn.Server):
+    """A server that goes on for some seconds after it is told to stop."""
+
+    def __init__(self, config: uvicorn.Config, champion: Champion, leave_seconds: float) -> None:
+        super().__init__(config)
+        self.champion, self.leave_seconds = champion, leave_seconds
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def startup(self, sockets: list | None = None) -> None:
+        """Start, and remember the loop that a signal is passed on to."""
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Leave: not ready at once, gone later."""
+        del sig, frame
+        if self.champion.leaving or self._loop is None:
+            self.should_exit = True
+            return
+        self.champion.leaving = True
+        self._loop.call_soon_threadsafe(self._loop.call_later, self.leave_seconds, self._stop)
+
+    def _stop(self) -> None:
+        self.should_exit = True
+
+
+def main() -> None:
+    """Serve as the environment says."""
+    settings = ServingSettings()  # pyright: ignore[reportCallIssue]  # every field has a default
+    config = uvicorn.Config(
+        app,
+        settings.api_host,
+        settings.api_port,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=30,
+    )
+    PatientServer(config, app.state.champion, settings.leave_seconds).run()
+
+
+if __name__ == "__main__":
+    main()
