@@ -17,12 +17,15 @@ unexport PYTHONDONTWRITEBYTECODE
 
 export DAGSTER_HOME ?= $(CURDIR)/data/dagster
 
-.PHONY: help run test bench lint docs format lock clean
+.PHONY: help run api test bench lint docs format lock clean
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 run: $(VENV)/.installed-assets ## raw panel to monthly predictions, on the embedded default
 	@$(BIN)/housing run
+
+api: $(VENV)/.installed-serving ## the HTTP API over what `make run` made, on 127.0.0.1:8000
+	@$(BIN)/python -m housing_serving
 
 test: $(VENV)/.installed-dev ## the whole test suite
 	@$(BIN)/pytest --numprocesses auto --dist loadfile

@@ -14,7 +14,7 @@ from housing_assets.core.cleaning import CleaningRules
 from housing_assets.core.features import FEATURES
 from housing_assets.core.metros import METRO_BY_KEY, metro_key
 from housing_assets.core.model import PriceModel, twin_problem
-from housing_assets.core.months import add_months, month_of
+from housing_assets.core.months import add_months, month_end, month_of
 from housing_assets.core.onnx_twin import open_twin, twin_output
 from housing_assets.core.schema import BY_NAME, NUMERIC_FEATURES, Zero
 from housing_assets.store.bundles import Bundle, BundleError
@@ -27,9 +27,8 @@ FEW_ROWS = 64
 """Rows up to which onnxruntime answers faster than XGBoost."""
 _UNKNOWN_METRO = (float("nan"), float("nan"))
 _NUMBERS = attrgetter(*(attribute(name) for name in NUMERIC_FEATURES))
-_FIRST = len(FEATURES) - len(NUMERIC_FEATURES)
-_GAPS = [_FIRST + i for i, n in enumerate(NUMERIC_FEATURES) if BY_NAME[n].zero is Zero.MISSING]
-_CENSUS_GAPS = [_FIRST + i for i, n in enumerate(NUMERIC_FEATURES) if BY_NAME[n].zero is Zero.MISSING_WITH_CENSUS]
+_IS_GAP = np.array([f in NUMERIC_FEATURES and BY_NAME[f].zero is Zero.MISSING for f in FEATURES])
+_IS_CENSUS_GAP = np.array([f in NUMERIC_FEATURES and BY_NAME[f].zero is Zero.MISSING_WITH_CENSUS for f in FEATURES])
 _PEOPLE = FEATURES.index("Total Population")
 _MAX_LIST_PRICE = CleaningRules().max_list_price
 
@@ -85,7 +84,8 @@ class Predictor:
         self._ends = {metro: (low, high) for metro, low, high in rows}
         # A row unlike those the intervals were measured on gets the widest that was measured anywhere.
         self._widest = (min(low for low, _ in self._ends.values()), max(high for _, high in self._ends.values()))
-        self.last_month: str | None = None if calibration is None else calibration["last_month"][0]
+        # Intervals of a month rest on the months before it.
+        self._known_until = None if calibration is None else month_end(add_months(calibration["last_month"][0], 1))
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="xgboost")
 
     def warm(self) -> None:
@@ -115,12 +115,8 @@ class Predictor:
                 )
             )
         found = np.array(values, dtype=np.float64)
-        no_census = found[:, _PEOPLE] == 0
-        gaps = found[:, _GAPS]
-        gaps[gaps == 0] = np.nan
-        found[:, _GAPS] = gaps
-        for column in _CENSUS_GAPS:
-            found[no_census & (found[:, column] == 0), column] = np.nan
+        zero = found == 0
+        found[zero & (_IS_GAP | (zero[:, _PEOPLE, None] & _IS_CENSUS_GAP))] = np.nan
         return found.astype(np.float32)
 
     def prices(self, matrix: np.ndarray) -> np.ndarray:
@@ -134,25 +130,33 @@ class Predictor:
     def predict(self, rows: Sequence[Any]) -> Predictions:
         """Predictions of `RawRow`s, one each, in their order."""
         price = self.prices(self.matrix(rows))
-        low, high = np.empty(len(rows)), np.empty(len(rows))
+        ends, pooled = self._ends, self._ends[None]
+        logs: list[tuple[float, float]] = []
         warnings: list[RowWarning] = []
         for i, row in enumerate(rows):
-            told = self._warnings(i, row)
-            warnings += told
             metro = _place(row.city_full)[0] if row.city_full is not None else None
-            low[i], high[i] = self._widest if told else self._ends.get(metro, self._ends[None])
-        return Predictions(price, price * np.exp(low), price * np.exp(high), tuple(warnings))
+            told = self._warnings(i, row, metro)
+            warnings += told
+            logs.append(self._widest if told else ends.get(metro, pooled))
+        low, high = np.exp(np.array(logs)).T
+        return Predictions(price, price * low, price * high, tuple(warnings))
 
-    def _warnings(self, i: int, row: Any) -> list[RowWarning]:
-        encoders, found = self.model.encoders, []
-        if row.zipcode not in encoders.zipcode_frequency:
+    def _warnings(self, i: int, row: Any, metro: str | None) -> Sequence[RowWarning]:
+        zipcode_known = row.zipcode in self.model.encoders.zipcode_frequency
+        metro_known = metro in self.model.encoders.city_full_target
+        late = self._known_until is not None and row.date > self._known_until
+        dear = row.median_list_price is not None and row.median_list_price > _MAX_LIST_PRICE
+        if zipcode_known and metro_known and not late and not dear:
+            return ()
+        found = []
+        if not zipcode_known:
             found.append(RowWarning(i, "zipcode", f"{row.zipcode} was never seen in training"))
-        if row.city_full is None or _place(row.city_full)[0] not in encoders.city_full_target:
+        if not metro_known:
             found.append(RowWarning(i, "city_full", f"{row.city_full!r} is no metro that was seen in training"))
-        if self.last_month and month_of(row.date) > add_months(self.last_month, 1):
+        if late:
             told = f"{month_of(row.date)} is after the months that intervals are known for"
             found.append(RowWarning(i, "date", told))
-        if row.median_list_price is not None and row.median_list_price > _MAX_LIST_PRICE:
+        if dear:
             told = f"{row.median_list_price:,.0f} is above {_MAX_LIST_PRICE:,.0f}, beyond what was trained on"
             found.append(RowWarning(i, "median_list_price", told))
         return found

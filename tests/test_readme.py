@@ -9,7 +9,7 @@ README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
 def test_the_example_runs(tmp_path):
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (example,) = (e for e in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "housing_assets" in e)
     done = subprocess.run([sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     for name in ("model", "train_median", "metro_median", "last_known_price"):
@@ -18,9 +18,11 @@ def test_the_example_runs(tmp_path):
 
 def test_every_setting_is_in_it():
     from housing_assets.settings import Settings
+    from housing_serving.settings import ServingSettings
 
-    for name, field in Settings.model_fields.items():
-        assert f"`{field.validation_alias or f'HOUSING_{name.upper()}'}`" in README, name
+    for settings in (Settings, ServingSettings):
+        for name, field in settings.model_fields.items():
+            assert f"`{field.validation_alias or f'HOUSING_{name.upper()}'}`" in README, name
 
 
 def test_every_command_is_in_it():

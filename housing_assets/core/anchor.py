@@ -7,6 +7,7 @@ their accuracy. Ridge: Hoerl and Kennard (1970), "Ridge Regression: Biased Estim
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -47,8 +48,14 @@ class Anchor:
 
     def log_price_of(self, amounts: np.ndarray) -> np.ndarray:
         """The same of the columns `ANCHOR_FEATURES` as float64 of shape (n, 7), missing NaN."""
-        centred = _centred(amounts, self.means)
-        return self.intercept + centred @ np.array([self.weights[name] for name in ANCHOR_FEATURES])
+        means, weights = self._arrays
+        return self.intercept + _centred(amounts, means) @ weights
+
+    @cached_property
+    def _arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Means and weights in the order of `ANCHOR_FEATURES`."""
+        means, weights = (np.array([table[name] for name in ANCHOR_FEATURES]) for table in (self.means, self.weights))
+        return means, weights
 
 
 def fit_anchor(features: pl.DataFrame) -> Anchor:
@@ -62,7 +69,7 @@ def fit_anchor(features: pl.DataFrame) -> Anchor:
     known = ~np.isnan(logs)
     means = np.where(known, logs, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     named = dict(zip(ANCHOR_FEATURES, means.tolist(), strict=True))
-    x = _centred(amounts, named)
+    x = _centred(amounts, means)
     y = np.log(features["price"].to_numpy())
     intercept = float(y.mean())
     weights = np.linalg.solve(x.T @ x + _PENALTY * np.eye(x.shape[1]), x.T @ (y - intercept))
@@ -78,5 +85,5 @@ def _logs(amounts: np.ndarray) -> np.ndarray:
     return np.log(np.maximum(amounts, _LEAST))
 
 
-def _centred(amounts: np.ndarray, means: Mapping[str, float]) -> np.ndarray:
-    return np.nan_to_num(_logs(amounts) - np.array([means[name] for name in ANCHOR_FEATURES]))
+def _centred(amounts: np.ndarray, means: np.ndarray) -> np.ndarray:
+    return np.nan_to_num(_logs(amounts) - means)

@@ -17,6 +17,8 @@ DRIFTED = 0.5
 features reach it within four years of train; Evidently's default of 0.1 would call half of them drifted."""
 REFERENCE_ROWS = 5_000
 """Rows of train a month is compared with, drawn evenly over its months."""
+LEAST_KNOWN = 0.05
+"""Share of train's rows that must have a feature for its drift to count."""
 PREDICTION = "predicted_price"
 
 _DATE_PARTS = ("year", "quarter", "month")
@@ -102,13 +104,14 @@ def drift_table(reference: pl.DataFrame, current: pl.DataFrame) -> pl.DataFrame:
         if before.len() and now.len():
             spread = max(float(np.std(before.to_numpy())), 0.001)  # as Evidently bounds it
             distance = float(wasserstein_distance(before.to_numpy(), now.to_numpy())) / spread
-        # A feature that train had and the month has not is as far as can be.
-        gone = before.len() > 0 and now.len() == 0
+        # A feature that train had and the month has not is as far as can be; one that train hardly had says nothing.
+        usual = before.len() >= LEAST_KNOWN * reference.height
+        gone = now.len() == 0
         rows.append(
             {
                 "feature": name,
                 "distance": distance,
-                "drifted": gone or (distance is not None and distance >= DRIFTED),
+                "drifted": usual and (gone or (distance is not None and distance >= DRIFTED)),
                 "train_rows": before.len(),
                 "rows": now.len(),
                 "train_mean": before.mean(),
@@ -121,8 +124,8 @@ def drift_table(reference: pl.DataFrame, current: pl.DataFrame) -> pl.DataFrame:
 
 
 def drifted_share(table: pl.DataFrame) -> float:
-    """Share of the features that train has values of which have drifted."""
-    known = table.filter(pl.col("train_rows") > 0, pl.col("feature") != PREDICTION)
+    """Share of the features that train has, in `LEAST_KNOWN` of its rows or more, which have drifted."""
+    known = table.filter(pl.col("train_missing") <= 1 - LEAST_KNOWN, pl.col("feature") != PREDICTION)
     return float(known["drifted"].mean() or 0) if known.height else 0.0  # type: ignore[arg-type]
 
 
@@ -150,7 +153,7 @@ def measure_drift_month(table: pl.DataFrame, month: str) -> list[Measurement]:
     """Measure a month of `drift_report`."""
     share, distance = drifted_share(table), prediction_distance(table)
     farthest = table.filter("drifted")["feature"].head(5).to_list()
-    known = table.filter(pl.col("train_rows") > 0).height
+    known = table.filter(pl.col("train_missing") <= 1 - LEAST_KNOWN).height
     told = f"{share:.0%} of {known} features have drifted" + (f", farthest {', '.join(farthest)}" if farthest else "")
     said = f"{distance or 0:.2f} standard deviations from the predictions for train"
     return [

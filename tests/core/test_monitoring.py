@@ -80,6 +80,14 @@ def test_a_feature_that_is_gone_has_drifted_and_one_that_train_never_had_is_not_
     assert never.filter(feature="inventory")["drifted"].to_list() == [False]
 
 
+def test_a_feature_that_train_hardly_had_does_not_count(reference, current):
+    few = pl.when(pl.int_range(pl.len()) < reference.height // 50).then("inventory")
+    gone = current.with_columns(inventory=pl.lit(None, pl.Float64))
+    table = drift_table(reference.with_columns(few.alias("inventory")), gone)
+    assert table.filter(feature="inventory")["drifted"].to_list() == [False]
+    assert drifted_share(table) == drifted_share(table.filter(pl.col("feature") != "inventory"))
+
+
 def test_a_month_of_another_market_is_told(reference, current):
     moved = current.with_columns(pl.exclude(PREDICTION) * 3)
     found = {m.measure: m for m in measure_drift_month(drift_table(reference, moved), "2022-01")}

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from platform_fixtures import HELD
 from serving_fixtures import open_client, wait_ready
 
 from housing_assets.store.bundles import POINTER, champion_version, list_versions, point_to
@@ -160,6 +162,23 @@ def test_a_server_process_is_light_and_leaves_when_asked(served, unused_port, tm
         assert httpx.get(f"{url}/health/ready").json()["detail"] == "the server is leaving"
         assert httpx.post(f"{url}/predict", json=ROW).status_code == 200
         assert server.wait(20) == 0
+
+
+def test_the_calls_of_the_readme_are_answered(served, unused_port, tmp_path):
+    if not shutil.which("curl"):
+        pytest.skip("this machine has no curl")
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (example,) = (e for e in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "httpx" in e)
+    (shell,) = (e for e in re.findall(r"```\n(.*?)```", readme, re.DOTALL) if "curl" in e)
+    calls = shell.replace("curl -s", "curl -sS --fail").replace("2023-12", HELD[-1])
+    with process(unused_port, str(served.folder), tmp_path):
+        example = example.replace("127.0.0.1:8000", f"127.0.0.1:{unused_port}")
+        said = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, check=True).stdout
+        assert champion_version(served.store) in said
+        calls = calls.replace("localhost:8000", f"127.0.0.1:{unused_port}")
+        answers = subprocess.run(["bash", "-ec", calls], capture_output=True, text=True, check=True).stdout
+        assert champion_version(served.store) in answers
+        assert f'"month":"{HELD[-1]}"' in answers
 
 
 def test_it_starts_from_the_last_good_champion_while_the_store_is_away(served, unused_port, tmp_path):
