@@ -26,6 +26,7 @@ from housing_assets.core.monitoring import (
     ACCURACY_SCHEMA,
     DRIFT_DESCRIPTIONS,
     DRIFT_SCHEMA,
+    DRIFTED_SHARE,
     accuracy_table,
     drift_html,
     drift_sample,
@@ -50,7 +51,7 @@ class DriftConfig(dg.Config):
     """What is written beside the table of a month."""
 
     newest_report_only: bool = Field(
-        False, description="Evidently's HTML report for the last month of the run alone: it takes two seconds a month"
+        False, description="Evidently's HTML report for the last month of the run alone: it takes four seconds a month"
     )
 
 
@@ -187,7 +188,7 @@ def _drift_picture(store: Store, further: dict[str, pl.DataFrame]) -> bytes:
         "features drifted": [100 * drifted_share(tables[m]) for m in named],
         "predictions, distance in % of a standard deviation": [None if d is None else 100 * d for d in distances],
     }
-    return lines_by_month(named, series, "Drift from train", "%", level=100 / 3)
+    return lines_by_month(named, series, "Drift from train", "%", level=100 * DRIFTED_SHARE)
 
 
 def _error_picture(store: Store) -> bytes:
