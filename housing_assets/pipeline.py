@@ -22,7 +22,7 @@ from housing_assets.checks.page import PAGE
 from housing_assets.checks.state import last_evaluations
 from housing_assets.core.errors import HousingError, StoreError
 from housing_assets.core.evaluation import price_metrics
-from housing_assets.core.months import add_months, describe_months, parse_month_range
+from housing_assets.core.months import consecutive, describe_months, parse_month_range
 from housing_assets.core.rules import CHECKED
 from housing_assets.core.source import fingerprint
 from housing_assets.settings import Settings
@@ -81,7 +81,7 @@ def run_platform(
             stages.run("training_job", [*ingest_inputs, trials], None, _trained(store), config)
         version = champion_version(store)
         predicted = [m for m in asked if m >= settings.holdout_start and m not in stopped.months]
-        for part in _consecutive(predicted) if version else ():
+        for part in consecutive(predicted) if version else ():
             there = _have(store, part, "interval_calibration", "monthly_predictions")
             stages.run("predictions_job", [*ingest_inputs, version], part, there)
             there = _have(store, part, "drift_report", "prediction_accuracy")
@@ -118,21 +118,10 @@ def _ingest(
         if not stopped.months:
             raise
         stages.console.print(f"[red]{describe_months(sorted(stopped.months))} stopped[/red]; the other months go on")
-        for part in _consecutive([m for m in asked if m not in stopped.months]):
+        for part in consecutive([m for m in asked if m not in stopped.months]):
             stages.run("ingest_job", [*inputs, "cleaned alone"], part, False, assets=["cleaned"])
         return stopped
     return _Stopped()
-
-
-def _consecutive(months: Sequence[str]) -> list[list[str]]:
-    """Months as runs of months that follow each other: each can be a range of partitions."""
-    runs: list[list[str]] = []
-    for month in months:
-        if runs and month == add_months(runs[-1][-1], 1):
-            runs[-1].append(month)
-        else:
-            runs.append([month])
-    return runs
 
 
 def _asked_months(settings: Settings, text: str | None) -> list[str]:

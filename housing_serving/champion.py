@@ -4,6 +4,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
+from housing_assets.core.months import add_months
 from housing_assets.store.bundles import POINTER, champion_version, load_bundle, newest_intervals
 from housing_assets.store.layout import Store
 from housing_serving.predictor import Predictor
@@ -40,7 +41,7 @@ class Champion:
         self.predictor: Predictor | None = None
         self.leaving = False
         self.reason = "no champion was looked for yet"
-        self._seen: tuple[str, str] | None = None
+        self._seen: tuple[object, ...] | None = None
 
     def look(self) -> Reload:
         """Look for a champion or a calibration that is not the one that serves, and load it."""
@@ -49,12 +50,13 @@ class Champion:
             if version is None:
                 self.reason = f"{POINTER} does not exist: run training_job (or `housing run`) first"
                 return Reload("none", self.reason)
-            months = self.store.months("interval_calibration").available()
-            seen = (version, months[-1] if months else "")
+            # By contents: the newest month may have been calibrated again.
+            calibrations = sorted(self.store.blobs.stamps("interval_calibration/").items())
+            seen = (version, *calibrations[-1:])
             if seen == self._seen:
                 self.reason = ""
                 return Reload("unchanged")
-            self.predictor = _load(self.store, version)
+            loaded = _load(self.store, version)
         except Exception as error:
             # Whatever is wrong with it, the last good one goes on. Paths and addresses stay in the log.
             log.warning("the champion is refused: %s", error)
@@ -62,8 +64,8 @@ class Champion:
                 return Reload("loaded", self.predictor.version if self.predictor else "")
             self.reason = f"the newest champion is refused: {type(error).__name__}"
             return Reload("refused", str(error))
-        self._seen, self.reason = seen, ""
-        self._keep(version)
+        self.predictor, self._seen, self.reason = loaded, seen, ""
+        self._keep(loaded)
         return Reload("loaded", version)
 
     def _start_from_copy(self) -> bool:
@@ -81,18 +83,19 @@ class Champion:
         self.reason = "the store cannot be read: the last good champion serves from its copy"
         return True
 
-    def _keep(self, version: str) -> None:
-        """Copy the champion that serves, its newest calibration, and the pointer to it last."""
+    def _keep(self, serving: Predictor) -> None:
+        """Copy aside what was verified and serves, the pointer to it last."""
         if self.kept is None:
             return
         try:
-            months = self.store.months("interval_calibration")
-            for key in self.store.blobs.keys(f"models/{version}/"):
-                if "/decisions/" not in key:
-                    self.kept.blobs.write(key, self.store.blobs.read(key))
-            for month in months.available()[-1:]:
-                self.kept.months("interval_calibration").write(month, months.read(month))
-            self.kept.write_json(POINTER, {"version": version})
+            folder = f"models/{serving.version}"
+            for name, data in serving.bundle.files.items():
+                self.kept.blobs.write(f"{folder}/{name}", data)
+            self.kept.write_json(f"{folder}/manifest.json", serving.bundle.manifest)
+            if serving.calibration is not None:
+                month = add_months(serving.calibration["last_month"][0], 1)
+                self.kept.months("interval_calibration").write(month, serving.calibration)
+            self.kept.write_json(POINTER, {"version": serving.version})
         except Exception as error:
             log.warning("the champion that serves could not be copied aside: %s", error)
 

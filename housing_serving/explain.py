@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from housing_assets.core.anchor import ANCHOR_FEATURES
 from housing_assets.core.features import FEATURE_DESCRIPTIONS, FEATURES
 from housing_assets.core.schema import BY_NAME
-from housing_assets.core.training import PriceTrees
+from housing_assets.core.training import ANCHORED, PriceTrees
 
 TOP = 5
 """Factors that are put in words."""
@@ -47,12 +46,8 @@ def explain(trees: PriceTrees, matrix: np.ndarray) -> list[Explanation]:
     shares = shares.astype(np.float64)
     parts, base = shares[:, :-1].copy(), shares[:, -1].copy()
     if trees.anchor:
-        anchor = trees.anchor
-        base += anchor.intercept
-        amounts = matrix[:, [FEATURES.index(name) for name in ANCHOR_FEATURES]].astype(np.float64)
-        for i, name in enumerate(ANCHOR_FEATURES):
-            logs = np.log(np.maximum(amounts[:, i], 1.0)) - anchor.means[name]
-            parts[:, FEATURES.index(name)] += anchor.weights[name] * np.nan_to_num(logs)
+        base += trees.anchor.intercept
+        parts[:, ANCHORED] += trees.anchor.parts(matrix[:, ANCHORED].astype(np.float64))
     if trees.target != "price":
         total = parts.sum(axis=1)
         price, base = np.exp(base + total), np.exp(base)

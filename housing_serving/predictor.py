@@ -73,7 +73,7 @@ class Predictor:
         Raises:
             BundleError: golden rows or the ONNX twin disagree with the trees.
         """
-        self.bundle = bundle
+        self.bundle, self.calibration = bundle, calibration
         self.version = bundle.version
         self.model: PriceModel = bundle.model()
         if problem := twin_problem(bundle.files, self.model):

@@ -99,9 +99,7 @@ def decode_rows(body: bytes, most: int) -> list[Any]:
         _explain(_parse(body), most)
     if not rows:
         raise BadRowsError(422, [FieldError(-1, "", "no rows: send a list of at least one row")])
-    if len(rows) > most:
-        told = f"{len(rows)} rows are more than {most}: send them in several calls"
-        raise BadRowsError(422, [FieldError(-1, "", told)])
+    _require_few(rows, most)
     low = BY_NAME["price"].low or 0
     odd = [i for i, row in enumerate(rows) if row.price and row.price < low]
     if odd:
@@ -109,6 +107,12 @@ def decode_rows(body: bytes, most: int) -> list[Any]:
             422, [FieldError(i, "price", f"{rows[i].price:g} is below {low:g}") for i in odd[:MOST_ERRORS]]
         )
     return rows
+
+
+def _require_few(rows: Sequence[Any], most: int) -> None:
+    if len(rows) > most:
+        told = f"{len(rows)} rows are more than {most}: send them in several calls"
+        raise BadRowsError(422, [FieldError(-1, "", told)])
 
 
 def _parse(body: bytes) -> Any:
@@ -122,9 +126,7 @@ def _explain(rows: Any, most: int) -> NoReturn:
     """Raise every error of what the decoder refused."""
     if not isinstance(rows, list):
         raise BadRowsError(422, [FieldError(-1, "", f"the body is {_kind(rows)}: send a list of rows")])
-    if len(rows) > most:
-        told = f"{len(rows)} rows are more than {most}: send them in several calls"
-        raise BadRowsError(422, [FieldError(-1, "", told)])
+    _require_few(rows, most)
     found: list[FieldError] = []
     for i, row in enumerate(rows):
         found += _row_errors(i, row)

@@ -44,8 +44,6 @@ from housing_assets.store.bundles import load_bundle, load_champion
 from housing_assets.store.layout import Store
 from housing_assets.store.verdicts import State, require_sound
 
-_TRAINING = dg.AssetIn("training_features")
-
 
 class DriftConfig(dg.Config):
     """What is written beside the table of a month."""
@@ -68,7 +66,6 @@ def monitoring_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         kinds={"polars", "evidently"},
         code_version=CODE_VERSION,
         deps=["champion_model", "monthly_predictions"],
-        ins={"training_features": _TRAINING},
         metadata=column_schema(DRIFT_SCHEMA, FEATURE_DESCRIPTIONS | PREDICTION_DESCRIPTIONS | DRIFT_DESCRIPTIONS),
         description="How far the features and predictions of the month are from those of train: a distance for each, "
         "and Evidently's HTML report beside it in the store.",

@@ -1,5 +1,6 @@
 """From measurements to asset checks: one check for each rule of an asset, one verdict for each month."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -60,8 +61,12 @@ def checks_of(
             measured += found
         findings = judge(asset, measured)
         write_verdicts(store, _verdicts(asset, months, findings, stamps, source, context.run.run_id))
+        by_measure: dict[str, list[Measurement]] = {}
+        for m in measured:
+            by_measure.setdefault(m.measure, []).append(m)
         for rule in rules_of(asset):
-            yield _result(asset, rule, months, measured, [f for f in findings if f.rule is rule])
+            broken = [f for f in findings if f.rule is rule]
+            yield _result(asset, rule, months, by_measure.get(rule.measure, ()), broken)
 
     return check
 
@@ -113,7 +118,7 @@ def _result(
         description="\n".join(told) or (f"{len(months)} months are sound" if of_months else "sound"),
         metadata={
             "limits": _limits(rule),
-            ("months" if of_months else "measured"): table(_by_month(rule, months, measured, findings)),
+            ("months" if of_months else "measured"): table(_by_month(months, measured, findings)),
         },
     )
 
@@ -124,13 +129,11 @@ def _limits(rule: Rule) -> str:
     return f"{rule.measure}: {' and '.join(parts)}"
 
 
-def _by_month(
-    rule: Rule, months: Mapping[str, int], measured: Iterable[Measurement], findings: Sequence[Finding]
-) -> pl.DataFrame:
+def _by_month(months: Mapping[str, int], measured: Iterable[Measurement], findings: Sequence[Finding]) -> pl.DataFrame:
     """A row for each month, failing ones first, then the newest: its rows, the measure's extremes, what fails."""
     values: dict[str, list[float]] = {month: [] for month in months}
     for m in measured:
-        if m.measure == rule.measure and m.observed == m.observed:
+        if not math.isnan(m.observed):
             values[m.month].append(m.observed)
     failing: dict[str, list[str]] = {}
     for f in findings:

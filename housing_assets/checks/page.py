@@ -13,7 +13,7 @@ from housing_assets.core.months import describe_months
 from housing_assets.core.rules import CHECKED, RULES, rules_of
 from housing_assets.store.bundles import champion_version
 from housing_assets.store.layout import Store
-from housing_assets.store.verdicts import SOUND, State, Verdict, data_stamps, read_verdicts
+from housing_assets.store.verdicts import SOUND, State, Verdict, data_stamps, read_verdicts, state_of
 
 PAGE = "data_quality/index.html"
 """Where the page is, under the store."""
@@ -66,14 +66,7 @@ def read_health(store: Store) -> Health:
     for asset in CHECKED:
         stamps = data_stamps(store, asset)
         verdicts[asset] = read_verdicts(store, asset)
-        states[asset] = {
-            month: State.ABSENT
-            if (verdict := verdicts[asset].get(month)) is None
-            else verdict.state
-            if verdict.stamp == stamp
-            else State.STALE
-            for month, stamp in sorted(stamps.items())
-        }
+        states[asset] = {month: state_of(verdicts[asset].get(month), stamps[month]) for month in sorted(stamps)}
     return Health(states, verdicts)
 
 

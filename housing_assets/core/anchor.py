@@ -51,6 +51,11 @@ class Anchor:
         means, weights = self._arrays
         return self.intercept + _centred(amounts, means) @ weights
 
+    def parts(self, amounts: np.ndarray) -> np.ndarray:
+        """What each of `ANCHOR_FEATURES` adds to the log price, shape (n, 7); with the intercept they add up to it."""
+        means, weights = self._arrays
+        return _centred(amounts, means) * weights
+
     @cached_property
     def _arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Means and weights in the order of `ANCHOR_FEATURES`."""

@@ -4,6 +4,7 @@ A month is a string `YYYY-MM`, which sorts as time does and is a Dagster partiti
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
@@ -81,17 +82,21 @@ def month_end(month: str) -> date:
     return date(int(following[:4]), int(following[5:7]), 1) - timedelta(days=1)
 
 
-def describe_months(months: list[str]) -> str:
-    """Months in words for a message: the runs of consecutive months, shortest form."""
-    if not months:
-        return "none"
+def consecutive(months: Iterable[str]) -> list[list[str]]:
+    """Months as runs of months that follow each other, in order: each can be a range of partitions."""
     runs: list[list[str]] = []
     for month in sorted(months):
         if runs and month == add_months(runs[-1][-1], 1):
             runs[-1].append(month)
         else:
             runs.append([month])
-    return ", ".join(run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
+    return runs
+
+
+def describe_months(months: list[str]) -> str:
+    """Months in words for a message: the runs of consecutive months, shortest form."""
+    runs = consecutive(months)
+    return ", ".join(run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs) or "none"
 
 
 @dataclass(frozen=True)

@@ -591,7 +591,7 @@ def measure_model(
         twin_difference: of its ONNX twin, in log price.
     """
     sheet = _Sheet("", pl.DataFrame())
-    measure_bundle(sheet, bundle_problem, twin_difference)
+    _measure_bundle(sheet, bundle_problem, twin_difference)
     late = sorted(m for m in months if m >= eval_start)
     sheet.add(
         "months_after_train", len(late), f"{len(late)} months from {eval_start} on: {', '.join(late[:5])}", "date"
@@ -604,13 +604,18 @@ def measure_model(
 
 
 def measure_champion(bundle_problem: str | None, twin_difference: float) -> list[Measurement]:
-    """Measure the bundle that the pointer names."""
+    """Measure the bundle that the pointer names.
+
+    Args:
+        bundle_problem: what is wrong with it; None if nothing is.
+        twin_difference: of its ONNX twin, in log price.
+    """
     sheet = _Sheet("", pl.DataFrame())
-    measure_bundle(sheet, bundle_problem, twin_difference)
+    _measure_bundle(sheet, bundle_problem, twin_difference)
     return sheet.found
 
 
-def measure_bundle(sheet: _Sheet, problem: str | None, twin_difference: float) -> None:
+def _measure_bundle(sheet: _Sheet, problem: str | None, twin_difference: float) -> None:
     """Whether a bundle can be trusted, into a sheet."""
     sheet.add("bundle_problems", int(problem is not None), problem or "hashes and golden rows agree", "bundle")
     told = f"the ONNX twin differs by {twin_difference:.2g} in log price"

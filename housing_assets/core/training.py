@@ -100,7 +100,8 @@ class TrainingParams:
         return {"objective": "reg:squarederror", "tree_method": "hist", "nthread": os.cpu_count() or 1, **own}
 
 
-_ANCHORED = [FEATURES.index(name) for name in ANCHOR_FEATURES]
+ANCHORED: list[int] = [FEATURES.index(name) for name in ANCHOR_FEATURES]
+"""Where the anchor's features are in a feature matrix."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class PriceTrees:
 
     def prices_of(self, raw: np.ndarray, matrix: np.ndarray) -> np.ndarray:
         """The output of these trees, shape (n,), for a feature matrix (n, len(FEATURES)), as prices in US dollars."""
-        logs = self.anchor.log_price_of(matrix[:, _ANCHORED].astype(np.float64)) if self.anchor else 0.0
+        logs = self.anchor.log_price_of(matrix[:, ANCHORED].astype(np.float64)) if self.anchor else 0.0
         return _prices(raw, self.target, logs)
 
     def to_prices(self, raw: np.ndarray, features: pl.DataFrame) -> np.ndarray:

@@ -132,16 +132,14 @@ def states(store: Store, asset: str, months: Iterable[str] = ("",)) -> dict[str,
     months = list(months)
     stamps = data_stamps(store, asset)
     verdicts = read_verdicts(store, asset, months)
-    found = {}
-    for month in months:
-        verdict = verdicts.get(month)
-        if verdict is None:
-            found[month] = State.ABSENT
-        elif verdict.stamp != stamps.get(month):
-            found[month] = State.STALE
-        else:
-            found[month] = verdict.state
-    return found
+    return {month: state_of(verdicts.get(month), stamps.get(month)) for month in months}
+
+
+def state_of(verdict: Verdict | None, stamp: str | None) -> State:
+    """What a verdict says of the file that has a stamp now; None: there is no verdict, or no file."""
+    if verdict is None:
+        return State.ABSENT
+    return verdict.state if verdict.stamp == stamp else State.STALE
 
 
 def unsound(store: Store, asset: str, months: Iterable[str] = ("",)) -> str:

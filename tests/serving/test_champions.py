@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import httpx
+import polars as pl
 import pytest
 from platform_fixtures import HELD
 from serving_fixtures import open_client, wait_ready
@@ -91,6 +92,22 @@ def test_a_damaged_champion_is_refused_and_the_last_good_one_serves(folder, name
         assert said["model_version"] == before
         assert 'housing_reloads_total{outcome="refused"}' in client.get("/metrics").text
         assert str(folder) not in client.get("/health").text
+
+
+def test_intervals_that_were_made_again_are_picked_up(folder):
+    months = Store.open(str(folder)).months("interval_calibration")
+    newest = months.available()[-1]
+    with open_client(folder) as client:
+        wait_ready(client)
+        before = client.post("/predict", json=ROW).json()
+        (price,), ((low, _),) = before["predictions"], before["intervals"]
+        months.write(newest, months.read(newest).with_columns(pl.col("log_low") * 2))
+
+        def lower() -> float:
+            return client.post("/predict", json=ROW).json()["intervals"][0][0]
+
+        wait_for(client, lambda: lower() < low, "not reloaded")
+        assert lower() == pytest.approx(price * (low / price) ** 2)
 
 
 @pytest.mark.parametrize("pointer", [b"", b"{", b"{}", b'{"version": "tuned-000000000000"}'])

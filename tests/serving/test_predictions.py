@@ -91,10 +91,10 @@ def test_the_interval_holds_the_prediction_and_is_that_of_the_metro(client, serv
     answer = predict(client, rows_of(rows))
     for price, (low, high) in zip(answer["predictions"], answer["intervals"], strict=True):
         assert low < price < high
-    if not answer["warnings"]:
-        low, high = np.array(answer["intervals"]).T
-        np.testing.assert_allclose(low, on_file["predicted_low"], rtol=1e-4)
-        np.testing.assert_allclose(high, on_file["predicted_high"], rtol=1e-4)
+    assert answer["warnings"] == []
+    low, high = np.array(answer["intervals"]).T
+    np.testing.assert_allclose(low, on_file["predicted_low"], rtol=1e-4)
+    np.testing.assert_allclose(high, on_file["predicted_high"], rtol=1e-4)
 
 
 SPARSE = {"date": "2020-03-31", "zipcode": "99999"}
