@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from housing_assets.core.months import add_months
@@ -60,28 +61,32 @@ class Champion:
         except Exception as error:
             # Whatever is wrong with it, the last good one goes on. Paths and addresses stay in the log.
             log.warning("the champion is refused: %s", error)
-            if self.predictor is None and self._start_from_copy():
-                return Reload("loaded", self.predictor.version if self.predictor else "")
+            if (found := self.start_from_copy()).outcome == "loaded":
+                return found
             self.reason = f"the newest champion is refused: {type(error).__name__}"
             return Reload("refused", str(error))
         self.predictor, self._seen, self.reason = loaded, seen, ""
         self._keep(loaded)
         return Reload("loaded", version)
 
-    def _start_from_copy(self) -> bool:
-        """Serve the copy of the last good champion, if there is one."""
-        if self.kept is None:
-            return False
+    def start_from_copy(self) -> Reload:
+        """Serve the copy of the last good champion, if there is one and nothing serves yet."""
+        if self.kept is None or self.predictor is not None:
+            return Reload("unchanged")
         try:
             version = champion_version(self.kept)
             if version is None:
-                return False
-            self.predictor = _load(self.kept, version)
+                return Reload("none")
+            copied = _load(self.kept, version)
         except Exception as error:
             log.warning("the copy of the last good champion cannot be read: %s", error)
-            return False
+            return Reload("refused", str(error))
+        # The store may have answered meanwhile.
+        if self.predictor is not None:
+            return Reload("unchanged")
+        self.predictor = copied
         self.reason = "the store cannot be read: the last good champion serves from its copy"
-        return True
+        return Reload("loaded", version)
 
     def _keep(self, serving: Predictor) -> None:
         """Copy aside what was verified and serves, the pointer to it last."""
@@ -99,10 +104,18 @@ class Champion:
         except Exception as error:
             log.warning("the champion that serves could not be copied aside: %s", error)
 
-    async def follow(self, seconds: float, told: "asyncio.Queue[Reload] | None" = None) -> None:
-        """Look every so many seconds, off the event loop, for as long as the server runs."""
+    async def follow(self, seconds: float, patience: float, tell: Callable[[Reload], None]) -> None:
+        """Look every so many seconds, off the event loop, for as long as the server runs.
+
+        Args:
+            seconds: between looks.
+            patience: seconds that the first look may take before the copy serves.
+            tell: is called with what each look came to.
+        """
+        looking = asyncio.create_task(asyncio.to_thread(self.look))
+        if not (await asyncio.wait({looking}, timeout=patience))[0]:
+            tell(await asyncio.to_thread(self.start_from_copy))
+        tell(await looking)
         while True:
-            found = await asyncio.to_thread(self.look)
-            if told is not None:
-                told.put_nowait(found)
             await asyncio.sleep(seconds)
+            tell(await asyncio.to_thread(self.look))

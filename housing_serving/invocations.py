@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from housing_assets.core.schema import BY_NAME
-from housing_serving.rows import BadRowsError, FieldError
+from housing_serving.rows import BadRowsError, FieldError, parse
 
 _REMEDY = "send dataframe_split, dataframe_records, or CSV"
 
@@ -22,10 +22,7 @@ def rows_from_json(body: bytes) -> bytes:
     Raises:
         BadRowsError: it is neither.
     """
-    try:
-        asked = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRowsError(400, [FieldError(-1, "", f"the body is no JSON: {error}")]) from None
+    asked = parse(body)
     given = asked if isinstance(asked, dict) else {}
     if "dataframe_records" in given:
         return msgspec.json.encode(given["dataframe_records"])

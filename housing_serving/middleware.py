@@ -1,15 +1,22 @@
-"""What every request passes through: its id and figures, and the API keys."""
+"""What every request passes through: its id, log line and figures; API keys; limits."""
 
 import hmac
+import logging
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from housing_serving.problems import problem
+from housing_serving.problems import RETRY_LATER, kind_of, problem
+
+log = logging.getLogger("housing_serving.requests")
+
+OPEN = frozenset(("/health", "/health/live", "/health/ready", "/metrics", "/ping"))
+"""Paths that need no key and have no limit: who watches the server must always get an answer."""
 
 
 class Metrics:
@@ -24,11 +31,15 @@ class Metrics:
         self.errors = Counter("housing_errors_total", "Answers of 400 and above", ["kind"], **made)
         self.reloads = Counter("housing_reloads_total", "Looks for a new champion", ["outcome"], **made)
         self.model = Gauge("housing_model_info", "The model that serves: 1", ["version"], **made)
+        self.age = Gauge("housing_model_age_seconds", "Since the model that serves was made", **made)
         self.loaded = Gauge("housing_model_loaded_timestamp_seconds", "When it was loaded", **made)
+        # A look-up of labels takes a lock and builds a key: once for each combination is enough.
+        self.request_of = lru_cache(1_024)(self.requests.labels)
+        self.seconds_of = lru_cache(1_024)(self.seconds.labels)
 
 
 class Observed:
-    """ASGI middleware: a request id on every answer, and its time and status in the metrics."""
+    """ASGI middleware: a request id on every answer, and its time and status in the log and the metrics."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app, self.metrics = app, metrics
@@ -38,7 +49,7 @@ class Observed:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = dict(scope["headers"]).get(b"x-request-id", b"")
+        given = header(scope, b"x-request-id")
         ident = given if 0 < len(given) <= 128 and given.isalnum() else uuid.uuid4().hex.encode()
         begun = time.perf_counter()
         status = 500
@@ -53,29 +64,86 @@ class Observed:
         try:
             await self.app(scope, receive, noted)
         finally:
+            seconds = time.perf_counter() - begun
             route = scope.get("route")
-            path = route.path if route else "other"
-            self.metrics.requests.labels(path, scope["method"], str(status)).inc()
-            self.metrics.seconds.labels(path).observe(time.perf_counter() - begun)
-            if status >= 400:
-                self.metrics.errors.labels(str(status)).inc()
+            path, method = (route.path, scope["method"]) if route else ("other", "other")
+            self.metrics.request_of(path, method, str(status)).inc()
+            self.metrics.seconds_of(path).observe(seconds)
+            kind = scope.get("problem") or (kind_of(status) if status >= 400 else None)
+            if kind:
+                self.metrics.errors.labels(kind).inc()
+            if log.isEnabledFor(logging.INFO):
+                told = {"id": ident.decode(), "method": method, "path": path, "status": status}
+                told["milliseconds"] = round(1e3 * seconds, 2)
+                log.info("request", extra=told | {"problem": kind} if kind else told)
 
 
 class Guarded:
     """ASGI middleware: calls need one of the API keys, but for health and metrics."""
-
-    _OPEN = ("/health", "/health/live", "/health/ready", "/metrics", "/ping")
 
     def __init__(self, app: ASGIApp, keys: Sequence[bytes]) -> None:
         self.app, self.keys = app, keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer 401."""
-        if scope["type"] == "http" and scope["path"] not in self._OPEN:
-            given = dict(scope["headers"]).get(b"x-api-key", b"")
+        if scope["type"] == "http" and scope["path"] not in OPEN:
+            given = header(scope, b"x-api-key")
             # Every key is compared, in constant time: the answer's time tells nothing.
             if not any([hmac.compare_digest(given, key) for key in self.keys]):  # noqa: C419
-                answer = problem(401, "send one of the API keys in the header X-API-Key")
+                answer = problem("no_key", "send one of the API keys in the header X-API-Key")
                 await answer(scope, receive, send)
                 return
         await self.app(scope, receive, send)
+
+
+class Limited:
+    """ASGI middleware: so many calls at a time, and so many of one client in a span of time."""
+
+    def __init__(self, app: ASGIApp, most: int, rate: str) -> None:
+        self.app, self.most, self.running = app, most, 0
+        self.wait_of = _waits(rate) if rate else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer 429 or 503."""
+        if scope["type"] != "http" or scope["path"] in OPEN:
+            await self.app(scope, receive, send)
+            return
+        if self.wait_of and (wait := self.wait_of(_client(scope))):
+            told = f"more calls than this server takes of one client: wait {wait} seconds"
+            await problem("too_often", told, headers={"Retry-After": str(wait)})(scope, receive, send)
+            return
+        if self.running >= self.most:
+            told = f"{self.running} calls run, which is the most at a time: try again"
+            await problem("busy", told, headers=RETRY_LATER)(scope, receive, send)
+            return
+        self.running += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.running -= 1
+
+
+def _waits(rate: str) -> Callable[[str], int]:
+    """A function of a client: seconds it has to wait; 0 if its call fits the rate."""
+    import limits
+
+    item = limits.parse(rate)
+    limiter = limits.strategies.MovingWindowRateLimiter(limits.storage.MemoryStorage())
+
+    def wait_of(client: str) -> int:
+        if limiter.hit(item, client):
+            return 0
+        return max(1, round(limiter.get_window_stats(item, client).reset_time - time.time()))
+
+    return wait_of
+
+
+def _client(scope: Scope) -> str:
+    """Who calls: by API key, where there is one, else by address."""
+    key = header(scope, b"x-api-key")
+    return f"key {hash(key)}" if key else (scope.get("client") or ("unknown",))[0]
+
+
+def header(scope: Scope, name: bytes) -> bytes:
+    """A header's value; empty if it is not there."""
+    return next((value for key, value in scope["headers"] if key == name), b"")

@@ -1,43 +1,65 @@
 """Errors as RFC 9457 problem details: what is wrong, where, and nothing of the server's insides."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from fastapi import Response
+from starlette.types import Receive, Scope, Send
 
 from housing_serving.rows import FieldError
+from housing_serving.schemas import Problem
 
 MEDIA_TYPE = "application/problem+json"
-_TITLES = {
-    400: "The body cannot be read",
-    401: "An API key is needed",
-    404: "Not found",
-    405: "Method not allowed",
-    413: "The body is too large",
-    415: "The body is of another type",
-    422: "The rows are not valid",
-    500: "The server failed",
-    503: "No model is ready",
+RETRY_LATER = {"Retry-After": "5"}
+KINDS: dict[str, tuple[int, str]] = {
+    "unreadable_body": (400, "The body cannot be read"),
+    "no_key": (401, "An API key is needed"),
+    "not_found": (404, "Not found"),
+    "wrong_method": (405, "Method not allowed"),
+    "slow_body": (408, "The body did not arrive in time"),
+    "too_large": (413, "The body is too large"),
+    "wrong_type": (415, "The body is of another type"),
+    "not_valid": (422, "The request is not valid"),
+    "too_often": (429, "Too many requests"),
+    "failed": (500, "The server failed"),
+    "no_model": (503, "No model is ready"),
+    "leaving": (503, "The server is leaving"),
+    "busy": (503, "The server is busy"),
+    "no_store": (503, "The store cannot be read"),
+    "no_dagster": (503, "Dagster is not there"),
 }
+"""What can go wrong: status and title, under the name that metrics and logs use."""
+_BY_STATUS = {status: kind for kind, (status, _) in reversed(KINDS.items())}
+
+
+class _ProblemResponse(Response):
+    """A problem that tells the middleware what kind it is."""
+
+    kind = "failed"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["problem"] = self.kind
+        await super().__call__(scope, receive, send)
 
 
 def problem(
-    status: int, detail: str, errors: Sequence[FieldError] = (), headers: dict[str, str] | None = None
+    kind: str, detail: str, errors: Sequence[FieldError] = (), headers: Mapping[str, str] | None = None
 ) -> Response:
     """A problem answer.
 
     Args:
-        status: HTTP status.
+        kind: one of `KINDS`.
         detail: one sentence for people.
         errors: rows and fields that are wrong.
         headers: further ones.
     """
-    body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": _TITLES.get(status, "The request failed"),
-        "status": status,
-        "detail": detail,
-        "errors": [{"row": e.row, "field": e.field, "message": e.message} for e in errors],
-    }
-    return Response(msgspec.json.encode(body), status, headers, MEDIA_TYPE)
+    status, title = KINDS[kind]
+    body = msgspec.json.encode(Problem("about:blank", title, status, detail, tuple(errors)))
+    answer = _ProblemResponse(body, status, headers, MEDIA_TYPE)
+    answer.kind = kind
+    return answer
+
+
+def kind_of(status: int) -> str:
+    """The kind of a status that some library answered with."""
+    return _BY_STATUS.get(status, "failed" if status >= 500 else "not_valid")

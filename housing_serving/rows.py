@@ -1,10 +1,11 @@
-"""Raw rows over HTTP: JSON into typed structs that are generated from the column contract.
+"""Raw rows over HTTP: JSON into typed structs that are generated from the column contract, and those into arrays.
 
-msgspec decodes and checks in one go, and stops at the first error. So a body that it refuses is looked at again,
-row by row, for a message that names every row and field.
+msgspec decodes and checks in one go, and stops at the first error. So a body that is refused is looked at again, row
+by row, for a message that names every row and field.
 """
 
 import difflib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,11 +13,26 @@ from datetime import date
 from typing import Annotated, Any, NoReturn, Optional
 
 import msgspec
+import numpy as np
 
-from housing_assets.core.schema import BY_NAME, COLUMNS, ZIP_PATTERN, Column, Zero
+from housing_assets.core.schema import BY_NAME, COLUMNS, NUMERIC_FEATURES, ZIP_PATTERN, Column, Zero
 
 MOST_ERRORS = 50
 """Errors that one answer names."""
+
+KEYS = ("date", "zipcode")
+"""Columns that every row must have."""
+NUMBERS: tuple[str, ...] = tuple(c.name for c in COLUMNS if c.kind == "number")
+"""Columns of `Rows.numbers`."""
+TEXTS: tuple[str, ...] = tuple(c.name for c in COLUMNS if c.kind == "text" and c.name not in KEYS)
+FEATURE_NUMBERS = np.array([NUMBERS.index(name) for name in NUMERIC_FEATURES])
+"""Where `NUMERIC_FEATURES` are in `Rows.numbers`."""
+
+PRICE = NUMBERS.index("price")
+"""Where the price is in `Rows.numbers`."""
+_ABSENT = float("-inf")
+_CITY = len(KEYS) + TEXTS.index("city_full")
+_FIRST_NUMBER = len(KEYS) + len(TEXTS)
 
 
 @dataclass(frozen=True)
@@ -32,7 +48,7 @@ class BadRowsError(Exception):
     """Rows that cannot be predicted.
 
     Attributes:
-        status: of the answer: 400 for no JSON, 422 for JSON that is no rows.
+        status: of the answer: 400 for a body that cannot be parsed, 422 for one that is no rows.
         errors: what is wrong, at most `MOST_ERRORS`.
     """
 
@@ -41,17 +57,45 @@ class BadRowsError(Exception):
         self.status, self.errors = status, tuple(errors)
 
 
-def _type(column: Column) -> Any:
-    if column.name == "date":
-        return date
-    if column.name == "zipcode":
-        return Annotated[str, msgspec.Meta(pattern=ZIP_PATTERN, description=column.description)]
-    if column.kind == "text":
-        return str | None
-    # A 0 may stand for a gap, so that it is in every range.
-    low = min(column.low or 0, 0) if column.zero is not Zero.VALUE else column.low
-    described = f"{column.description} ({column.unit})"
-    return Optional[Annotated[float, msgspec.Meta(ge=low, le=column.high, description=described)]]  # noqa: UP045
+@dataclass(frozen=True)
+class Rows:
+    """n raw rows, checked.
+
+    Attributes:
+        dates, zipcodes, cities: n values each; a city (`city_full`) may be None.
+        numbers: `NUMBERS` in the units of the contract, float64 of shape (n, len(NUMBERS)), missing NaN.
+    """
+
+    dates: Sequence[date]
+    zipcodes: Sequence[str]
+    cities: Sequence[str | None]
+    numbers: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.dates)
+
+    @property
+    def actuals(self) -> list[float] | None:
+        """The prices of all rows, US dollars; None if any row has none."""
+        prices = self.numbers[:, PRICE].tolist()
+        return prices if all(p > 0 for p in prices) else None
+
+
+def lowest(column: Column) -> float:
+    """The least value over HTTP: a 0 may stand for a gap, so that it is in every such range."""
+    low = column.low or 0.0
+    return low if column.zero is Zero.VALUE else min(low, 0.0)
+
+
+def is_cents(price: float | None) -> bool:
+    """Is a price below the least of the contract, and no 0, which stands for a gap?"""
+    return price is not None and 0 < price < (BY_NAME["price"].low or 0.0)
+
+
+def range_message(column: Column, value: float) -> str:
+    """Why a number is no value of its column."""
+    zero = "0 for a gap, or " if column.low and lowest(column) == 0 else ""
+    return f"{value:g} is outside {zero}{column.low:g} to {column.high:g}"
 
 
 def attribute(name: str) -> str:
@@ -59,65 +103,114 @@ def attribute(name: str) -> str:
     return re.sub(r"\W", "_", name).lower() + ("_" if name != name.lower() else "")
 
 
-_KEYS = ("date", "zipcode")
-_OPTIONAL = [c for c in COLUMNS if c.name not in _KEYS]
+def _type(column: Column) -> Any:
+    if column.kind == "number":
+        return Optional[Annotated[float, msgspec.Meta(ge=lowest(column), le=column.high)]]  # noqa: UP045
+    # The pattern of zip codes is matched afterwards, which is faster.
+    return date if column.kind == "date" else str if column.name == "zipcode" else str | None | msgspec.UnsetType
 
-RawRow = msgspec.defstruct(
+
+# Values that no JSON can hold tell a field that is absent from one that is null.
+_DEFAULTS: dict[str, Any] = {"text": msgspec.UNSET, "number": _ABSENT}
+
+_RawRow = msgspec.defstruct(
     "RawRow",
     [
-        *((attribute(name), _type(BY_NAME[name])) for name in _KEYS),
-        *((attribute(c.name), _type(c), None) for c in _OPTIONAL),
+        *((name, _type(BY_NAME[name])) for name in KEYS),
+        *((attribute(n), _type(BY_NAME[n]), _DEFAULTS[BY_NAME[n].kind]) for n in (*TEXTS, *NUMBERS)),
     ],
     rename={attribute(c.name): c.name for c in COLUMNS},
     forbid_unknown_fields=True,
     frozen=True,
     gc=False,
-    kw_only=True,
 )
-"""One raw row in the HouseTS layout: `date` and `zipcode` are required, others may be absent or null."""
-
-_DECODER: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(list[RawRow])  # pyright: ignore[reportAssignmentType]
+_DECODER: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(list[_RawRow])  # pyright: ignore[reportAssignmentType]
+_FIELDS = len(COLUMNS)
 _NAMES = tuple(BY_NAME)
+is_zip = re.compile(ZIP_PATTERN.rstrip("$")).fullmatch
+"""Whether a text is a zip code: a match, or None."""
 
 
-def decode_rows(body: bytes, most: int) -> list[Any]:
+def decode_rows(body: bytes, most: int) -> Rows:
     """JSON to rows.
 
     Args:
         body: a JSON array of objects.
         most: rows that are allowed.
 
-    Returns:
-        `RawRow` structs in the order of the body.
-
     Raises:
         BadRowsError: it is no JSON, no list of 1 to `most` rows, or some field of some row is wrong.
     """
     try:
-        rows = _DECODER.decode(body)
+        structs = _DECODER.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        _explain(_parse(body), most)
-    if not rows:
-        raise BadRowsError(422, [FieldError(-1, "", "no rows: send a list of at least one row")])
-    _require_few(rows, most)
-    low = BY_NAME["price"].low or 0
-    odd = [i for i, row in enumerate(rows) if row.price and row.price < low]
-    if odd:
-        raise BadRowsError(
-            422, [FieldError(i, "price", f"{rows[i].price:g} is below {low:g}") for i in odd[:MOST_ERRORS]]
-        )
-    return rows
+        _explain(parse(body), most)
+    if not structs:
+        raise no_rows()
+    require_few(len(structs), most)
+    told = [msgspec.structs.astuple(s) for s in structs]
+    numbers = np.array([t[_FIRST_NUMBER:] for t in told], dtype=np.float64)
+    absent = numbers == _ABSENT
+    given = len(told) * _FIELDS - int(np.count_nonzero(absent))
+    given -= sum(t.count(msgspec.UNSET) for t in (t[:_FIRST_NUMBER] for t in told))
+    # As many colons as fields: none can be there twice. More may stand in a text, which takes a slower look.
+    if body.count(b":") != given:
+        require_unique_keys(body)
+    numbers[absent] = np.nan
+    zipcodes = [t[1] for t in told]
+    if not all(map(is_zip, zipcodes)) or any(map(is_cents, numbers[:, PRICE].tolist())):
+        _explain(parse(body), most)
+    cities = [t[_CITY] or None for t in told]
+    return Rows([t[0] for t in told], zipcodes, cities, numbers)
 
 
-def _require_few(rows: Sequence[Any], most: int) -> None:
-    if len(rows) > most:
-        told = f"{len(rows)} rows are more than {most}: send them in several calls"
-        raise BadRowsError(422, [FieldError(-1, "", told)])
+def no_rows() -> BadRowsError:
+    """A body without rows."""
+    return BadRowsError(422, [FieldError(-1, "", "no rows: send at least one")])
 
 
-def _parse(body: bytes) -> Any:
+def require_few(rows: int, most: int) -> None:
+    """Refuse more rows than are allowed.
+
+    Raises:
+        BadRowsError: there are more.
+    """
+    if rows > most:
+        raise BadRowsError(422, [FieldError(-1, "", f"{rows} rows are more than {most}: send them in several calls")])
+
+
+def require_unique_keys(body: bytes) -> None:
+    """Refuse JSON in which an object has a key twice: which of the two values was meant?
+
+    Args:
+        body: JSON that was decoded before, so that it is valid and of no great depth.
+
+    Raises:
+        BadRowsError: it does.
+    """
+    json.loads(body, object_pairs_hook=_unique)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> None:
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            raise BadRowsError(
+                400, [FieldError(-1, name[:100], f"the key {name[:100]!r} is there twice: send it once")]
+            )
+        seen.add(name)
+
+
+def parse(body: bytes) -> Any:
+    """JSON whose objects have no key twice.
+
+    Raises:
+        BadRowsError: the body is none.
+    """
     try:
-        return msgspec.json.decode(body)
+        found = msgspec.json.decode(body)
+        require_unique_keys(body)
+        return found
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRowsError(400, [FieldError(-1, "", f"the body is no JSON: {error}")]) from None
 
@@ -126,7 +219,7 @@ def _explain(rows: Any, most: int) -> NoReturn:
     """Raise every error of what the decoder refused."""
     if not isinstance(rows, list):
         raise BadRowsError(422, [FieldError(-1, "", f"the body is {_kind(rows)}: send a list of rows")])
-    _require_few(rows, most)
+    require_few(len(rows), most)
     found: list[FieldError] = []
     for i, row in enumerate(rows):
         found += _row_errors(i, row)
@@ -135,14 +228,19 @@ def _explain(rows: Any, most: int) -> NoReturn:
     raise BadRowsError(422, found[:MOST_ERRORS] or [FieldError(-1, "", "the rows cannot be read")])
 
 
+def unknown_column(row: int, name: str) -> FieldError:
+    """A name that is no column, with the column it is nearest to."""
+    near = difflib.get_close_matches(name[:100], _NAMES, 1, 0.6)
+    return FieldError(row, name[:100], "is no column" + (f": did you mean {near[0]!r}?" if near else ""))
+
+
 def _row_errors(i: int, row: Any) -> list[FieldError]:
     if not isinstance(row, Mapping):
         return [FieldError(i, "", f"is {_kind(row)}: send an object of column names and values")]
-    found = [FieldError(i, name, "is missing: it is required") for name in _KEYS if name not in row]
+    found = [FieldError(i, name, "is missing: it is required") for name in KEYS if name not in row]
     for name, value in row.items():
         if name not in BY_NAME:
-            near = difflib.get_close_matches(name, _NAMES, 1, 0.6)
-            found.append(FieldError(i, name, "is no column" + (f": did you mean {near[0]!r}?" if near else "")))
+            found.append(unknown_column(i, name))
         elif told := _value_error(BY_NAME[name], value):
             found.append(FieldError(i, name, told))
     return found
@@ -150,20 +248,54 @@ def _row_errors(i: int, row: Any) -> list[FieldError]:
 
 def _value_error(column: Column, value: Any) -> str | None:
     if value is None:
-        return "is null: it is required" if column.name in _KEYS else None
+        return "is null: it is required" if column.name in KEYS else None
+    if column.name == "zipcode":
+        good = isinstance(value, str) and is_zip(value)
+        return None if good else f"{value!r:.40} is no zip code: write 5 digits as a string, such as '02139'"
     try:
         msgspec.convert(value, _type(column), strict=True)
     except msgspec.ValidationError as error:
-        if column.name == "date":
-            return f"{value!r} is no date: write YYYY-MM-DD"
-        if column.name == "zipcode":
-            return f"{value!r} is no zip code: write 5 digits as a string, such as '02139'"
+        if column.kind == "date":
+            return f"{value!r:.40} is no date: write YYYY-MM-DD"
         if column.kind == "number" and isinstance(value, int | float) and not isinstance(value, bool):
-            return f"{value:g} is outside {column.low:g} to {column.high:g}"
+            return range_message(column, value)
         return f"is {_kind(value)}: {str(error).partition(' - ')[0]}"
-    return None
+    return range_message(column, value) if column.name == "price" and is_cents(value) else None
 
 
 def _kind(value: Any) -> str:
     named = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
     return next((told for kind, told in named.items() if isinstance(value, kind)), "a number")
+
+
+def _documented(column: Column) -> Any:
+    described = column.description + (f" ({column.unit})" if column.kind == "number" else "")
+    if column.kind == "date":
+        return Annotated[date, msgspec.Meta(description=described)]
+    if column.name == "zipcode":
+        return Annotated[str, msgspec.Meta(pattern=ZIP_PATTERN, description=described)]
+    if column.kind == "text":
+        return Optional[Annotated[str, msgspec.Meta(description=described)]]  # noqa: UP045
+    return Optional[Annotated[float, msgspec.Meta(ge=lowest(column), le=column.high, description=described)]]  # noqa: UP045
+
+
+def _row_schema() -> dict[str, Any]:
+    columns = sorted(COLUMNS, key=lambda c: c.name not in KEYS)
+    made = msgspec.defstruct(
+        "RawRow",
+        [
+            (attribute(c.name), _documented(c)) if c.name in KEYS else (attribute(c.name), _documented(c), None)
+            for c in columns
+        ],
+        rename={attribute(c.name): c.name for c in columns},
+        forbid_unknown_fields=True,
+    )
+    schema: dict[str, Any] = msgspec.json.schema_components([made])[1]["RawRow"]
+    number, null = schema["properties"]["price"]["anyOf"]
+    gap = {"type": "number", "const": 0, "description": "a gap"}
+    schema["properties"]["price"]["anyOf"] = [number | {"minimum": BY_NAME["price"].low}, gap, null]
+    return schema
+
+
+ROW_SCHEMA = _row_schema()
+"""JSON Schema of one raw row."""

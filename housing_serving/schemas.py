@@ -1,17 +1,183 @@
-"""JSON Schemas and an example, generated from the column contract: what `/docs` shows."""
+"""What goes in and out over HTTP, as structs: they encode the answers, and `/openapi.json` is made from them."""
 
-from typing import Any
+from datetime import date
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from housing_serving.rows import RawRow
+from housing_assets.core.months import MONTH_PATTERN
+from housing_serving.rows import ROW_SCHEMA, FieldError
 
-_SCHEMAS, _COMPONENTS = msgspec.json.schema_components([RawRow], ref_template="#/components/schemas/{name}")
-ROWS_SCHEMA: dict[str, Any] = {
-    "type": "array",
-    "minItems": 1,
-    "items": _COMPONENTS["RawRow"],
-}
+Month = Annotated[str, Meta(pattern=MONTH_PATTERN, description="A month, YYYY-MM")]
+Dollars = Annotated[float, Meta(description="US dollars")]
+
+
+class Problem(Struct):
+    """An error, RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: tuple[FieldError, ...] = ()
+
+
+class About(Struct):
+    """What this is."""
+
+    name: str
+    version: str
+    note: str
+    links: dict[str, str]
+
+
+class Alive(Struct):
+    """The process runs."""
+
+    status: Literal["alive"] = "alive"
+
+
+class Ready(Struct):
+    """A model serves."""
+
+    model_version: str
+    status: Literal["ready"] = "ready"
+
+
+class Health(Struct):
+    """Whether predictions can be made, by which model, from how many features; and what is wrong, if anything."""
+
+    status: Literal["healthy", "unhealthy"]
+    model_version: str | None
+    n_features_expected: int
+    reason: str
+
+
+class Feature(Struct):
+    """A feature of the model, with its unit and range where it is a column of the panel."""
+
+    name: str
+    description: str
+    unit: str | None
+    low: float | None
+    high: float | None
+    type: Literal["number"] = "number"
+
+
+class Model(Struct):
+    """The champion: what it was made from and how it did."""
+
+    version: str
+    kind: str
+    created: str
+    months: dict[str, Any]
+    rows: Any
+    parameters: dict[str, Any]
+    source: Any
+    libraries: dict[str, str]
+    metrics: dict[str, Any]
+    features: list[Feature]
+
+
+class Warned(Struct):
+    """Why one row's prediction deserves less trust."""
+
+    row: int
+    field: str
+    message: str
+
+
+class Predicted(Struct, omit_defaults=True):
+    """Prices with 90% intervals, one for each row, in order; actual prices if every row has its `price`."""
+
+    predictions: list[Dollars]
+    intervals: list[tuple[Dollars, Dollars]]
+    warnings: list[Warned]
+    model_version: str
+    actuals: list[Dollars] | UnsetType = UNSET
+
+
+class Explained(Struct):
+    """One price: `base` and all contributions add up to `prediction`."""
+
+    prediction: Dollars
+    base: Dollars
+    contributions: dict[str, float]
+    factors: list[str]
+
+
+class Explanations(Struct):
+    """Explanations, one for each row, in order."""
+
+    explanations: list[Explained]
+    model_version: str
+
+
+class Scored(Struct):
+    """MLflow's answer."""
+
+    predictions: list[Dollars]
+
+
+class PredictedRow(Struct):
+    """One row of `monthly_predictions`."""
+
+    date: date
+    zipcode: str
+    city_full: str | None
+    predicted_price: Dollars
+    predicted_low: Dollars
+    predicted_high: Dollars
+    actual_price: float | None
+    model_version: str
+
+
+class PredictedMonth(Struct):
+    """Rows of a month that fit the filters: their count, and the asked ones."""
+
+    month: Month
+    rows: int
+    offset: int
+    predictions: list[PredictedRow]
+
+
+class Preview(Struct):
+    """The newest month."""
+
+    month: Month
+    rows: int
+    preview: list[PredictedRow]
+
+
+class BatchAsked(Struct, forbid_unknown_fields=True):
+    """Months to predict; none: all that can be."""
+
+    months: Annotated[list[Month], Meta(min_length=1, max_length=1_200)] | None = None
+
+
+class Batch(Struct):
+    """A run of `predictions_job`: `launched` is false if it ran already when it was asked for."""
+
+    run_id: str
+    months: list[Month]
+    status: str
+    status_url: str
+    launched: bool = False
+
+
+class Batches(Struct):
+    """The first run at the top; months that do not follow each other need a run for each stretch."""
+
+    run_id: str
+    months: list[Month]
+    status: str
+    status_url: str
+    launched: bool
+    runs: list[Batch]
+
+
+ROWS_SCHEMA: dict[str, Any] = {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/RawRow"}}
 """A list of raw rows."""
 
 EXAMPLE: list[dict[str, Any]] = [
@@ -28,3 +194,22 @@ EXAMPLE: list[dict[str, Any]] = [
     }
 ]
 """A row that can be predicted as it stands."""
+
+_STRUCTS: tuple[type, ...] = (
+    Problem, About, Alive, Ready, Health, Model, Predicted, Explanations, Scored, PredictedMonth, Preview,
+    BatchAsked, Batch, Batches,
+)  # fmt: skip
+
+
+def components() -> dict[str, Any]:
+    """`components.schemas` of OpenAPI."""
+    made = msgspec.json.schema_components(_STRUCTS, ref_template="#/components/schemas/{name}")[1]
+    return {"RawRow": ROW_SCHEMA, **made}
+
+
+def answers(struct: type, status: int = 200) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of an operation that answers with a struct."""
+    schema = {"$ref": f"#/components/schemas/{struct.__name__}"}
+    return {
+        status: {"description": (struct.__doc__ or "").strip(), "content": {"application/json": {"schema": schema}}}
+    }

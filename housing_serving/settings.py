@@ -1,6 +1,8 @@
 """The environment of the API, read once into one frozen object."""
 
-from pydantic import Field, SecretStr
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from housing_assets.store.layout import DEFAULT_URI
@@ -12,6 +14,7 @@ class ServingSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="HOUSING_", env_ignore_empty=True, frozen=True, extra="ignore")
 
     store_uri: str = Field(DEFAULT_URI, description="Where assets live: a folder or s3://bucket/prefix")
+    dagster_url: str = Field("http://127.0.0.1:3000", description="Where /run_batch finds Dagster's webserver")
     api_keys: SecretStr = Field(SecretStr(""), description="Comma-separated keys; empty: no key is asked for")
     api_host: str = Field("127.0.0.1", description="Address that `python -m housing_serving` listens on")
     api_port: int = Field(8000, ge=1, le=65_535, description="Port that it listens on")
@@ -20,7 +23,24 @@ class ServingSettings(BaseSettings):
     max_rows: int = Field(10_000, ge=1, description="Most rows of a call")
     max_explained_rows: int = Field(100, ge=1, description="Most rows of a call of /explain")
     max_body_mb: float = Field(16, gt=0, description="Most megabytes of a body")
+    body_seconds: float = Field(30, gt=0, description="Seconds a client has to send its body")
+    max_concurrent: int = Field(64, ge=1, description="Most calls at a time, health and metrics apart")
+    rate_limit: str = Field("", description="Calls of one client, such as 100/second; empty: as many as it likes")
     reload_seconds: float = Field(5, gt=0, description="Seconds between looks for a new champion")
+    start_seconds: float = Field(2, ge=0, description="Seconds the store has at start before the kept model serves")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged")
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _is_rate(cls, text: str) -> str:
+        if text:
+            import limits
+
+            try:
+                limits.parse(text)
+            except ValueError:
+                raise ValueError("write a count and a span, such as 100/second or 1000/minute") from None
+        return text
 
     @property
     def keys(self) -> tuple[bytes, ...]:

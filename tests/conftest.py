@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from platform_fixtures import free_port
 
 STRICT = "HOUSING_TEST_STRICT"
 S3_PAGE = 50
@@ -47,12 +48,6 @@ def _no_settings_from_outside(tmp_path_factory) -> Iterator[None]:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shared}/mlflow.db")
         patch.setenv("HOUSING_STUDY_STORAGE", f"sqlite:///{shared}/studies.db")
         yield
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import io
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -219,6 +220,13 @@ def command_line(root: Path, source: Path | str, **env: str) -> CommandLine:
             **env,
         },
     )
+
+
+def free_port() -> int:
+    """A port on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 OPEN = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED]

@@ -16,7 +16,8 @@ PANEL_START = "2012-03"
 PANEL_END = "2023-12"
 """Last month of the HouseTS panel, and of the generated sample."""
 
-_MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
+MONTH_PATTERN = r"^[0-9]{4}-(0[1-9]|1[0-2])$"
+_MONTH = re.compile(MONTH_PATTERN.rstrip("$"))
 
 
 class Split(StrEnum):

@@ -100,7 +100,7 @@ class TrainingParams:
         return {"objective": "reg:squarederror", "tree_method": "hist", "nthread": os.cpu_count() or 1, **own}
 
 
-ANCHORED: list[int] = [FEATURES.index(name) for name in ANCHOR_FEATURES]
+ANCHORED = np.array([FEATURES.index(name) for name in ANCHOR_FEATURES])
 """Where the anchor's features are in a feature matrix."""
 
 

@@ -1,10 +1,17 @@
 """Clients of the API over a store of one's own."""
 
+import contextlib
+import os
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
+from platform_fixtures import free_port
 
 from housing_serving.app import create_app
 from housing_serving.settings import ServingSettings
@@ -22,3 +29,32 @@ def wait_ready(client: TestClient) -> None:
             return
         time.sleep(0.02)
     pytest.fail(f"not ready: {client.get('/health').json()}")
+
+
+@contextlib.contextmanager
+def process(store: str, folder: Path, **env: str) -> Iterator[tuple[subprocess.Popen, str]]:
+    """The API as it is deployed, in a process of its own; gives the process and its address."""
+    port = free_port()
+    program = """
+import sys
+from housing_serving import __main__ as serving
+heavy = {"dagster", "mlflow", "sklearn", "great_expectations", "evidently", "pandas"}
+@serving.app.get("/modules")
+async def modules():
+    return sorted(heavy & {name.partition(".")[0] for name in sys.modules})
+serving.main()
+"""
+    own = {"HOUSING_STORE_URI": store, "HOUSING_API_PORT": str(port), "HOUSING_LEAVE_SECONDS": "1.5"}
+    server = subprocess.Popen([sys.executable, "-c", program], env={**os.environ, **own, **env}, cwd=folder)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(600):
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{url}/health/ready").status_code == 200:
+                    break
+            assert server.poll() is None
+            time.sleep(0.05)
+        yield server, url
+    finally:
+        server.kill()
+        server.wait(20)

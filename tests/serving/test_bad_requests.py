@@ -22,7 +22,10 @@ NOT_JSON = {
     "empty": b"", "spaces": b"  ", "half": b'[{"date": ', "trailing": b"[] []", "a byte order mark": b"\xef\xbb\xbf[]",
     "invalid UTF-8": b'[{"date": "\xff"}]', "a lone surrogate": b'[{"\\ud800": 1}]', "NaN": b'[{"price": NaN}]',
     "Infinity": b'[{"price": Infinity}]', "1e400": b'[{"price": 1e400}]', "nested": b"[" * 100_000,
-    "nested objects": b'{"a":' * 100_000, "single quotes": b"[{'date': 1}]",
+    "nested objects": b'{"a":' * 100_000, "the same key twice": b'[{"date": "2020-03-31", "date": "2020-03-31"}]',
+    "a null and a value": b'[{"date": "2020-03-31", "zipcode": "02139", "price": null, "price" : 5000}]',
+    "an escaped key twice": b'[{"date": "2020-03-31", "zipcode": "02139", "bus": 1, "b\\u0075s": 2}]',
+    "single quotes": b"[{'date': 1}]",
 }  # fmt: skip
 
 
@@ -53,7 +56,7 @@ FIELDS = {
     "a number for text": ({"city_full": 7}, "city_full", "is a number"),
     "a misspelled column": ({"median_lst_price": 1}, "median_lst_price", "did you mean 'median_list_price'?"),
     "an unknown column": ({"foo": 1}, "foo", "is no column"),
-    "a price of cents": ({"price": 12}, "price", "12 is below 1000"),
+    "a price of cents": ({"price": 12}, "price", "12 is outside 0 for a gap, or 1000 to 1e+09"),
 }  # fmt: skip
 
 

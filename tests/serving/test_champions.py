@@ -1,7 +1,5 @@
 """From no model to one, from one champion to the next, and past damaged ones."""
 
-import contextlib
-import os
 import re
 import shutil
 import signal
@@ -14,7 +12,7 @@ import httpx
 import polars as pl
 import pytest
 from platform_fixtures import HELD
-from serving_fixtures import open_client, wait_ready
+from serving_fixtures import open_client, process, wait_ready
 
 from housing_assets.store.bundles import POINTER, champion_version, list_versions, point_to
 from housing_assets.store.layout import Store
@@ -133,41 +131,15 @@ def test_the_openapi_example_can_be_predicted_as_it_stands(client):
     page = client.get("/openapi.json").json()
     body = page["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
     assert client.post("/predict", json=body["example"]).status_code == 200
-    assert set(body["schema"]["items"]["required"]) == {"date", "zipcode"}
-    assert body["schema"]["items"]["additionalProperties"] is False
+    assert body["schema"]["items"] == {"$ref": "#/components/schemas/RawRow"}
+    row = page["components"]["schemas"]["RawRow"]
+    assert set(row["required"]) == {"date", "zipcode"}
+    assert row["additionalProperties"] is False
     assert client.get("/docs").status_code == 200
 
 
-@contextlib.contextmanager
-def process(port: int, store: str, folder: Path, **env: str):
-    """The API as it is deployed, in a process of its own; gives the process and its address."""
-    program = """
-import sys
-from housing_serving import __main__ as serving
-heavy = {"dagster", "mlflow", "sklearn", "great_expectations", "evidently", "pandas"}
-@serving.app.get("/modules")
-async def modules():
-    return sorted(heavy & {name.partition(".")[0] for name in sys.modules})
-serving.main()
-"""
-    own = {"HOUSING_STORE_URI": store, "HOUSING_API_PORT": str(port), "HOUSING_LEAVE_SECONDS": "1.5"}
-    server = subprocess.Popen([sys.executable, "-c", program], env={**os.environ, **own, **env}, cwd=folder)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(600):
-            with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{url}/health/ready").status_code == 200:
-                    break
-            assert server.poll() is None
-            time.sleep(0.05)
-        yield server, url
-    finally:
-        server.kill()
-        server.wait(20)
-
-
-def test_a_server_process_is_light_and_leaves_when_asked(served, unused_port, tmp_path):
-    with process(unused_port, str(served.folder), tmp_path) as (server, url):
+def test_a_server_process_is_light_and_leaves_when_asked(served, tmp_path):
+    with process(str(served.folder), tmp_path) as (server, url):
         assert httpx.post(f"{url}/predict", json=ROW * 1_000, timeout=30).status_code == 200
         assert httpx.post(f"{url}/explain", json=ROW, timeout=30).status_code == 200
         assert httpx.get(f"{url}/modules").json() == []
@@ -181,30 +153,30 @@ def test_a_server_process_is_light_and_leaves_when_asked(served, unused_port, tm
         assert server.wait(20) == 0
 
 
-def test_the_calls_of_the_readme_are_answered(served, unused_port, tmp_path):
+def test_the_calls_of_the_readme_are_answered(served, tmp_path):
     if not shutil.which("curl"):
         pytest.skip("this machine has no curl")
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     (example,) = (e for e in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "httpx" in e)
     (shell,) = (e for e in re.findall(r"```\n(.*?)```", readme, re.DOTALL) if "curl" in e)
     calls = shell.replace("curl -s", "curl -sS --fail").replace("2023-12", HELD[-1])
-    with process(unused_port, str(served.folder), tmp_path):
-        example = example.replace("127.0.0.1:8000", f"127.0.0.1:{unused_port}")
+    with process(str(served.folder), tmp_path) as (_, url):
+        example = example.replace("127.0.0.1:8000", url.removeprefix("http://"))
         said = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, check=True).stdout
         assert champion_version(served.store) in said
-        calls = calls.replace("localhost:8000", f"127.0.0.1:{unused_port}")
+        calls = calls.replace("localhost:8000", url.removeprefix("http://"))
         answers = subprocess.run(["bash", "-ec", calls], capture_output=True, text=True, check=True).stdout
         assert champion_version(served.store) in answers
         assert f'"month":"{HELD[-1]}"' in answers
 
 
-def test_it_starts_from_the_last_good_champion_while_the_store_is_away(served, unused_port, tmp_path):
-    with process(unused_port, str(served.folder), tmp_path) as (_, url):
+def test_it_starts_from_the_last_good_champion_while_the_store_is_away(served, tmp_path):
+    with process(str(served.folder), tmp_path) as (_, url):
         expected = httpx.post(f"{url}/predict", json=ROW).json()
         assert expected["model_version"] == champion_version(served.store)
     away = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_REGION": "us-east-1", "AWS_MAX_ATTEMPTS": "1"}
     keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-    with process(unused_port, "s3://bucket/store", tmp_path, **away, **keys) as (_, url):
+    with process("s3://bucket/store", tmp_path, **away, **keys) as (_, url):
         assert httpx.post(f"{url}/predict", json=ROW).json() == expected
         assert "from its copy" in httpx.get(f"{url}/health").json()["reason"]
         assert httpx.get(f"{url}/latest_predictions", timeout=60).status_code == 503

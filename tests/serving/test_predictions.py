@@ -174,7 +174,14 @@ def test_a_month_is_filtered_and_paged(client, served):
 
 @pytest.mark.parametrize(
     ("query", "status"),
-    [("month=2031-01", 404), ("month=January", 404), ("limit=0", 422), ("limit=x", 422), ("offset=-1", 422)],
+    [
+        ("month=2031-01", 404),
+        ("month=January", 422),
+        ("zipcode=139", 422),
+        ("limit=0", 422),
+        ("limit=x", 422),
+        ("offset=-1", 422),
+    ],
 )
 def test_a_query_that_makes_no_sense_is_told(client, query, status):
     answer = client.get(f"/predictions?{query}")

@@ -1,0 +1,53 @@
+"""Answers as JSON, and what an operation may answer with."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from fastapi import Response
+
+from housing_serving.bodies import JSON
+from housing_serving.champion import Champion
+from housing_serving.predictor import Predictor
+from housing_serving.problems import KINDS, MEDIA_TYPE, RETRY_LATER, problem
+from housing_serving.schemas import answers
+
+_encode = msgspec.json.Encoder().encode
+# What the middleware may answer with, whatever the operation.
+_ANYWHERE = (401, 429, 503)
+_BODY = (400, 408, 413, 415, 422)
+
+
+def answer(value: object, status: int = 200) -> Response:
+    """A JSON answer."""
+    return Response(_encode(value), status, media_type=JSON)
+
+
+def no_model(champion: Champion) -> Response:
+    """What is answered while there is no model."""
+    return problem("no_model", champion.reason, headers=RETRY_LATER)
+
+
+def answered(struct: type, *problems: int, status: int = 200, body: bool = False) -> dict[int | str, dict[str, Any]]:
+    """What an operation may answer with, for OpenAPI.
+
+    Args:
+        struct: of its answer.
+        problems: statuses of its own; those of the middleware are added.
+        status: of its answer.
+        body: does it read one? Then the statuses of bodies are added.
+    """
+    titles: dict[int, list[str]] = {}
+    for code, title in KINDS.values():
+        titles.setdefault(code, []).append(title)
+    schema = {"$ref": "#/components/schemas/Problem"}
+    codes = sorted({*_ANYWHERE, *problems, *(_BODY if body else ())})
+    return answers(struct, status) | {
+        code: {"description": "; ".join(titles[code]), "content": {MEDIA_TYPE: {"schema": schema}}} for code in codes
+    }
+
+
+async def aside(serving: Predictor, work: Callable[..., Any], *given: Any) -> Any:
+    """Run work in the model's own bounded pool, off the event loop."""
+    return await asyncio.get_running_loop().run_in_executor(serving.pool, work, *given)

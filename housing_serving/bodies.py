@@ -1,0 +1,55 @@
+"""Bodies: read no further than the limits, as long as the client has time, and only of a known type."""
+
+import asyncio
+from collections.abc import Sequence
+
+from fastapi import Request
+
+from housing_serving.settings import ServingSettings
+
+JSON = "application/json"
+CSV = "text/csv"
+ARROW = "application/vnd.apache.arrow.stream"
+
+
+class BodyError(Exception):
+    """A body that is not read: what kind of problem it is, and why."""
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(detail)
+        self.kind, self.detail = kind, detail
+
+
+def media_type(request: Request) -> str:
+    """The media type of the body, without parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def read_body(request: Request, settings: ServingSettings, kinds: Sequence[str] = (JSON,)) -> bytes:
+    """The body of a request.
+
+    Raises:
+        BodyError: it is of another type or compressed (415), larger than the limit (413), or late (408).
+    """
+    kind = media_type(request)
+    if kind not in kinds:
+        raise BodyError("wrong_type", f"content-type is {kind[:40] or 'absent'!r}: send {' or '.join(kinds)}")
+    if coding := request.headers.get("content-encoding", ""):
+        raise BodyError("wrong_type", f"content-encoding {coding[:20]!r} is not taken: send the body as it is")
+    most = int(settings.max_body_mb * 1e6)
+    told = request.headers.get("content-length", "")
+    if told.isdigit() and int(told) > most:
+        raise BodyError("too_large", f"the body has {int(told):,} bytes, the limit is {most:,}: send fewer rows")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(settings.body_seconds):
+            async for part in request.stream():
+                body += part
+                if len(body) > most:
+                    raise BodyError(
+                        "too_large", f"the body is larger than the limit of {most:,} bytes: send fewer rows"
+                    )
+    except TimeoutError:
+        told = f"the body did not arrive within {settings.body_seconds:g} seconds: send it at once"
+        raise BodyError("slow_body", told) from None
+    return bytes(body)

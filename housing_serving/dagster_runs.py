@@ -1,0 +1,164 @@
+"""Runs of `predictions_job`, asked for through Dagster's GraphQL.
+
+These are the calls of the `dagster-graphql` client. The client itself imports dagster, which would double the memory
+and the time to start of a process that is otherwise free of it.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from housing_assets.core.months import consecutive, month_range
+
+if TYPE_CHECKING:
+    import httpx
+
+JOB = "predictions_job"
+ASSET = "monthly_predictions"
+_FIRST, _LAST, _MONTH = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end", "dagster/partition"
+_ASKED_BY = {"key": "housing/asked_by", "value": "run_batch"}
+_RUNNING = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "MANAGED", "CANCELING")
+_SECONDS = 20
+
+_PLACE = """
+query Place($asset: AssetKeyInput!) {
+  repositoriesOrError {
+    __typename
+    ... on RepositoryConnection { nodes { name location { name } jobs { name } } }
+  }
+  assetNodeOrError(assetKey: $asset) { __typename ... on AssetNode { partitionKeys } }
+}"""
+_RUN = "runId status tags { key value }"
+_FIND = (
+    f"query Find($filter: RunsFilter!) {{ runsOrError(filter: $filter) {{ ... on Runs {{ results {{ {_RUN} }} }} }} }}"
+)
+_LAUNCH = f"""
+mutation Launch($executionParams: ExecutionParams!) {{
+  launchRun(executionParams: $executionParams) {{
+    __typename
+    ... on LaunchRunSuccess {{ run {{ {_RUN} }} }}
+    ... on Error {{ message }}
+  }}
+}}"""
+
+
+class DagsterAwayError(Exception):
+    """Dagster does not answer, or not as it should."""
+
+
+class MonthsError(Exception):
+    """Months that cannot be predicted; the message names them."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: over which months, and how it stands (`QUEUED`, `STARTED`, `SUCCESS`, `FAILURE`, …)."""
+
+    run_id: str
+    months: tuple[str, ...]
+    status: str
+    launched: bool = False
+
+
+@dataclass(frozen=True)
+class _Place:
+    repository: str
+    location: str
+    months: frozenset[str]
+
+
+class DagsterRuns:
+    """Launches runs of `predictions_job` and looks them up."""
+
+    def __init__(self, url: str) -> None:
+        """Point at a webserver; nothing is asked yet."""
+        self.url = f"{url.rstrip('/')}/graphql"
+        self._one_at_a_time = asyncio.Lock()
+
+    async def launch(self, months: Sequence[str] | None, there: Sequence[str]) -> list[Run]:
+        """A run for each stretch of months that follow each other; a run that does it already is not started again.
+
+        Args:
+            months: `YYYY-MM`; None for all that can be predicted.
+            there: months whose rows are cleaned, so that they can be.
+
+        Raises:
+            DagsterAwayError: Dagster does not answer, has no such job, or refuses.
+            MonthsError: some month cannot be predicted.
+        """
+        import httpx
+
+        async with self._one_at_a_time, httpx.AsyncClient(timeout=_SECONDS) as client:
+            place = await self._place(client)
+            possible = sorted(place.months & set(there))
+            wanted = possible if months is None else sorted(set(months))
+            missing = sorted(set(wanted) - set(possible))
+            if missing or not wanted:
+                told = f"{', '.join(missing)} cannot be predicted" if wanted else "no month can be predicted"
+                ends = f"{possible[0]} to {possible[-1]} can" if possible else "run ingest_job first"
+                raise MonthsError(f"{told}: {ends}")
+            return [await self._run_of(client, place, part) for part in consecutive(wanted)]
+
+    async def find(self, run_id: str) -> Run | None:
+        """A run of `predictions_job` by its id; None if there is none.
+
+        Raises:
+            DagsterAwayError: Dagster does not answer.
+        """
+        import httpx
+
+        async with httpx.AsyncClient(timeout=_SECONDS) as client:
+            runs = await self._runs(client, {"runIds": [run_id], "pipelineName": JOB})
+        return runs[0] if runs else None
+
+    async def _run_of(self, client: "httpx.AsyncClient", place: _Place, months: Sequence[str]) -> Run:
+        # One month is a run as the UI launches it, so that the UI shows it under its partition.
+        ends = {_FIRST: months[0], _LAST: months[-1]} if len(months) > 1 else {_MONTH: months[0]}
+        tags = [{"key": key, "value": value} for key, value in ends.items()]
+        running = await self._runs(client, {"pipelineName": JOB, "statuses": list(_RUNNING), "tags": tags})
+        if running:
+            return running[0]
+        selector = {"repositoryName": place.repository, "repositoryLocationName": place.location, "jobName": JOB}
+        asked = {"selector": selector, "mode": "default", "executionMetadata": {"tags": [*tags, _ASKED_BY]}}
+        answer = (await self._ask(client, _LAUNCH, {"executionParams": asked}))["launchRun"]
+        if "run" not in answer:
+            raise DagsterAwayError(f"Dagster refused the run: {answer['__typename']}")
+        found = _run(answer["run"])
+        return Run(found.run_id, tuple(months), found.status, launched=True)
+
+    async def _place(self, client: "httpx.AsyncClient") -> _Place:
+        """Where the job is, and the partitions of its asset."""
+        data = await self._ask(client, _PLACE, {"asset": {"path": [ASSET]}})
+        for repository in data["repositoriesOrError"].get("nodes", ()):
+            if JOB in (job["name"] for job in repository["jobs"]):
+                months = frozenset(data["assetNodeOrError"].get("partitionKeys", ()))
+                return _Place(repository["name"], repository["location"]["name"], months)
+        raise DagsterAwayError(f"Dagster has no {JOB}: its code location may have failed to load")
+
+    async def _runs(self, client: "httpx.AsyncClient", wanted: Mapping[str, Any]) -> list[Run]:
+        data = await self._ask(client, _FIND, {"filter": wanted})
+        return [_run(told) for told in data["runsOrError"].get("results", ())]
+
+    async def _ask(self, client: "httpx.AsyncClient", query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+        import httpx
+
+        try:
+            answer = await client.post(self.url, json={"query": query, "variables": variables})
+            told = answer.raise_for_status().json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise DagsterAwayError(
+                f"Dagster does not answer ({type(error).__name__}): start it, or try later"
+            ) from error
+        if told.get("errors") or not told.get("data"):
+            raise DagsterAwayError("Dagster does not know what it was asked: its version may be another")
+        return told["data"]
+
+
+def _run(told: Mapping[str, Any]) -> Run:
+    tags = {tag["key"]: tag["value"] for tag in told["tags"]}
+    if _MONTH in tags:
+        months = (tags[_MONTH],)
+    else:
+        months = tuple(month_range(tags[_FIRST], tags[_LAST])) if _FIRST in tags else ()
+    return Run(told["runId"], months, told["status"])

@@ -1,0 +1,88 @@
+"""Is it there, can it predict, and by which model."""
+
+from typing import Any
+
+from fastapi import FastAPI, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from housing_assets.core.features import FEATURES
+from housing_assets.core.schema import BY_NAME
+from housing_serving.answers import answer, answered, no_model
+from housing_serving.champion import Champion
+from housing_serving.explanations import describe
+from housing_serving.middleware import Metrics
+from housing_serving.problems import RETRY_LATER, problem
+from housing_serving.schemas import About, Alive, Feature, Health, Model, Ready
+
+_TEXT: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Prometheus' text format", "content": {"text/plain": {"schema": {"type": "string"}}}}
+}
+
+
+def add_health(app: FastAPI, champion: Champion, metrics: Metrics) -> None:
+    """`/`, `/health*`, `/ping`, `/metrics`, `/model`."""
+
+    @app.get("/", responses=answered(About))
+    async def about() -> Response:
+        """Name, version and links."""
+        links = {"docs": "/docs", "openapi": "/openapi.json", "health": "/health", "model": "/model"}
+        return answer(About(app.title, app.version, app.description, links))
+
+    @app.get("/health/live", responses=answered(Alive))
+    async def live() -> Response:
+        """200 while the process runs."""
+        return answer(Alive())
+
+    @app.get("/health/ready", responses=answered(Ready, 503))
+    async def ready() -> Response:
+        """200 with the model version; 503 with the reason without one."""
+        if champion.leaving:
+            return problem("leaving", "the server is leaving", headers=RETRY_LATER)
+        if champion.predictor is None:
+            return no_model(champion)
+        return answer(Ready(champion.predictor.version))
+
+    @app.get("/ping", responses=answered(Ready, 503))
+    async def ping() -> Response:
+        """Readiness, as SageMaker asks for it."""
+        return await ready()
+
+    @app.get("/health", responses=answered(Health))
+    async def health() -> Response:
+        """Whether predictions can be made, by which model, from how many features."""
+        serving = champion.predictor
+        status, version = ("healthy", serving.version) if serving else ("unhealthy", None)
+        return answer(Health(status, version, len(FEATURES), champion.reason))
+
+    @app.get("/metrics", responses=_TEXT, response_class=Response)
+    async def prometheus() -> Response:
+        """Prometheus' text format."""
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/model", responses=answered(Model, 503))
+    async def model() -> Response:
+        """The champion: version, metrics, training months, features with units and ranges."""
+        serving = champion.predictor
+        if serving is None:
+            return no_model(champion)
+        manifest = serving.bundle.manifest
+        return answer(
+            Model(
+                version=serving.version,
+                kind=manifest["kind"],
+                created=manifest["created"],
+                months=manifest.get("months", {}),
+                rows=manifest.get("rows"),
+                parameters=manifest.get("parameters", {}),
+                source=manifest.get("source"),
+                libraries=manifest["libraries"],
+                metrics=serving.bundle.metrics(),
+                features=[_feature(name) for name in FEATURES],
+            )
+        )
+
+
+def _feature(name: str) -> Feature:
+    column = BY_NAME.get(name) if name != "year" else None
+    unit, low, high = (column.unit, column.low, column.high) if column else (None, None, None)
+    return Feature(name, describe(name), unit, low, high)

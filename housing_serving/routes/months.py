@@ -1,0 +1,68 @@
+"""Months that were predicted before: rows of `monthly_predictions`, from the store."""
+
+import asyncio
+from typing import Annotated
+
+import polars as pl
+from fastapi import FastAPI, Query, Response
+
+from housing_assets.core.errors import HousingError
+from housing_assets.core.months import MONTH_PATTERN
+from housing_assets.core.schema import ZIP_PATTERN
+from housing_assets.store.layout import Store
+from housing_serving.answers import answer, answered
+from housing_serving.problems import RETRY_LATER, problem
+from housing_serving.schemas import PredictedMonth, PredictedRow, Preview
+
+_MOST_LISTED = 10_000
+_NONE_YET = "no month is predicted yet: run predictions_job (or `housing run`) first"
+_UNREADABLE = "the store cannot be read now: try later"
+
+
+def add_months(app: FastAPI, store: Store) -> None:
+    """`/predictions`, `/latest_predictions`."""
+    months = store.months("monthly_predictions")
+
+    def read(month: str | None) -> tuple[str, pl.DataFrame] | Response:
+        try:
+            available = months.available()
+            if not available:
+                return problem("not_found", _NONE_YET)
+            if month and month not in available:
+                told = f"there are no predictions for {month}; there are for {available[0]} to {available[-1]}"
+                return problem("not_found", told)
+            newest = month or available[-1]
+            return newest, months.read(newest)
+        except HousingError:
+            return problem("no_store", _UNREADABLE, headers=RETRY_LATER)
+
+    @app.get("/predictions", responses=answered(PredictedMonth, 404, 422))
+    async def predictions(
+        month: Annotated[str | None, Query(pattern=MONTH_PATTERN, description="YYYY-MM; none: the newest")] = None,
+        zipcode: Annotated[str | None, Query(pattern=ZIP_PATTERN)] = None,
+        city_full: str | None = None,
+        limit: Annotated[int, Query(ge=1, le=_MOST_LISTED)] = 100,
+        offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
+    ) -> Response:
+        """Rows of `monthly_predictions`; of the newest month, if none is given."""
+        found = await asyncio.to_thread(read, month)
+        if isinstance(found, Response):
+            return found
+        month, frame = found
+        for name, wanted in (("zipcode", zipcode), ("city_full", city_full)):
+            if wanted is not None:
+                frame = frame.filter(pl.col(name) == wanted)
+        return answer(PredictedMonth(month, frame.height, offset, _rows(frame.slice(offset, limit))))
+
+    @app.get("/latest_predictions", responses=answered(Preview, 404, 422))
+    async def latest(limit: Annotated[int, Query(ge=1, le=_MOST_LISTED)] = 5) -> Response:
+        """The newest month's first rows."""
+        found = await asyncio.to_thread(read, None)
+        if isinstance(found, Response):
+            return found
+        month, frame = found
+        return answer(Preview(month, frame.height, _rows(frame.head(limit))))
+
+
+def _rows(frame: pl.DataFrame) -> list[PredictedRow]:
+    return [PredictedRow(**row) for row in frame.select(PredictedRow.__struct_fields__).to_dicts()]

@@ -1,0 +1,116 @@
+"""Predictions of raw rows, and why they are what they are."""
+
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from msgspec import UNSET
+
+from housing_serving.answers import answer, answered, aside, no_model
+from housing_serving.arrow import decode_arrow, encode_arrow
+from housing_serving.bodies import ARROW, CSV, JSON, media_type, read_body
+from housing_serving.champion import Champion
+from housing_serving.explanations import explain
+from housing_serving.invocations import rows_from_csv, rows_from_json
+from housing_serving.middleware import Metrics
+from housing_serving.predictor import FEW_ROWS, Predictor
+from housing_serving.rows import Rows, decode_rows
+from housing_serving.schemas import EXAMPLE, ROWS_SCHEMA, Explained, Explanations, Predicted, Scored, Warned
+from housing_serving.settings import ServingSettings
+
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_encode = msgspec.json.Encoder().encode
+
+
+def _takes(content: dict[str, Any]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": content}}
+
+
+_ROWS = {JSON: {"schema": ROWS_SCHEMA, "example": EXAMPLE}}
+_SPLIT: dict[str, Any] = {
+    "type": "object",
+    "required": ["columns", "data"],
+    "properties": {
+        "columns": {"type": "array", "items": {"type": "string"}},
+        "data": {"type": "array", "items": {"type": "array"}},
+    },
+}
+_MLFLOW = {
+    "type": "object",
+    "anyOf": [
+        {"required": ["dataframe_records"], "properties": {"dataframe_records": ROWS_SCHEMA}},
+        {"required": ["dataframe_split"], "properties": {"dataframe_split": _SPLIT}},
+    ],
+}
+_MLFLOW_BODIES = {
+    JSON: {"schema": _MLFLOW, "example": {"dataframe_records": EXAMPLE}},
+    CSV: {"schema": {"type": "string"}, "example": "date,zipcode\n2023-06-30,02139\n"},
+}
+
+
+def add_predictions(app: FastAPI, settings: ServingSettings, champion: Champion, metrics: Metrics) -> None:
+    """`/predict`, `/explain`, `/invocations`."""
+    predicted = answered(Predicted, body=True)
+    predicted[200]["content"][ARROW] = _BINARY
+
+    @app.post("/predict", responses=predicted, openapi_extra=_takes({**_ROWS, ARROW: _BINARY}))
+    async def predict(request: Request) -> Response:
+        """Prices of raw rows with 90% intervals, one for each row, in order."""
+        serving = champion.predictor
+        if serving is None:
+            return no_model(champion)
+        body = await read_body(request, settings, (JSON, ARROW))
+        kind = media_type(request)
+        in_arrow = ARROW in request.headers.get("accept", "*/*") or (
+            kind == ARROW and JSON not in request.headers.get("accept", "*/*")
+        )
+        if kind == ARROW:
+            # The first of these imports pyarrow, which no event loop should wait for.
+            rows = await aside(serving, decode_arrow, body, settings.max_rows)
+        else:
+            rows = decode_rows(body, settings.max_rows)
+        told = arrow_answer if in_arrow else json_answer
+        few = len(rows) <= FEW_ROWS and not in_arrow
+        found = told(serving, rows) if few else await aside(serving, told, serving, rows)
+        metrics.rows.inc(len(rows))
+        return Response(found, media_type=ARROW if in_arrow else JSON)
+
+    @app.post("/explain", responses=answered(Explanations, body=True), openapi_extra=_takes(_ROWS))
+    async def explanations(request: Request) -> Response:
+        """What each feature adds to or takes off the price, in dollars that add up to it."""
+        serving = champion.predictor
+        if serving is None:
+            return no_model(champion)
+        rows = decode_rows(await read_body(request, settings), settings.max_explained_rows)
+        found = await aside(serving, lambda: explain(serving.model.trees, serving.matrix(rows)))
+        told = [Explained(e.price, e.base, e.contributions, list(e.factors)) for e in found]
+        return answer(Explanations(told, serving.version))
+
+    @app.post("/invocations", responses=answered(Scored, body=True), openapi_extra=_takes(_MLFLOW_BODIES))
+    async def invocations(request: Request) -> Response:
+        """The same predictions by MLflow's scoring protocol."""
+        serving = champion.predictor
+        if serving is None:
+            return no_model(champion)
+        body = await read_body(request, settings, (JSON, CSV))
+        read = rows_from_csv if media_type(request) == CSV else rows_from_json
+        found = await aside(serving, lambda: serving.predict(decode_rows(read(body), settings.max_rows)))
+        metrics.rows.inc(len(found.price))
+        return answer(Scored(found.price.tolist()))
+
+
+def json_answer(serving: Predictor, rows: Rows) -> bytes:
+    """Predictions as the JSON that `/predict` answers with."""
+    found = serving.predict(rows)
+    warnings = [Warned(w.row, w.field, w.message) for w in found.warnings]
+    # An array of pairs, whether they are tuples or lists.
+    intervals = list(zip(found.low.tolist(), found.high.tolist(), strict=True))
+    actuals = rows.actuals
+    return _encode(
+        Predicted(found.price.tolist(), intervals, warnings, serving.version, UNSET if actuals is None else actuals)
+    )
+
+
+def arrow_answer(serving: Predictor, rows: Rows) -> bytes:
+    """The same as an Arrow stream."""
+    return encode_arrow(serving.predict(rows), rows.actuals, serving.version)

@@ -1,0 +1,32 @@
+"""Every operation against its own OpenAPI: what schemathesis thinks of, good and bad, with all of its checks."""
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+
+from housing_serving.app import create_app
+from housing_serving.settings import ServingSettings
+
+PAGE = create_app(ServingSettings(keep_folder="")).openapi()
+OPERATIONS = [(path, method.upper()) for path, known in PAGE["paths"].items() for method in known]
+WITHOUT_INPUT = {"/", "/health/live", "/health/ready", "/ping", "/health", "/metrics", "/model"}
+
+
+@pytest.mark.parametrize(("path", "method"), OPERATIONS)
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["good", "bad"])
+def test_answers_are_as_openapi_says(client, path, method, mode):
+    if path in WITHOUT_INPUT and mode is GenerationMode.NEGATIVE:
+        assert client.request(method, path).status_code == 200
+        return
+    operation = schemathesis.openapi.from_asgi("/openapi.json", client.app)[path][method]
+    seen = []
+
+    @given(case=operation.as_strategy(generation_mode=mode))
+    @settings(max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    def check(case):
+        seen.append(case.call_and_validate(session=client).status_code)
+
+    check()
+    assert seen
+    assert max(seen) < 500 or path.startswith("/run_batch")

@@ -1,0 +1,128 @@
+"""Limits: of bodies, of calls at a time, of calls of one client; and clients that are slow or lie."""
+
+import json
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from pydantic import ValidationError
+from serving_fixtures import open_client, process, wait_ready
+
+from housing_serving.settings import ServingSettings
+
+BODY = json.dumps([{"date": "2020-03-31", "zipcode": "02139"}]).encode()
+JSON = {"content-type": "application/json"}
+
+
+def test_one_client_may_call_so_often_and_another_still_can(served):
+    with open_client(served.folder, rate_limit="3/minute", api_keys="one,two") as client:
+        wait_ready(client)
+        said = [client.post("/predict", content=BODY, headers={**JSON, "x-api-key": "one"}) for _ in range(5)]
+        assert [a.status_code for a in said] == [200, 200, 200, 429, 429]
+        assert said[-1].json()["title"] == "Too many requests"
+        assert 1 <= int(said[-1].headers["retry-after"]) <= 60
+        assert client.post("/predict", content=BODY, headers={**JSON, "x-api-key": "two"}).status_code == 200
+        assert all(client.get("/health/live").status_code == 200 for _ in range(5))
+        assert 'housing_errors_total{kind="too_often"} 2.0' in client.get("/metrics").text
+
+
+@pytest.mark.parametrize("rate", ["often", "0", "3/fortnight"])
+def test_a_rate_that_is_none_stops_the_start(rate):
+    with pytest.raises(ValidationError, match="100/second"):
+        ServingSettings(rate_limit=rate)
+
+
+def send(port: int, head: str, body: bytes = b"", wait: float = 10) -> bytes:
+    """What a server says to bytes as they are."""
+    with socket.create_connection(("127.0.0.1", port), timeout=wait) as client:
+        client.sendall(head.replace("\n", "\r\n").encode() + b"\r\n" + body)
+        said = b""
+        while b"\r\n\r\n" not in said and (part := client.recv(65536)):
+            said += part
+        return said
+
+
+POST = "POST /predict HTTP/1.1\nHost: here\nContent-Type: application/json\n"
+
+
+@pytest.fixture(scope="module")
+def impatient(served, tmp_path_factory):
+    """A server that waits a second for bodies, and takes eight calls at a time."""
+    env = {"HOUSING_BODY_SECONDS": "1", "HOUSING_MAX_CONCURRENT": "8", "HOUSING_MAX_BODY_MB": "0.1"}
+    with process(str(served.folder), tmp_path_factory.mktemp("impatient"), **env) as (_, url):
+        yield int(url.rpartition(":")[2])
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "status"),
+    [
+        (f"{POST}Content-Length: {len(BODY)}\n", BODY, b"200"),
+        (f"{POST}Content-Length: {len(BODY) + 9}\n", BODY, b"408"),
+        (f"{POST}Content-Length: {len(BODY) - 9}\n", BODY, b"400"),
+        (f"{POST}Content-Length: -1\n", BODY, b"400"),
+        (f"{POST}Content-Length: 1e3\n", BODY, b"400"),
+        (f"{POST}Content-Length: 99999999999\n", BODY, b"413"),
+        (f"{POST}Content-Length: {len(BODY)}\nContent-Length: 7\n", BODY, b"400"),
+        (POST, b"", b"400"),
+        (f"{POST}Transfer-Encoding: chunked\n", b"5\r\n[{\"da\r\n", b"408"),
+        (f"{POST}Transfer-Encoding: chunked\n", b"FFFFFFF\r\n" + b" " * 200_000, b"413"),
+        (f"{POST}Transfer-Encoding: chunked\n", b"nonsense\r\n", b"400"),
+        (f"{POST}Content-Encoding: gzip\nContent-Length: 20\n", b"\x1f\x8b" + b"\0" * 18, b"415"),
+        ("nonsense\n", b"", b"400"),
+    ],
+)  # fmt: skip
+def test_a_body_that_is_not_as_it_says_gets_an_answer(impatient, head, body, status):
+    assert send(impatient, head, body).split(b" ", 2)[1] == status
+
+
+def test_slow_bodies_fill_no_more_than_their_places_and_the_watchers_get_answers(impatient):
+    url = f"http://127.0.0.1:{impatient}"
+    half = f"{POST}Content-Length: {len(BODY)}\n".replace("\n", "\r\n").encode() + b"\r\n" + BODY[:9]
+    slow = [socket.create_connection(("127.0.0.1", impatient), timeout=20) for _ in range(200)]
+    try:
+        for client in slow:
+            client.sendall(half)
+        for path in ("/health", "/health/ready", "/metrics", "/ping"):
+            assert httpx.get(url + path, timeout=5).status_code == 200
+        statuses = [client.recv(65536).split(b" ", 2)[1] for client in slow]
+    finally:
+        for client in slow:
+            client.close()
+    # The first eight are waited for; the others are told at once to come back.
+    assert set(statuses) <= {b"408", b"503"}
+    assert statuses.count(b"408") >= 8
+    assert httpx.post(f"{url}/predict", content=BODY, headers=JSON).status_code == 200
+
+
+def test_two_hundred_bodies_at_once_are_all_answered(served, tmp_path):
+    rows = json.dumps(json.loads(BODY) * 2_000).encode()
+    with process(str(served.folder), tmp_path, HOUSING_MAX_CONCURRENT="16") as (server, url):
+        seen, over = [], threading.Event()
+
+        def watch() -> None:
+            with httpx.Client(timeout=20) as client:
+                while not over.is_set():
+                    seen.append(client.get(f"{url}/health/ready").status_code)
+                    time.sleep(0.05)
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        with (
+            httpx.Client(timeout=60, limits=httpx.Limits(max_connections=200)) as client,
+            ThreadPoolExecutor(200) as pool,
+        ):
+            calls = [pool.submit(client.post, f"{url}/predict", content=rows, headers=JSON) for _ in range(200)]
+            answers = [call.result() for call in calls]
+        over.set()
+        watcher.join()
+        assert set(seen) == {200}
+        statuses = [a.status_code for a in answers]
+        assert set(statuses) <= {200, 503}
+        assert statuses.count(200) >= 16
+        assert all(len(a.json()["predictions"]) == 2_000 for a in answers if a.status_code == 200)
+        busy = [a for a in answers if a.status_code == 503]
+        assert all(a.json()["title"] == "The server is busy" and a.headers["retry-after"] for a in busy)
+        assert server.poll() is None
