@@ -32,7 +32,7 @@ def wait_ready(client: TestClient) -> None:
 
 
 @contextlib.contextmanager
-def process(store: str, folder: Path, **env: str) -> Iterator[tuple[subprocess.Popen, str]]:
+def process(store: str, folder: Path, wait: bool = True, **env: str) -> Iterator[tuple[subprocess.Popen, str]]:
     """The API as it is deployed, in a process of its own; gives the process and its address."""
     port = free_port()
     program = """
@@ -50,7 +50,7 @@ serving.main()
     try:
         for _ in range(600):
             with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{url}/health/ready").status_code == 200:
+                if httpx.get(f"{url}/health/{'ready' if wait else 'live'}").status_code == 200:
                     break
             assert server.poll() is None
             time.sleep(0.05)

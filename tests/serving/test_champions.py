@@ -67,10 +67,12 @@ def test_a_new_champion_is_picked_up_and_every_answer_names_its_model(folder):
         assert before not in metrics
 
 
-@pytest.mark.parametrize(
-    "name", ["model.ubj", "model.onnx", "encoders.parquet", "features.json", "golden_rows.parquet"]
-)
-@pytest.mark.parametrize("damage", ["flipped", "truncated", "missing"])
+BUNDLE = ["model.ubj", "model.onnx", "encoders.parquet", "features.json", "golden_rows.parquet"]
+BUNDLE += ["metrics.json", "intervals.parquet"]
+
+
+@pytest.mark.parametrize("name", BUNDLE)
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "missing", "another version's"])
 def test_a_damaged_champion_is_refused_and_the_last_good_one_serves(folder, name, damage):
     store = Store.open(str(folder))
     before, after = champion_version(store), other_version(store)
@@ -82,6 +84,8 @@ def test_a_damaged_champion_is_refused_and_the_last_good_one_serves(folder, name
         data[len(data) // 2] ^= 1
         if damage == "missing":
             path.unlink()
+        elif damage == "another version's":
+            path.write_bytes((folder / "models" / before / name).read_bytes() + b" ")
         else:
             path.write_bytes(bytes(data) if damage == "flipped" else bytes(data[:-9]))
         store.write_json(POINTER, {"version": after})
@@ -90,6 +94,18 @@ def test_a_damaged_champion_is_refused_and_the_last_good_one_serves(folder, name
         assert said["model_version"] == before
         assert 'housing_reloads_total{outcome="refused"}' in client.get("/metrics").text
         assert str(folder) not in client.get("/health").text
+
+
+def test_a_bundle_of_a_newer_format_is_refused(folder):
+    store = Store.open(str(folder))
+    after = other_version(store)
+    key = f"models/{after}/manifest.json"
+    with open_client(folder) as client:
+        wait_ready(client)
+        store.write_json(key, {**store.read_json(key), "format": 99})
+        store.write_json(POINTER, {"version": after})
+        wait_for(client, lambda: "refused" in client.get("/health").json()["reason"], "not refused")
+        assert client.post("/predict", json=ROW).status_code == 200
 
 
 def test_intervals_that_were_made_again_are_picked_up(folder):
