@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 export DAGSTER_HOME ?= $(CURDIR)/data/dagster
 
-.PHONY: help run api test bench lint docs format lock clean
+.PHONY: help run api test bench soak lint docs format lock clean
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -32,6 +32,9 @@ test: $(VENV)/.installed-dev ## the whole test suite
 
 bench: $(VENV)/.installed-dev ## figures and ratios of one run beside their targets; FULL=1: at full scale
 	@$(BIN)/python tests/benchmarks/run.py
+
+soak: $(VENV)/.installed-dev ## ten minutes of mixed traffic on the API over what `make run` made
+	@$(BIN)/python tests/benchmarks/soak.py
 
 lint: $(VENV)/.installed-dev ## ruff, pyright, import-linter
 	@$(BIN)/ruff check .

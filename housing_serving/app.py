@@ -42,7 +42,7 @@ def create_app(settings: ServingSettings | None = None) -> FastAPI:
     champion, metrics = Champion(store, kept), Metrics()
 
     def note(found: Reload) -> None:
-        metrics.reloads.labels(found.outcome).inc()
+        metrics.reloads.labels(found.outcome, found.error).inc()
         serving = champion.predictor
         if found.outcome == "loaded" and serving:
             log.info("the model is loaded", extra={"model_version": serving.version})

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from housing_assets.core.errors import BundleError, HousingError
 from housing_assets.core.months import add_months
 from housing_assets.store.bundles import POINTER, champion_version, load_bundle, newest_intervals
 from housing_assets.store.layout import Store
@@ -15,10 +16,10 @@ log = logging.getLogger("housing_serving")
 
 @dataclass(frozen=True)
 class Reload:
-    """What a look at the store came to: `unchanged`, `loaded`, `none` or `refused`, and why."""
+    """What a look at the store came to: `unchanged`, `loaded`, `none` or `refused`, and the kind of error."""
 
     outcome: str
-    reason: str = ""
+    error: str = ""
 
 
 def _load(store: Store, version: str) -> Predictor:
@@ -43,6 +44,7 @@ class Champion:
         self.leaving = False
         self.reason = "no champion was looked for yet"
         self._seen: tuple[object, ...] | None = None
+        self._refused: tuple[object, ...] | None = None
 
     def look(self) -> Reload:
         """Look for a champion or a calibration that is not the one that serves, and load it."""
@@ -50,24 +52,36 @@ class Champion:
             version = champion_version(self.store)
             if version is None:
                 self.reason = f"{POINTER} does not exist: run training_job (or `housing run`) first"
-                return Reload("none", self.reason)
+                return Reload("none")
             # By contents: the newest month may have been calibrated again.
             calibrations = sorted(self.store.blobs.stamps("interval_calibration/").items())
             seen = (version, *calibrations[-1:])
             if seen == self._seen:
                 self.reason = ""
                 return Reload("unchanged")
-            loaded = _load(self.store, version)
+            files = (*seen, *sorted(self.store.blobs.stamps(f"models/{version}/").items()))
+            if files == self._refused:
+                return Reload("unchanged")
+            loaded = self._load_unless_refused(version, files)
         except Exception as error:
             # Whatever is wrong with it, the last good one goes on. Paths and addresses stay in the log.
             log.warning("the champion is refused: %s", error)
             if (found := self.start_from_copy()).outcome == "loaded":
                 return found
-            self.reason = f"the newest champion is refused: {type(error).__name__}"
-            return Reload("refused", str(error))
+            told = str(error) if isinstance(error, HousingError) else type(error).__name__
+            self.reason = f"the newest champion is refused: {told.replace(self.store.uri, 'the store')}"
+            return Reload("refused", type(error).__name__)
         self.predictor, self._seen, self.reason = loaded, seen, ""
         self._keep(loaded)
-        return Reload("loaded", version)
+        return Reload("loaded")
+
+    def _load_unless_refused(self, version: str, files: tuple[object, ...]) -> Predictor:
+        """Load a version; one that is damaged is not fetched again until its files are others."""
+        try:
+            return _load(self.store, version)
+        except BundleError:
+            self._refused = files
+            raise
 
     def start_from_copy(self) -> Reload:
         """Serve the copy of the last good champion, if there is one and nothing serves yet."""
@@ -80,13 +94,13 @@ class Champion:
             copied = _load(self.kept, version)
         except Exception as error:
             log.warning("the copy of the last good champion cannot be read: %s", error)
-            return Reload("refused", str(error))
+            return Reload("refused", type(error).__name__)
         # The store may have answered meanwhile.
         if self.predictor is not None:
             return Reload("unchanged")
         self.predictor = copied
         self.reason = "the store cannot be read: the last good champion serves from its copy"
-        return Reload("loaded", version)
+        return Reload("loaded")
 
     def _keep(self, serving: Predictor) -> None:
         """Copy aside what was verified and serves, the pointer to it last."""

@@ -29,7 +29,7 @@ class Metrics:
         self.seconds = Histogram("housing_request_seconds", "Seconds to answer", ["path"], **made)
         self.rows = Counter("housing_rows_total", "Rows predicted", **made)
         self.errors = Counter("housing_errors_total", "Answers of 400 and above", ["kind"], **made)
-        self.reloads = Counter("housing_reloads_total", "Looks for a new champion", ["outcome"], **made)
+        self.reloads = Counter("housing_reloads_total", "Looks for a new champion", ["outcome", "error"], **made)
         self.model = Gauge("housing_model_info", "The model that serves: 1", ["version"], **made)
         self.age = Gauge("housing_model_age_seconds", "Since the model that serves was made", **made)
         self.loaded = Gauge("housing_model_loaded_timestamp_seconds", "When it was loaded", **made)

@@ -113,7 +113,7 @@ def _type(column: Column) -> Any:
 # Values that no JSON can hold tell a field that is absent from one that is null.
 _DEFAULTS: dict[str, Any] = {"text": msgspec.UNSET, "number": _ABSENT}
 
-_RawRow = msgspec.defstruct(
+RawRow = msgspec.defstruct(
     "RawRow",
     [
         *((name, _type(BY_NAME[name])) for name in KEYS),
@@ -124,7 +124,7 @@ _RawRow = msgspec.defstruct(
     frozen=True,
     gc=False,
 )
-_DECODER: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(list[_RawRow])  # pyright: ignore[reportAssignmentType]
+_DECODER: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(list[RawRow])  # pyright: ignore[reportAssignmentType]
 _FIELDS = len(COLUMNS)
 _NAMES = tuple(BY_NAME)
 is_zip = re.compile(ZIP_PATTERN.rstrip("$")).fullmatch

@@ -6,28 +6,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 import polars as pl
+from figures import Figure
 from rich.console import Console
 from rich.table import Table
+from serving import serving
 
 from housing_assets.store.layout import Store
 
 FULL_ZIPS = "6226"
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One row of the report."""
-
-    group: str
-    name: str
-    value: str
-    target: str = ""
-    met: bool | None = None
 
 
 def platform(folder: Path, full: bool) -> Store:
@@ -133,7 +123,7 @@ def main() -> None:
     full = os.environ.get("FULL") == "1"
     with tempfile.TemporaryDirectory() as folder:
         store = platform(Path(folder), full)
-        figures = [*accuracy(store), *intervals(store), *checks(Path(folder) / "data/dagster")]
+        figures = [*accuracy(store), *intervals(store), *checks(Path(folder) / "data/dagster"), *serving(store)]
     report = Table(title=f"Benchmarks, {'full-size' if full else 'default'} synthetic panel", title_justify="left")
     for name in ("group", "figure", "value", "target", "met"):
         report.add_column(name)

@@ -6,10 +6,11 @@ import random
 import numpy as np
 import polars as pl
 import pytest
-from platform_fixtures import HELD, MONTHS
+from platform_fixtures import END, EVAL, HELD, HOLDOUT, MONTHS, START, TRAIN
 
-from housing_assets.core.cleaning import standardize
+from housing_assets.core.cleaning import clean_month, standardize
 from housing_assets.core.features import FEATURES, make_features
+from housing_assets.core.sample import SampleSpec, sample_frame
 from housing_assets.core.schema import COLUMN_NAMES
 from housing_assets.core.training import feature_matrix
 from housing_assets.store.bundles import champion_version, load_champion
@@ -56,6 +57,25 @@ def test_a_month_over_http_is_that_of_monthly_predictions(client, served, raw, m
     # These few rows go through ONNX: 1e-4 in log price.
     np.testing.assert_allclose(answer["predictions"], on_file["predicted_price"], rtol=1e-4)
     assert answer["actuals"] == rows["price"].to_list()
+
+
+@pytest.fixture(scope="module")
+def panel() -> pl.DataFrame:
+    """Cleaned rows, 1,000 and more of every split, of zips that mostly no encoder saw."""
+    months = sample_frame(SampleSpec(400, START, END, 11, True)).partition_by("date")
+    kept = [(m, clean_month(m).frame.select("zipcode")) for m in months]
+    return pl.concat(m.join(zips, on="zipcode").unique("zipcode", maintain_order=True) for m, zips in kept)
+
+
+@pytest.mark.parametrize(("first", "last"), [(START, TRAIN[-1]), (EVAL, "2019-12"), (HOLDOUT, END)])
+def test_a_thousand_rows_of_every_split_over_http_are_those_of_batch(client, served, panel, first, last):
+    rows = panel.filter(pl.col("date").dt.strftime("%Y-%m").is_between(pl.lit(first), pl.lit(last)))
+    rows = rows.sample(1_000, seed=1, shuffle=True)
+    expected = load_champion(served.store).model().predict(standardize(rows))["predicted_price"].to_numpy()
+    sent = rows_of(rows)
+    np.testing.assert_allclose(predict(client, sent)["predictions"], expected, rtol=1e-6)
+    alone = [predict(client, sent[i : i + FEW_ROWS])["predictions"] for i in range(0, 1_000, FEW_ROWS)]
+    np.testing.assert_allclose(np.log(np.concatenate(alone)), np.log(expected), rtol=0, atol=1e-4)
 
 
 def test_the_same_engine_gives_the_same_number(served, raw):

@@ -1,0 +1,185 @@
+"""The API under load from outside its process: wrk, 16 connections, all in one run of one server."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+import httpx
+import polars as pl
+import psutil
+import pyarrow as pa
+from figures import Figure
+
+from housing_assets.core.schema import COLUMN_NAMES
+from housing_assets.store.bundles import champion_version, list_versions, point_to
+from housing_assets.store.layout import Store
+
+ARROW = "application/vnd.apache.arrow.stream"
+JSON = "application/json"
+ROUNDS, SECONDS, CONNECTIONS = 3, 5, 16
+_WRK = """
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+local file = io.open("{}")
+wrk.body = file:read("*a")
+"""
+
+
+@contextlib.contextmanager
+def server(store: Store, **env: str) -> Iterator[tuple[psutil.Process, str, float]]:
+    """A running server: its process, address, and seconds until it was ready."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    own = {"HOUSING_STORE_URI": store.uri, "HOUSING_RELOAD_SECONDS": "0.1", "HOUSING_KEEP_FOLDER": "", **env}
+    command = [sys.executable, str(Path(__file__).parent / "server.py"), str(port)]
+    begun = time.perf_counter()
+    process = subprocess.Popen(command, env={**os.environ, **own}, stderr=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{url}/health/ready").status_code == 200:
+                    break
+            if process.poll() is not None:
+                raise RuntimeError("the server of the benchmark did not start")
+            time.sleep(0.01)
+        yield psutil.Process(process.pid), url, time.perf_counter() - begun
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def bodies(store: Store) -> tuple[bytes, bytes, bytes]:
+    """One row as JSON, 1,000 rows as JSON, and the same as an Arrow stream."""
+    months = store.months("cleaned")
+    frame = months.read_many(months.available()[-12:], COLUMN_NAMES)
+    frame = pl.concat([frame] * (1 + 1_000 // frame.height)).head(1_000)
+    told = [
+        {name: value for name, value in row.items() if value is not None}
+        for row in frame.with_columns(pl.col("date").cast(pl.String)).to_dicts()
+    ]
+    table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return json.dumps(told[:1]).encode(), json.dumps(told).encode(), sink.getvalue().to_pybytes()
+
+
+def wrk(url: str, script: Path, seconds: float = SECONDS) -> tuple[float, float, int]:
+    """Requests a second, milliseconds of the 99th percentile, and failed answers."""
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "--latency", "-s", str(script), url]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
+    tail = re.search(r"99%\s+([\d.]+)(us|ms|s)", said)
+    failed = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
+    lost = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", said)
+    if not rate or not tail:
+        raise RuntimeError(f"wrk said: {said}")
+    failures = (int(failed[1]) if failed else 0) + (sum(map(int, lost.groups())) if lost else 0)
+    return float(rate[1]), float(tail[1]) * {"us": 1e-3, "ms": 1, "s": 1e3}[tail[2]], failures
+
+
+def cpu_milliseconds(process: psutil.Process, url: str, body: bytes, kind: str, calls: int = 60) -> float:
+    """CPU of the server for one call: median of five runs of calls, one after the other."""
+    found = []
+    with httpx.Client(timeout=60, headers={"content-type": kind}) as client:
+        client.post(url, content=body).raise_for_status()
+        for _ in range(5):
+            before = sum(process.cpu_times()[:2])
+            for _ in range(calls // 5):
+                client.post(url, content=body).raise_for_status()
+            found.append(1e3 * (sum(process.cpu_times()[:2]) - before) / (calls // 5))
+    return median(found)
+
+
+def serving(store: Store) -> Iterator[Figure]:
+    """Ratios to the echo and to the naive endpoint, CPU of bulk calls, reloads, memory and start."""
+    if not shutil.which("wrk"):
+        yield Figure("serving", "not measured: wrk is not installed (apt-get install wrk)", "")
+        return
+    one, thousand, stream = bodies(store)
+    with tempfile.TemporaryDirectory() as folder:
+        script, body = Path(folder) / "one.lua", Path(folder) / "one.json"
+        body.write_bytes(one)
+        script.write_text(_WRK.format(body))
+        starts = []
+        for _ in range(ROUNDS):
+            with server(store) as (_, _, seconds):
+                starts.append(seconds)
+        yield Figure("serving", "start to ready, median of 3", f"{median(starts):.2f} s", "2 s", median(starts) < 2)
+        with server(store) as (process, url, _):
+            wrk(f"{url}/predict", script, 1)
+            rounds = [[wrk(f"{url}/{path}", script) for path in ("echo", "predict")] for _ in range(ROUNDS)]
+            naive, _, _ = wrk(f"{url}/naive", script)
+            yield from _rates(rounds, naive)
+        with server(store) as (process, url, _):
+            json_ms = cpu_milliseconds(process, f"{url}/predict", thousand, JSON)
+            yield Figure("serving", "1,000 rows of JSON: CPU", f"{json_ms:.1f} ms", "12 ms", json_ms <= 12)
+            arrow_ms = cpu_milliseconds(process, f"{url}/predict", stream, ARROW)
+            yield Figure("serving", "1,000 rows of Arrow: CPU", f"{arrow_ms:.1f} ms", "8 ms", arrow_ms <= 8)
+            resident = process.memory_info().rss / 1e6
+            yield Figure("serving", "resident after these", f"{resident:.0f} MB", "250 MB", resident < 250)
+        trees = trees_milliseconds(store, thousand)
+        yield Figure("serving", "1,000 rows: CPU of the trees alone, bare XGBoost on one thread", f"{trees:.1f} ms")
+        yield from reloads(store, script, Path(folder))
+
+
+def _rates(rounds: list[list[tuple[float, float, int]]], naive: float) -> Iterator[Figure]:
+    share = median(predict[0] / echo[0] for echo, predict in rounds)
+    rates = [median(r[i][0] for r in rounds) for i in (0, 1)]
+    told = f"{share:.2f} ({rates[1]:,.0f} / {rates[0]:,.0f} a second)"
+    yield Figure("serving", "one row: /predict / echo of the same body", told, "0.6", share >= 0.6)
+    times = rates[1] / naive
+    yield Figure("serving", "one row: /predict / naive endpoint", f"{times:.0f}", "40", times >= 40)
+    tail = median(predict[1] / echo[1] for echo, predict in rounds)
+    yield Figure("serving", "99th percentile: /predict / echo", f"{tail:.2f}", "3", tail <= 3)
+
+
+def trees_milliseconds(store: Store, body: bytes) -> float:
+    """CPU that XGBoost's own prediction of these rows takes, with nothing around it."""
+    from housing_assets.store.bundles import load_champion
+    from housing_serving.predictor import Predictor
+    from housing_serving.rows import decode_rows
+
+    predictor = Predictor(load_champion(store), None)
+    matrix = predictor.matrix(decode_rows(body, 10_000))
+    found = []
+    for _ in range(30):
+        begun = time.process_time()
+        predictor.model.trees.booster.inplace_predict(matrix, validate_features=False)
+        found.append(1e3 * (time.process_time() - begun))
+    return median(found)
+
+
+def reloads(store: Store, script: Path, folder: Path) -> Iterator[Figure]:
+    """Champions that change under load."""
+    shutil.copytree(Path(store.uri) / "models", folder / "store/models")
+    copy = Store.open(str(folder / "store"))
+    first = champion_version(copy)
+    other = next(v for v in list_versions(copy) if v != first)
+    with server(copy) as (_, url, _):
+        _, quiet, _ = wrk(f"{url}/predict", script)
+        command = ["wrk", "-t1", f"-c{CONNECTIONS}", "-d15s", "--latency", "-s", str(script), f"{url}/predict"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as load:
+            changed = 0
+            while load.poll() is None:
+                point_to(copy, (other, first)[changed % 2] or "")
+                changed += 1
+                time.sleep(0.5)
+            said = load.stdout.read() if load.stdout else ""
+        failed = "Non-2xx" in said or "Socket errors" in said
+        yield Figure("serving", f"failed calls during {changed} reloads", "some" if failed else "0", "0", not failed)
+        tail = re.search(r"99%\s+([\d.]+)ms", said)
+        if tail:
+            yield Figure("serving", "99th percentile during reloads / without", f"{float(tail[1]) / quiet:.2f}")
