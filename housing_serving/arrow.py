@@ -7,9 +7,10 @@ messages' own headers are looked at before anything is made of them. Their layou
 import struct
 from collections.abc import Iterator, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import polars as pl
 from flatbuffers import encode, packer
 from flatbuffers.number_types import Int64Flags, UOffsetTFlags
 from flatbuffers.table import Table
@@ -32,9 +33,6 @@ from housing_serving.rows import (
     require_few,
     unknown_column,
 )
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 MOST_TEXT = 200
 """Longest text in characters: dictionaries and views can repeat a text without sending it again."""
@@ -59,23 +57,24 @@ def decode_arrow(body: bytes, most: int) -> Rows:
         require_few(rows, most)
         table = pa.ipc.open_stream(body).read_all()
         table.validate(full=True)
-        names = table.column_names
+        if wrong := _wrong_columns(table.column_names):
+            raise BadRowsError(422, wrong[:MOST_ERRORS])
     except (pa.ArrowException, OSError, EOFError, struct.error, IndexError, OverflowError, UnicodeError) as error:
-        raise _unreadable(f"the body is no Arrow stream: {str(error).splitlines()[0][:200]}") from None
-    if wrong := _wrong_columns(names):
-        raise BadRowsError(422, wrong[:MOST_ERRORS])
-    if not table.num_rows:
+        raise _unreadable(str(error)) from None
+    try:
+        frame = pl.DataFrame(table)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, pa.ArrowException, ValueError) as error:
+        raise _unreadable(str(error)) from None
+    if frame.is_empty():
         raise no_rows()
     found: list[FieldError] = []
-    dates = _dates(table["date"], found)
-    zipcodes = _texts(table, "zipcode", found)
-    cities = _texts(table, "city_full", found) if "city_full" in names else [None] * table.num_rows
-    numbers = np.full((table.num_rows, len(NUMBERS)), np.nan)
-    for name in set(names) & set(NUMBERS):
-        numbers[:, NUMBERS.index(name)] = _numbers(table[name], name, found)
+    dates = _dates(frame["date"], found)
+    zipcodes = _texts(frame["zipcode"], found)
+    cities = _texts(frame["city_full"], found) if "city_full" in frame.columns else [None] * frame.height
+    numbers = _numbers(frame, found)
     for name in KEYS:
-        nulls = np.flatnonzero(table[name].is_null().to_numpy())
-        found += [FieldError(int(i), name, "is null: it is required") for i in nulls[:MOST_ERRORS]]
+        nulls = frame[name].is_null().arg_true().head(MOST_ERRORS)
+        found += [FieldError(i, name, "is null: it is required") for i in nulls]
     for i, zipcode in enumerate(zipcodes):
         if zipcode is not None and not is_zip(zipcode):
             told = f"{zipcode!r:.40} is no zip code: write 5 digits as a string, such as '02139'"
@@ -84,7 +83,7 @@ def decode_arrow(body: bytes, most: int) -> Rows:
         found.append(FieldError(i, NUMBERS[j], range_message(BY_NAME[NUMBERS[j]], float(numbers[i, j]))))
     if found:
         raise BadRowsError(422, sorted(found, key=lambda e: e.row)[:MOST_ERRORS])
-    return Rows(dates, [z or "" for z in zipcodes], [c or None for c in cities], numbers)
+    return Rows([d for d in dates if d], [z for z in zipcodes if z], [c or None for c in cities], numbers)
 
 
 _LOW = np.array([lowest(BY_NAME[name]) for name in NUMBERS])
@@ -111,19 +110,21 @@ def encode_arrow(found: Predictions, actuals: Sequence[float] | None, version: s
         "predicted_price": found.price,
         "predicted_low": found.low,
         "predicted_high": found.high,
-        "warning": pa.array(warnings, pa.string()),
+        "warning": pl.Series(warnings, dtype=pl.String),
     }
     if actuals is not None:
         columns["actual_price"] = actuals
-    table = pa.table(columns).replace_schema_metadata({"model_version": version})
+    # By way of polars: what makes Arrow arrays of Python's own values looks for pandas, and imports it.
+    table = pl.DataFrame(columns).to_arrow(compat_level=pl.CompatLevel.oldest())
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as stream:
+    with pa.ipc.new_stream(sink, table.schema.with_metadata({"model_version": version})) as stream:
         stream.write_table(table)
     return sink.getvalue().to_pybytes()
 
 
 def _unreadable(told: str) -> BadRowsError:
-    return BadRowsError(400, [FieldError(-1, "", told)])
+    reason = (told.splitlines() or ["nothing is known of it"])[0][:200]
+    return BadRowsError(400, [FieldError(-1, "", f"the body is no Arrow stream: {reason}")])
 
 
 def _declared(body: bytes) -> Iterator[int]:
@@ -167,72 +168,51 @@ def _wrong_columns(names: Sequence[str]) -> list[FieldError]:
     return found + [FieldError(-1, name, "is there twice: send it once") for name in twice]
 
 
-def _dates(column: "pa.ChunkedArray", found: list[FieldError]) -> list[date]:
-    import pyarrow as pa
-
-    kind = column.type
-    try:
-        if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
-            return column.cast(pa.date32()).to_pylist()
-        if _is_text(kind) and not any(_longest(chunk) > MOST_TEXT for chunk in column.chunks):
-            return column.cast(pa.string()).cast(pa.date32()).to_pylist()
-    except (pa.ArrowException, OverflowError) as error:
-        found.append(FieldError(-1, "date", f"{str(error)[:100]}: send days as date32, or as text YYYY-MM-DD"))
+def _dates(column: pl.Series, found: list[FieldError]) -> list[date | None]:
+    remedy = "send days as date32, or as text YYYY-MM-DD"
+    if column.dtype == pl.String:
+        days = column.str.to_date("%Y-%m-%d", strict=False)
+    elif column.dtype == pl.Date or isinstance(column.dtype, pl.Datetime):
+        days = column.cast(pl.Date)
+    else:
+        found.append(FieldError(-1, "date", f"is {column.dtype}: {remedy}"))
         return []
-    found.append(FieldError(-1, "date", f"is {kind}: send days as date32, or as text YYYY-MM-DD"))
-    return []
+    # Python's dates, which the rows are made of, end with these years.
+    outside = (column.is_not_null() & (days.is_null() | ~days.dt.year().is_between(1, 9999))).fill_null(True)
+    found += [FieldError(i, "date", f"is no date: {remedy}") for i in outside.arg_true().head(MOST_ERRORS)]
+    return [] if outside.any() else days.to_list()
 
 
-def _is_text(kind: "pa.DataType") -> bool:
-    import pyarrow as pa
-
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-
-
-def _texts(table: "pa.Table", name: str, found: list[FieldError]) -> list[str | None]:
-    import pyarrow as pa
-
-    column = table[name]
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if pa.types.is_null(kind):
+def _texts(column: pl.Series, found: list[FieldError]) -> list[str | None]:
+    if column.dtype == pl.Null:
         return [None] * len(column)
-    if not _is_text(kind):
-        found.append(FieldError(-1, name, f"is {column.type}: send text"))
+    categories = isinstance(column.dtype, pl.Categorical | pl.Enum)
+    if not categories and column.dtype != pl.String:
+        found.append(FieldError(-1, column.name, f"is {column.dtype}: send text"))
         return []
-    if max((_longest(chunk) for chunk in column.chunks), default=0) > MOST_TEXT:
-        found.append(FieldError(-1, name, f"has a text of more than {MOST_TEXT} bytes: shorten it"))
+    # Of what is stored, rather than of each row: a dictionary or a view repeats a text at no cost to who sends it.
+    stored = column.unique().cast(pl.String) if categories else column
+    if int(stored.str.len_bytes().max() or 0) > MOST_TEXT:  # pyright: ignore[reportArgumentType]
+        found.append(FieldError(-1, column.name, f"has a text of more than {MOST_TEXT} bytes: shorten it"))
         return []
-    return column.to_pylist()
+    return column.to_list()
 
 
-def _longest(chunk: "pa.Array") -> int:
-    """Bytes of the longest text, looked up in what is stored rather than in what it stands for."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    values = chunk.dictionary if isinstance(chunk, pa.DictionaryArray) else chunk
-    if not len(values):
-        return 0
-    if not pa.types.is_string_view(values.type):
-        return pc.call_function("max", [pc.call_function("binary_length", [values])]).as_py() or 0
-    views = np.frombuffer(values.buffers()[1], np.int32).reshape(-1, 4)
-    return int(views[values.offset : values.offset + len(values), 0].max())
-
-
-def _numbers(column: "pa.ChunkedArray", name: str, found: list[FieldError]) -> np.ndarray | float:
-    """A column as float64 with NaN for null; NaN if it cannot be one."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    kind = column.type
-    if pa.types.is_null(kind):
-        return np.nan
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
-        found.append(FieldError(-1, name, f"is {kind}: send numbers"))
-        return np.nan
-    values = column.cast(pa.float64(), safe=False)
-    if pa.types.is_floating(kind):
-        told = "is NaN, which is no number: send null for a missing value"
-        odd = np.flatnonzero(pc.call_function("is_nan", [values]).fill_null(False).to_numpy())
-        found += [FieldError(int(i), name, told) for i in odd[:MOST_ERRORS]]
-    return values.to_numpy()
+def _numbers(frame: pl.DataFrame, found: list[FieldError]) -> np.ndarray:
+    """The columns `NUMBERS` as float64 of shape (n, len(NUMBERS)), NaN for null and for what is no number."""
+    numbers = np.full((frame.height, len(NUMBERS)), np.nan)
+    kinds = {name: kind for name, kind in frame.schema.items() if name in NUMBERS and kind != pl.Null}
+    wrong = [name for name, kind in kinds.items() if not kind.is_numeric()]
+    found += [FieldError(-1, name, f"is {kinds[name]}: send numbers") for name in wrong]
+    names = [name for name in kinds if name not in wrong]
+    if not names:
+        return numbers
+    # All columns in one go: each call of its own would cost as much.
+    values = frame.select(pl.col(names).cast(pl.Float64))
+    numbers[:, [NUMBERS.index(name) for name in names]] = values.to_numpy()
+    told = "is NaN, which is no number: send null for a missing value"
+    for name, count in zip(names, values.select(pl.all().is_nan().sum()).row(0), strict=True):
+        if count:
+            odd = values[name].is_nan().fill_null(False).arg_true().head(MOST_ERRORS)
+            found += [FieldError(i, name, told) for i in odd]
+    return numbers
