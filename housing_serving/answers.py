@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -9,7 +10,6 @@ from fastapi import Response
 
 from housing_serving.bodies import JSON
 from housing_serving.champion import Champion
-from housing_serving.predictor import Predictor
 from housing_serving.problems import KINDS, MEDIA_TYPE, RETRY_LATER, problem
 from housing_serving.schemas import answers
 
@@ -48,6 +48,10 @@ def answered(struct: type, *problems: int, status: int = 200, body: bool = False
     }
 
 
-async def aside(serving: Predictor, work: Callable[..., Any], *given: Any) -> Any:
-    """Run work in the model's own bounded pool, off the event loop."""
-    return await asyncio.get_running_loop().run_in_executor(serving.pool, work, *given)
+# One for all models to come: threads of their own would each keep memory when the next model replaces them.
+_POOL = ThreadPoolExecutor(2, thread_name_prefix="rows")
+
+
+async def aside(work: Callable[..., Any], *given: Any) -> Any:
+    """Run work on many rows in a bounded pool, off the event loop."""
+    return await asyncio.get_running_loop().run_in_executor(_POOL, work, *given)

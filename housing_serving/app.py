@@ -21,6 +21,7 @@ from housing_assets.store.layout import Store
 from housing_serving.bodies import BodyError
 from housing_serving.champion import Champion, Reload
 from housing_serving.logs import log_as_json
+from housing_serving.memory import share_arenas
 from housing_serving.middleware import Guarded, Limited, Metrics, Observed
 from housing_serving.problems import kind_of, problem
 from housing_serving.routes.batches import add_batches
@@ -36,6 +37,7 @@ log = logging.getLogger("housing_serving")
 
 def create_app(settings: ServingSettings | None = None) -> FastAPI:
     """The application. It serves as soon as the store has a champion."""
+    share_arenas()
     settings = settings or ServingSettings()  # pyright: ignore[reportCallIssue]  # every field has a default
     store = Store.open(settings.store_uri)
     kept = Store.open(settings.keep_folder) if settings.keep_folder else None

@@ -9,6 +9,7 @@ from housing_assets.core.errors import BundleError, HousingError
 from housing_assets.core.months import add_months
 from housing_assets.store.bundles import POINTER, champion_version, load_bundle, newest_intervals
 from housing_assets.store.layout import Store
+from housing_serving.memory import give_back
 from housing_serving.predictor import Predictor
 
 log = logging.getLogger("housing_serving")
@@ -73,6 +74,7 @@ class Champion:
             return Reload("refused", type(error).__name__)
         self.predictor, self._seen, self.reason = loaded, seen, ""
         self._keep(loaded)
+        give_back()
         return Reload("loaded")
 
     def _load_unless_refused(self, version: str, files: tuple[object, ...]) -> Predictor:

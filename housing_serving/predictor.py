@@ -1,7 +1,6 @@
 """Predictions of raw rows by one bundle: encoders as dictionaries, few rows through ONNX, many through XGBoost."""
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -63,13 +62,12 @@ class Predictions:
 class Predictor:
     """One bundle, ready to predict. Safe to share between threads."""
 
-    def __init__(self, bundle: Bundle, calibration: pl.DataFrame | None, threads: int = 2) -> None:
+    def __init__(self, bundle: Bundle, calibration: pl.DataFrame | None) -> None:
         """Load and check a verified bundle.
 
         Args:
             bundle: whose hashes agree.
             calibration: newest `interval_calibration` of its version; None for the bundle's own.
-            threads: that XGBoost's calls may run in side by side.
 
         Raises:
             BundleError: golden rows or the ONNX twin disagree with the trees.
@@ -87,7 +85,6 @@ class Predictor:
         self._widest = (min(low for low, _ in self._ends.values()), max(high for _, high in self._ends.values()))
         # Intervals of a month rest on the months before it.
         self._known_until = None if calibration is None else month_end(add_months(calibration["last_month"][0], 1))
-        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="xgboost")
 
     def warm(self) -> None:
         """Answer once through each engine, so that the first request is no slower than the next."""

@@ -66,12 +66,12 @@ def add_predictions(app: FastAPI, settings: ServingSettings, champion: Champion,
         )
         if kind == ARROW:
             # The first of these imports pyarrow, which no event loop should wait for.
-            rows = await aside(serving, decode_arrow, body, settings.max_rows)
+            rows = await aside(decode_arrow, body, settings.max_rows)
         else:
             rows = decode_rows(body, settings.max_rows)
         told = arrow_answer if in_arrow else json_answer
         few = len(rows) <= FEW_ROWS and not in_arrow
-        found = told(serving, rows) if few else await aside(serving, told, serving, rows)
+        found = told(serving, rows) if few else await aside(told, serving, rows)
         metrics.rows.inc(len(rows))
         return Response(found, media_type=ARROW if in_arrow else JSON)
 
@@ -82,7 +82,7 @@ def add_predictions(app: FastAPI, settings: ServingSettings, champion: Champion,
         if serving is None:
             return no_model(champion)
         rows = decode_rows(await read_body(request, settings), settings.max_explained_rows)
-        found = await aside(serving, lambda: explain(serving.model.trees, serving.matrix(rows)))
+        found = await aside(lambda: explain(serving.model.trees, serving.matrix(rows)))
         told = [Explained(e.price, e.base, e.contributions, list(e.factors)) for e in found]
         return answer(Explanations(told, serving.version))
 
@@ -94,7 +94,7 @@ def add_predictions(app: FastAPI, settings: ServingSettings, champion: Champion,
             return no_model(champion)
         body = await read_body(request, settings, (JSON, CSV))
         read = rows_from_csv if media_type(request) == CSV else rows_from_json
-        found = await aside(serving, lambda: serving.predict(decode_rows(read(body), settings.max_rows)))
+        found = await aside(lambda: serving.predict(decode_rows(read(body), settings.max_rows)))
         metrics.rows.inc(len(found.price))
         return answer(Scored(found.price.tolist()))
 

@@ -1,0 +1,30 @@
+"""The dashboard: `streamlit run housing_dashboard/app.py`. It reads the store; the API makes its live predictions."""
+
+import sys
+from pathlib import Path
+
+import streamlit as st
+
+# Streamlit puts the folder of this file on the path, not the one above it.
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+PAGES = Path(__file__).parent / "pages"
+
+
+def main() -> None:
+    """Show the page that the address names."""
+    st.set_page_config("Housing prices by month", ":material/home:", layout="wide")
+    st.navigation(
+        [
+            st.Page(PAGES / "overview.py", title="Overview", icon=":material/dashboard:", default=True),
+            st.Page(PAGES / "map.py", title="Map", icon=":material/map:"),
+            st.Page(PAGES / "place.py", title="Place", icon=":material/location_on:"),
+            st.Page(PAGES / "what_if.py", title="What if", icon=":material/tune:"),
+            st.Page(PAGES / "model.py", title="Model", icon=":material/model_training:"),
+            st.Page(PAGES / "health.py", title="Data health", icon=":material/monitor_heart:"),
+        ],
+        position="top",
+    ).run()
+
+
+main()

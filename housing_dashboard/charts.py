@@ -1,0 +1,302 @@
+"""Plots. Colours are Okabe and Ito's (2008, "Color Universal Design"), which colour-blind readers can tell apart."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+import polars as pl
+
+from housing_assets.core.metros import METRO_BY_KEY, metro_key
+
+BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#7F7F7F"
+BAND = "rgba(0,114,178,0.18)"
+MOST_POINTS = 4_000
+"""Points of a scatter: more hide each other and take seconds to send."""
+_SMALL = 380
+# The contiguous United States in some sixty points, longitude and latitude: enough to see where a metro lies.
+_LAND: tuple[tuple[float, float], ...] = (
+    (-124.7, 48.4), (-123.0, 48.8), (-122.8, 49.0), (-95.2, 49.0), (-94.6, 48.7), (-92.0, 48.3), (-89.6, 48.0),
+    (-90.8, 46.9), (-88.2, 47.4), (-87.4, 46.5), (-84.9, 46.5), (-84.1, 46.0), (-85.5, 45.1), (-86.4, 43.8),
+    (-86.3, 42.4), (-87.2, 41.6), (-87.9, 42.4), (-87.5, 44.5), (-88.0, 44.6), (-86.5, 45.9), (-84.7, 45.8),
+    (-83.4, 45.2), (-83.4, 44.2), (-82.5, 43.0), (-83.4, 41.7), (-81.5, 41.6), (-78.9, 42.9), (-79.0, 43.3),
+    (-76.3, 43.5), (-76.3, 44.2), (-74.8, 45.0), (-71.5, 45.0), (-70.3, 45.9), (-69.2, 47.4), (-68.3, 47.3),
+    (-67.8, 45.8), (-67.0, 44.8), (-70.0, 43.7), (-70.8, 42.6), (-70.0, 41.8), (-72.0, 41.3), (-74.0, 40.6),
+    (-75.0, 38.9), (-76.0, 37.0), (-75.6, 35.3), (-77.9, 34.0), (-81.0, 32.1), (-81.4, 30.5), (-80.1, 26.9),
+    (-80.4, 25.2), (-81.8, 26.2), (-82.8, 28.0), (-84.1, 30.1), (-86.5, 30.4), (-89.5, 30.2), (-89.3, 29.1),
+    (-91.8, 29.5), (-94.7, 29.4), (-97.2, 27.6), (-97.2, 25.9), (-99.2, 26.4), (-101.4, 29.8), (-103.2, 29.0),
+    (-104.9, 30.6), (-106.5, 31.8), (-108.2, 31.8), (-111.1, 31.3), (-114.8, 32.5), (-117.1, 32.5), (-118.5, 34.0),
+    (-120.6, 34.6), (-122.4, 37.2), (-123.8, 39.3), (-124.4, 40.4), (-124.1, 43.7), (-124.0, 46.3), (-124.7, 48.4),
+)  # fmt: skip
+
+
+def _figure(height: int = _SMALL, **layout: Any) -> go.Figure:
+    figure = go.Figure()
+    figure.update_layout(
+        height=height,
+        margin={"l": 10, "r": 10, "t": 30, "b": 10},
+        legend={"orientation": "h", "y": 1.12, "x": 0},
+        hovermode="closest",
+        **layout,
+    )
+    return figure
+
+
+def scatter(rows: pl.DataFrame) -> go.Figure:
+    """Predicted against actual price, with the line on which they are equal; drawn with WebGL."""
+    figure = _figure(420)
+    ends = [
+        rows.select(pl.min_horizontal("actual_price", "predicted_price").min()).item(),
+        rows.select(pl.max_horizontal("actual_price", "predicted_price").max()).item(),
+    ]
+    for inside, name, colour, symbol in (
+        (True, "inside its interval", BLUE, "circle"),
+        (False, "outside", ORANGE, "x"),
+    ):
+        part = rows.filter(pl.col("inside") == inside)
+        figure.add_trace(
+            go.Scattergl(
+                x=part["actual_price"].to_numpy(),
+                y=part["predicted_price"].to_numpy(),
+                customdata=part.select("zipcode", "month", "percent").to_numpy(),
+                hovertemplate="%{customdata[0]}, %{customdata[1]}<br>actual %{x:$,.0f}<br>predicted %{y:$,.0f}"
+                "<br>%{customdata[2]:+.1f}%<extra></extra>",
+                mode="markers",
+                marker={"size": 5, "color": colour, "symbol": symbol, "opacity": 0.55},
+                name=name,
+            )
+        )
+    figure.add_trace(
+        go.Scattergl(x=ends, y=ends, mode="lines", line={"color": GREY, "dash": "dash"}, name="predicted = actual")
+    )
+    figure.update_xaxes(title="actual price", tickprefix="$", type="log", nticks=6)
+    figure.update_yaxes(title="predicted price", tickprefix="$", type="log", nticks=6)
+    return figure
+
+
+def trend(months: pl.DataFrame, chosen: str | None = None) -> go.Figure:
+    """Mean actual and predicted price by month, the interval as a band, the chosen month marked."""
+    figure = _figure()
+    _band(figure, months["month"].to_list(), months["low"].to_list(), months["high"].to_list())
+    for column, name, colour, dash in (("predicted", "predicted", BLUE, "solid"), ("actual", "actual", ORANGE, "dot")):
+        figure.add_trace(
+            go.Scatter(
+                x=months["month"].to_list(),
+                y=months[column].to_list(),
+                mode="lines+markers",
+                line={"color": colour, "dash": dash, "width": 2.5},
+                name=name,
+                hovertemplate=f"%{{x}}<br>{name} %{{y:$,.0f}}<extra></extra>",
+            )
+        )
+    if chosen:
+        figure.add_vline(x=chosen, line={"color": GREY, "width": 8}, opacity=0.25)
+    figure.update_xaxes(type="category", nticks=12)
+    figure.update_yaxes(tickprefix="$", title="mean price")
+    return figure
+
+
+def _band(figure: go.Figure, x: Sequence, low: Sequence, high: Sequence) -> None:
+    edge = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
+    figure.add_trace(go.Scatter(x=x, y=high, showlegend=False, **edge))
+    figure.add_trace(go.Scatter(x=x, y=low, fill="tonexty", fillcolor=BAND, name="90% interval", **edge))
+
+
+def lines(frame: pl.DataFrame, x: str, names: dict[str, str], unit: str = "%") -> go.Figure:
+    """Several columns over one."""
+    figure = _figure(300)
+    for (column, name), colour, dash in zip(
+        names.items(), (BLUE, ORANGE, GREEN, PURPLE), ("solid", "dot", "dash", "dashdot"), strict=False
+    ):
+        hover = f"%{{x}}<br>{name} %{{y:,.2f}}{unit}<extra></extra>"
+        figure.add_trace(
+            go.Scatter(
+                x=frame[x].to_list(),
+                y=frame[column].to_list(),
+                mode="lines+markers",
+                line={"color": colour, "dash": dash},
+                name=name,
+                hovertemplate=hover,
+            )
+        )
+    figure.update_yaxes(ticksuffix=unit, rangemode="tozero")
+    figure.update_xaxes(type="category", nticks=12)
+    return figure
+
+
+def metro_map(metros: pl.DataFrame, value: str, title: str, unit: str, diverging: bool = False) -> go.Figure:
+    """Metros where they lie, coloured by a column. It needs no tile server: the land is an outline.
+
+    Args:
+        metros: `city_full`, `zips`, and the column.
+        value: the column.
+        title: of the colours.
+        unit: `$` or `%`.
+        diverging: are values above and below 0 to be told apart?
+    """
+    figure = _figure(520, showlegend=False)
+    figure.add_trace(
+        go.Scatter(
+            x=[x for x, _ in _LAND],
+            y=[y for _, y in _LAND],
+            mode="lines",
+            fill="toself",
+            fillcolor="rgba(127,127,127,0.14)",
+            line={"color": "rgba(127,127,127,0.5)", "width": 1},
+            hoverinfo="skip",
+        )
+    )
+    placed = [(row, METRO_BY_KEY[metro_key(row["city_full"])]) for row in metros.to_dicts()]
+    values = [row[value] for row, _ in placed]
+    widest = max((abs(v) for v in values if v is not None), default=1)
+    money = unit == "$"
+    colours = {"colorscale": "RdBu", "cmin": -widest, "cmax": widest} if diverging else {"colorscale": "Cividis"}
+    figure.add_trace(
+        go.Scatter(
+            x=[place.longitude for _, place in placed],
+            y=[place.latitude for _, place in placed],
+            customdata=[[row["city_full"], row["zips"]] for row, _ in placed],
+            mode="markers",
+            marker={
+                "size": [12 + min(22, row["zips"] ** 0.5 * 2) for row, _ in placed],
+                "color": values,
+                "colorbar": {"title": {"text": title}, "tickprefix": "$" if money else "", "thickness": 12},
+                "line": {"width": 1, "color": "#333333"},
+                **colours,
+            },
+            hovertemplate="%{customdata[0]}<br>%{customdata[1]} zips<br>"
+            + ("%{marker.color:$,.0f}" if money else "%{marker.color:.1f}%")
+            + "<extra></extra>",
+        )
+    )
+    # A degree of longitude is shorter by the cosine of the latitude, here 38 degrees.
+    figure.update_yaxes(visible=False, scaleanchor="x", scaleratio=1.27, range=[23.5, 50.5])
+    figure.update_xaxes(visible=False, range=[-127, -65])
+    return figure
+
+
+def place_history(actual: pl.DataFrame, predicted: pl.DataFrame, metro: pl.DataFrame) -> go.Figure:
+    """A zip's actual prices, its predictions with intervals, and its metro's median."""
+    figure = _figure(430)
+    days = predicted["date"].to_list()
+    _band(figure, days, predicted["predicted_low"].to_list(), predicted["predicted_high"].to_list())
+    for frame, column, name, colour, dash in (
+        (metro, "price", "metro median, actual", GREY, "dash"),
+        (predicted, "predicted_price", "predicted", BLUE, "solid"),
+        (actual, "price", "actual", ORANGE, "dot"),
+    ):
+        figure.add_trace(
+            go.Scatter(
+                x=frame["date"].to_list(),
+                y=frame[column].to_list(),
+                mode="lines",
+                line={"color": colour, "dash": dash, "width": 2.5},
+                name=name,
+                hovertemplate=f"%{{x|%b %Y}}<br>{name} %{{y:$,.0f}}<extra></extra>",
+            )
+        )
+    figure.update_yaxes(tickprefix="$")
+    return figure
+
+
+def heat(grid: pl.DataFrame, rows: str, title: str, unit: str = "%") -> go.Figure:
+    """A table as colours: rows named by one column, the others across."""
+    across = [c for c in grid.columns if c != rows]
+    figure = _figure(max(_SMALL, 60 + 19 * grid.height))
+    figure.add_trace(
+        go.Heatmap(
+            z=grid.select(across).to_numpy(),
+            x=across,
+            y=[name or "no metro" for name in grid[rows].to_list()],
+            colorscale="Cividis",
+            colorbar={"title": {"text": title}, "ticksuffix": unit, "thickness": 12},
+            hovertemplate="%{y}<br>%{x}: %{z:.1f}" + unit + "<extra></extra>",
+        )
+    )
+    figure.update_xaxes(type="category", nticks=12)
+    figure.update_yaxes(autorange="reversed")
+    return figure
+
+
+def distribution(values: Sequence[float] | pl.Series, title: str) -> go.Figure:
+    """A histogram."""
+    figure = _figure(300)
+    figure.add_trace(go.Histogram(x=list(values), nbinsx=60, marker={"color": BLUE}))
+    figure.add_vline(x=0, line={"color": GREY, "dash": "dash"})
+    figure.update_xaxes(title=title)
+    figure.update_yaxes(title="rows")
+    return figure
+
+
+def bars(frame: pl.DataFrame, name: str, value: str, title: str) -> go.Figure:
+    """Horizontal bars, the largest at the top."""
+    figure = _figure(max(260, 40 + 22 * frame.height))
+    figure.add_trace(go.Bar(x=frame[value].to_list(), y=frame[name].to_list(), orientation="h", marker={"color": BLUE}))
+    figure.update_yaxes(autorange="reversed")
+    figure.update_xaxes(title=title)
+    return figure
+
+
+def calibration_bars(frame: pl.DataFrame) -> go.Figure:
+    """Shares of prices below, inside and above their intervals, by month."""
+    figure = _figure(300, barmode="stack")
+    for column, colour in (("below", PURPLE), ("inside", BLUE), ("above", ORANGE)):
+        figure.add_trace(
+            go.Bar(x=frame["month"].to_list(), y=frame[column].to_list(), name=column, marker={"color": colour})
+        )
+    figure.add_hline(y=90, line={"color": GREY, "dash": "dash"})
+    figure.update_xaxes(type="category", nticks=12)
+    figure.update_yaxes(ticksuffix="%", range=[0, 100])
+    return figure
+
+
+def waterfall(base: float, parts: Sequence[tuple[str, float]], price: float) -> go.Figure:
+    """From the base value to a price, by contributions in US dollars."""
+    figure = _figure(max(_SMALL, 100 + 26 * len(parts)))
+    figure.add_trace(
+        go.Waterfall(
+            orientation="h",
+            measure=["absolute", *(["relative"] * len(parts)), "total"],
+            y=["base", *(name for name, _ in parts), "prediction"],
+            x=[base, *(value for _, value in parts), price],
+            text=[f"${base:,.0f}", *(f"{value:+,.0f}" for _, value in parts), f"${price:,.0f}"],
+            increasing={"marker": {"color": BLUE}},
+            decreasing={"marker": {"color": ORANGE}},
+            totals={"marker": {"color": GREY}},
+        )
+    )
+    figure.update_yaxes(autorange="reversed")
+    figure.update_xaxes(tickprefix="$")
+    return figure
+
+
+_STATES = {"green": 0, "warn": 1, "red": 2, "never checked": 3, "newer than its check": 4, "": 5}
+_STATE_COLOURS = (GREEN, ORANGE, "#D55E00", GREY, PURPLE, "rgba(127,127,127,0.12)")
+
+
+def state_grid(assets: Sequence[str], months: Sequence[str], found: dict[str, dict[str, str]]) -> go.Figure:
+    """What is known of each month of each asset, by colour; an empty state is a month that is not there."""
+    cells = [[found[asset].get(month, "") for month in months] for asset in assets]
+    steps = [(i / 6 + end / 6, colour) for i, colour in enumerate(_STATE_COLOURS) for end in (0, 1)]
+    figure = _figure(110 + 26 * len(assets))
+    figure.add_trace(
+        go.Heatmap(
+            z=[[_STATES[state] for state in row] for row in cells],
+            x=list(months),
+            y=list(assets),
+            text=[[state or "not there" for state in row] for row in cells],
+            hovertemplate="%{y}, %{x}: %{text}<extra></extra>",
+            colorscale=steps,
+            zmin=-0.5,
+            zmax=5.5,
+            colorbar={
+                "tickvals": list(range(6)),
+                "ticktext": [state or "not there" for state in _STATES],
+                "thickness": 12,
+            },
+            xgap=1,
+            ygap=2,
+        )
+    )
+    figure.update_xaxes(type="category", nticks=12)
+    figure.update_yaxes(autorange="reversed")
+    return figure

@@ -1,0 +1,121 @@
+"""Is the data whole: months, checks, drift, and what was quarantined."""
+
+import polars as pl
+import streamlit as st
+
+from housing_assets.core.months import describe_months
+from housing_dashboard import charts, data, shell
+
+MONTHLY = (
+    "raw_splits",
+    "cleaned",
+    "interval_calibration",
+    "monthly_predictions",
+    "drift_report",
+    "prediction_accuracy",
+)
+TRAINED = ("encoders", "training_features", "baseline_model", "tuned_model", "model_evaluation", "champion_model")
+_MOST_MONTHS = 36
+
+
+def page() -> None:
+    """The page."""
+    shell.header("Data health", "Is every month there, did its checks pass, and does the data drift?")
+    months = data.expected_months()
+    if not months:
+        shell.empty("No month is cleaned yet", "Run `make run`, or `ingest_job` in Dagster.")
+        return
+    with shell.guard():
+        freshness()
+    with shell.guard():
+        checks(months)
+    with shell.guard():
+        drift()
+    with shell.guard():
+        quarantined()
+    st.markdown(f"All checks, runs and their logs are [in Dagster]({data.settings().dagster_url}).")
+
+
+def freshness() -> None:
+    """Newest month of each asset, and when it was checked."""
+    cells = st.columns(4)
+    for cell, asset in zip(cells, ("raw_splits", "cleaned", "monthly_predictions", "prediction_accuracy"), strict=True):
+        there = data.months_of(asset)
+        found = data.verdicts(asset).get(there[-1]) if there else None
+        cell.metric(asset, there[-1] if there else "none", border=True)
+        cell.caption(f"checked {found.checked[:16].replace('T', ' ')} UTC" if found else "never checked")
+
+
+def checks(months: list[str]) -> None:
+    """States by asset and month, and every problem in words."""
+    st.subheader("Checks", anchor=False)
+    shown = st.toggle("All months", key="all-months")
+    shown = months if shown else months[-_MOST_MONTHS:]
+    found: dict[str, dict[str, str]] = {}
+    for asset in MONTHLY:
+        there = set(data.months_of(asset))
+        found[asset] = {m: str(s) for m, s in data.check_states(asset, [m for m in shown if m in there]).items()}
+    counts: dict[str, int] = {}
+    for known in found.values():
+        for state in known.values():
+            counts[state] = counts.get(state, 0) + 1
+    told = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "none"
+    table = pl.DataFrame([{"asset": a, "month": m, "state": s} for a, known in found.items() for m, s in known.items()])
+    figure = charts.state_grid(MONTHLY, shown, found)
+    shell.chart(figure, f"What the checks said of {shown[0]} to {shown[-1]}: {told}.", table, "states")
+    missing = [m for m in months if m not in set(data.months_of("cleaned"))]
+    if missing:
+        st.warning(f"`cleaned` lacks {describe_months(missing)}: the checks of their raw rows say why.")
+    problems = [
+        {"asset": a, "month": m, "severity": p.severity, "check": p.rule, "column": p.column, "found": p.told}
+        for a in (*MONTHLY, *TRAINED)
+        for m, v in data.verdicts(a).items()
+        for p in v.problems
+    ]
+    if problems:
+        st.dataframe(pl.DataFrame(problems), hide_index=True, key="problems", alt="Problems that the checks found")
+    else:
+        st.success("No check has anything to say.", icon=":material/check_circle:")
+
+
+def drift() -> None:
+    """How far the newest months are from train."""
+    st.subheader("Drift", anchor=False)
+    months = data.months_of("drift_report")
+    read = data.read_months("drift_report", months)
+    shell.damaged(read.damaged)
+    if read.frame.is_empty():
+        shell.empty("No drift report yet", "Run `monitoring_job`.")
+        return
+    frames = [data.read_months("drift_report", [m]).frame.with_columns(pl.lit(m).alias("month")) for m in months]
+    rows = pl.concat(f for f in frames if "feature" in f.columns)
+    trend = rows.group_by("month").agg((100 * pl.col("drifted").mean()).alias("share")).sort("month")
+    newest = trend.row(-1, named=True)
+    told = f"Share of features whose values are far from those of train; {newest['share']:.0f}% in {newest['month']}."
+    shell.chart(charts.lines(trend, "month", {"share": "features that drifted"}), told, trend, "drift")
+    last = rows.filter(month=newest["month"]).sort("distance", descending=True, nulls_last=True)
+    shell.chart(
+        charts.bars(last.head(12), "feature", "distance", "distance from train"),
+        f"The features farthest from train in {newest['month']}.",
+        last.drop("month"),
+        "drift-features",
+    )
+
+
+def quarantined() -> None:
+    """Rows that cleaning set aside, with the reason."""
+    st.subheader("Quarantined rows", anchor=False)
+    read = data.read_months("quarantined", data.months_of("quarantined"))
+    shell.damaged(read.damaged)
+    if read.frame.is_empty():
+        st.success("No row was set aside.", icon=":material/check_circle:")
+        return
+    kind = pl.col("reason").str.extract(r"^([^:]+)").alias("why")
+    by_reason = read.frame.group_by(kind).len("rows").sort("rows", descending=True)
+    told = f"{read.frame.height:,} rows of all months were set aside; most of them: {by_reason['why'][0]}."
+    shell.chart(charts.bars(by_reason, "why", "rows", "rows"), told, by_reason, "reasons")
+    rows = read.frame.select("date", "zipcode", "city_full", "price", "reason").sort("date", descending=True)
+    st.dataframe(rows.head(500), hide_index=True, key="quarantined", alt="Quarantined rows with their reason")
+
+
+page()

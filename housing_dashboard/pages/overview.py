@@ -1,0 +1,187 @@
+"""What the model says, and how wrong it was: figures, predictions against actuals, the trend, rows to download."""
+
+import io
+
+import polars as pl
+import streamlit as st
+
+from housing_dashboard import charts, data, figures, shell
+from housing_dashboard.figures import ALL, Headline
+
+COLUMNS = ["date", "zipcode", "city_full", "predicted_price", "predicted_low", "predicted_high", "actual_price"]
+FIGURES = (
+    ("mape", "Mean % error", "%"),
+    ("mdape", "Median % error", "%"),
+    ("mae", "MAE", "$"),
+    ("rmse", "RMSE", "$"),
+    ("within_5", "Within 5%", "%"),
+    ("within_10", "Within 10%", "%"),
+    ("within_20", "Within 20%", "%"),
+)
+MOST_LISTED = 500
+DOLLARS = st.column_config.NumberColumn(format="dollar", step=1)
+
+
+def page() -> None:
+    """The page."""
+    shell.header("Overview", "What does the model say, and how far was it from what homes turned out to be worth?")
+    months = data.months_of("monthly_predictions")
+    if not months:
+        shell.no_months()
+        return
+    found = data.predictions(months)
+    shell.damaged(found.damaged)
+    if found.frame.is_empty():
+        shell.empty("No month can be read", "Materialize `monthly_predictions` again.")
+        return
+    rows = figures.with_errors(found.frame)
+    year, month, region = filters(rows)
+    chosen = figures.choose(rows, year, month, region)
+    if chosen.is_empty():
+        shell.empty("No rows for this choice", f"{region} has no predictions in {month if month != ALL else year}.")
+        return
+    with shell.guard():
+        headline(rows, chosen, year, month, region)
+    left, right = st.columns(2)
+    with left, shell.guard():
+        scatter(chosen)
+    with right, shell.guard():
+        trend(rows, year, month, region)
+    with shell.guard():
+        table(chosen, "-".join((month if month != ALL else year, region)))
+
+
+def filters(rows: pl.DataFrame) -> tuple[str, str, str]:
+    """Year, month and region as chosen, also in the address."""
+    months = rows["month"].unique().sort(descending=True).to_list()
+    years = sorted({m[:4] for m in months}, reverse=True)
+    regions = rows["city_full"].drop_nulls().unique().sort().to_list()
+    one, two, three = st.columns([1, 1, 2])
+    with one:
+        year = shell.choice("Year", [ALL, *years], "year", ALL)
+    of_year = [m for m in months if year in (ALL, m[:4])]
+    with two:
+        month = shell.choice("Month", [ALL, *of_year], "month", ALL)
+    with three:
+        region = shell.choice("Region", [ALL, *regions], "region", ALL)
+    return year, month, region
+
+
+def headline(rows: pl.DataFrame, chosen: pl.DataFrame, year: str, month: str, region: str) -> None:
+    """Figures of the choice, each beside the naive baseline and the span before."""
+    now = figures.headline(chosen)
+    before_year, before_month, name = figures.span_before(year, month)
+    before = (
+        figures.headline(figures.choose(rows, before_year, before_month, region))
+        if name
+        else Headline(0, 0, {}, {}, None)
+    )
+    cells = st.columns(4) + st.columns(4) + st.columns(1)
+    for cell, (key, label, unit) in zip(cells, FIGURES, strict=False):
+        better_low = not key.startswith("within")
+        with cell:
+            metric(label, now.model.get(key), before.model.get(key), now.naive.get(key), unit, name, better_low)
+    with cells[7]:
+        metric("Interval coverage", now.coverage, before.coverage, None, "%", name, None, "90% is what it aims at")
+    with cells[8]:
+        known = f"{now.known:,} with a known price" if now.known else "none of them has a known price yet"
+        st.markdown(
+            f"**{now.rows:,}** predictions, {known}. *Naive* carries each zip's price of the month before forward."
+        )
+
+
+def metric(
+    label: str,
+    value: float | None,
+    before: float | None,
+    naive: float | None,
+    unit: str,
+    name: str,
+    better_low: bool | None,
+    note: str = "",
+) -> None:
+    """One figure with its change, and the naive one in words."""
+    change = None if value is None or before is None else value - before
+    colour = "off" if better_low is None else "inverse" if better_low else "normal"
+    st.metric(
+        label,
+        "not known yet" if value is None else amount(value, unit),
+        None if change is None else f"{amount(change, unit, signed=True)} vs {name}",
+        delta_color=colour,
+        border=True,
+    )
+    st.caption(note or (f"naive: {amount(naive, unit)}" if naive is not None else "naive: not known"))
+
+
+def amount(value: float, unit: str, signed: bool = False) -> str:
+    """A figure with its unit."""
+    sign = ("+" if value >= 0 else "-") if signed else ("-" if value < 0 else "")
+    return f"{sign}${abs(value):,.0f}" if unit == "$" else f"{sign}{abs(value):.1f}%"
+
+
+def scatter(chosen: pl.DataFrame) -> None:
+    """Predictions against actuals."""
+    st.subheader("Predicted against actual", anchor=False)
+    known = chosen.filter(pl.col("actual_price").is_not_null())
+    if known.is_empty():
+        shell.empty("No actual price is known yet", "They come with the next month's data.")
+        return
+    shown = figures.thin(known, charts.MOST_POINTS)
+    outside = 100 * (1 - known["inside"].mean())  # type: ignore[operator]
+    of = f" ({shown.height:,} drawn at random)" if shown.height < known.height else ""
+    told = f"{known.height:,} predictions{of}; {outside:.1f}% of the actual prices lie outside their 90% interval."
+    shell.chart(charts.scatter(shown), told, shown.select(*COLUMNS, "percent"), "scatter")
+
+
+def trend(rows: pl.DataFrame, year: str, month: str, region: str) -> None:
+    """The year of the choice by month."""
+    span = year if year != ALL else month[:4] if month != ALL else ALL
+    months = figures.by_month(figures.choose(rows, span, ALL, region))
+    st.subheader(f"By month, {span if span != ALL else 'all years'}", anchor=False)
+    worst = months.drop_nulls("mape").sort("mape").tail(1)
+    told = "Mean actual and predicted price with the 90% interval."
+    if worst.height:
+        told += f" The month with the largest error is {worst['month'][0]}: {worst['mape'][0]:.1f}% on average."
+    shell.chart(charts.trend(months, month if month != ALL else None), told, months, "trend")
+
+
+def table(chosen: pl.DataFrame, name: str) -> None:
+    """Rows, those with the largest error first, and all of them to download."""
+    st.subheader("Rows", anchor=False)
+    kept = [*COLUMNS, "error", "percent", "model_version"]
+    order = chosen.select(*kept, pl.col("percent").abs().alias("off by"))
+    order = order.sort("off by", "zipcode", descending=[True, False], nulls_last=True)
+    st.dataframe(
+        order.head(MOST_LISTED).drop("model_version"),
+        hide_index=True,
+        key="rows",
+        alt="Predicted rows, those with the largest error first",
+        column_config={
+            "predicted_price": DOLLARS,
+            "predicted_low": DOLLARS,
+            "predicted_high": DOLLARS,
+            "actual_price": DOLLARS,
+            "error": DOLLARS,
+            "percent": st.column_config.NumberColumn("% error", format="%+.1f%%"),
+            "off by": st.column_config.ProgressColumn("off by", format="%.1f%%", min_value=0, max_value=50),
+        },
+    )
+    shown = min(order.height, MOST_LISTED)
+    st.caption(f"The {shown:,} of {order.height:,} rows with the largest error. The downloads have all of them.")
+    rows = order.drop("off by").sort("date", "zipcode")
+    one, two, _ = st.columns([1, 1, 4])
+    with one:
+        st.download_button("CSV", rows.write_csv, f"predictions-{name}.csv", "text/csv", on_click="ignore")
+    with two:
+        kind = "application/vnd.apache.parquet"
+        st.download_button("Parquet", lambda: parquet(rows), f"predictions-{name}.parquet", kind, on_click="ignore")
+
+
+def parquet(rows: pl.DataFrame) -> bytes:
+    """A frame as Parquet."""
+    sink = io.BytesIO()
+    rows.write_parquet(sink)
+    return sink.getvalue()
+
+
+page()

@@ -1,0 +1,95 @@
+"""What every page has: its title, what the figures rest on, charts with a sentence and a table, and designed errors."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import plotly.graph_objects as go
+import polars as pl
+import streamlit as st
+
+from housing_assets.core.errors import HousingError
+from housing_assets.store.bundles import champion_version
+from housing_dashboard import data
+
+log = logging.getLogger("housing_dashboard")
+NOTE = "an estimate, not an appraisal"
+
+
+def header(title: str, asks: str) -> None:
+    """Title, the question the page answers, and what its figures rest on."""
+    st.title(title, anchor=False)
+    st.caption(asks)
+    with guard():
+        months = data.months_of("monthly_predictions")
+        version = champion_version(data.store()) or "no model yet"
+        newest = months[-1] if months else "none yet"
+        st.markdown(
+            f":gray-badge[model {version}] :gray-badge[newest month {newest}] "
+            f":gray-badge[source: {data.source_label()}] :orange-badge[{NOTE}]"
+        )
+
+
+@contextmanager
+def guard() -> Iterator[None]:
+    """Turn an error into a sentence with its remedy; the rest of the page goes on."""
+    try:
+        yield
+    except HousingError as error:
+        told = str(error).replace(data.settings().store_uri, "the store")
+        st.error(f"This part cannot be shown: {told}", icon=":material/error:")
+    except Exception:
+        log.exception("a part of a page failed")
+        st.error("This part cannot be shown. The log of the dashboard says why; the other parts are not affected.")
+
+
+def empty(told: str, remedy: str) -> None:
+    """Say that there is nothing to show, and what to do about it."""
+    with st.container(border=True):
+        st.subheader(told, anchor=False)
+        st.markdown(remedy)
+
+
+def no_months() -> None:
+    """What is said before any month is predicted."""
+    empty("No month is predicted yet", "Run `make run`, or `predictions_job` in Dagster. This page fills by itself.")
+
+
+def damaged(found: dict[str, str]) -> None:
+    """Name months that cannot be read; the others are shown."""
+    if found:
+        with st.expander(f":orange[{len(found)} damaged: {', '.join(found)}. The other months are shown.]"):
+            for month, told in found.items():
+                st.markdown(f"- **{month}**: {told}")
+
+
+def chart(
+    figure: go.Figure,
+    sentence: str,
+    table: pl.DataFrame,
+    key: str,
+    on_select: Callable[[], None] | None = None,
+) -> None:
+    """A chart with the sentence that says what it shows, and the table behind it."""
+    more = {"on_select": on_select, "selection_mode": "points"} if on_select else {}
+    st.plotly_chart(figure, key=key, alt=sentence, config={"displaylogo": False}, **more)
+    st.caption(sentence)
+    with st.expander("The figures as a table"):
+        st.dataframe(rounded(table), hide_index=True, key=f"{key}-table", alt=f"The figures of: {sentence}")
+
+
+def rounded(table: pl.DataFrame, most: int = 1_000) -> pl.DataFrame:
+    """A table for reading: few enough rows, and no more digits than mean something."""
+    return table.head(most).with_columns(pl.col(pl.Float64, pl.Float32).round_sig_figs(5))
+
+
+def choice(label: str, options: Sequence[str], key: str, default: str, **more: object) -> str:
+    """A select box that is in the address bar under its key; an address with nonsense in it gets the default."""
+    asked = st.query_params.get(key)
+    if asked is not None and asked not in options:
+        del st.query_params[key]
+        st.toast(f"The address asks for {key} {asked!r:.40}, which is not there: {default} is shown.")
+    if st.session_state.get(key) not in options:
+        st.session_state.pop(key, None)
+    index = list(options).index(default) if default in options else 0
+    return st.selectbox(label, options, index=index, key=key, bind="query-params", **more)  # type: ignore[arg-type]
