@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 export DAGSTER_HOME ?= $(CURDIR)/data/dagster
 
-.PHONY: help run api test bench soak lint docs format lock clean
+.PHONY: help run api serve test bench soak lint docs format lock clean
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -26,6 +26,9 @@ run: $(VENV)/.installed-assets ## raw panel to monthly predictions, on the embed
 
 api: $(VENV)/.installed-serving ## the HTTP API over what `make run` made, on 127.0.0.1:8000
 	@$(BIN)/python -m housing_serving
+
+serve: $(VENV)/.installed-assets $(VENV)/.installed-serving $(VENV)/.installed-dashboard ## UI, daemon, API, dashboard, MLflow
+	@$(BIN)/housing serve
 
 test: $(VENV)/.installed-dev ## the whole test suite
 	@$(BIN)/pytest --numprocesses auto --dist loadfile

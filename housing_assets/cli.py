@@ -1,4 +1,4 @@
-"""The command line: `housing sample | run | predict | promote | status`."""
+"""The command line: `housing sample | run | predict | promote | checks | serve | status`."""
 
 import os
 import sys
@@ -124,6 +124,16 @@ def checks() -> None:
     from housing_assets.core.rules import rule_page
 
     typer.echo(rule_page(), nl=False)
+
+
+@app.command()
+def serve() -> None:
+    """Dagster's UI and daemon, the API, the dashboard and MLflow on this machine: what `make serve` calls."""
+    from housing_assets.serve import serve as serve_all
+    from housing_assets.settings import load_settings
+
+    dagster_home()
+    serve_all(load_settings(), Path("data/logs"))
 
 
 @app.command()

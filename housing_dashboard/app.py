@@ -8,12 +8,20 @@ import streamlit as st
 # Streamlit puts the folder of this file on the path, not the one above it.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+_STYLE = """<style>
+.stMainBlockContainer {padding-top: 3.5rem}
+[data-testid=stMetricValue] {font-size: 1.7rem}
+</style>"""
 PAGES = Path(__file__).parent / "pages"
 
 
 def main() -> None:
     """Show the page that the address names."""
     st.set_page_config("Housing prices by month", ":material/home:", layout="wide")
+    # Streamlit leaves a hand's breadth above the title and full-size figures on a phone.
+    st.html(
+        "<style>.stMainBlockContainer {padding-top: 3.5rem} [data-testid=stMetricValue] {font-size: 1.7rem}</style>"
+    )
     st.navigation(
         [
             st.Page(PAGES / "overview.py", title="Overview", icon=":material/dashboard:", default=True),

@@ -13,6 +13,7 @@ BAND = "rgba(0,114,178,0.18)"
 MOST_POINTS = 4_000
 """Points of a scatter: more hide each other and take seconds to send."""
 _SMALL = 380
+_TICKS = (50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000)
 # The contiguous United States in some sixty points, longitude and latitude: enough to see where a metro lies.
 _LAND: tuple[tuple[float, float], ...] = (
     (-124.7, 48.4), (-123.0, 48.8), (-122.8, 49.0), (-95.2, 49.0), (-94.6, 48.7), (-92.0, 48.3), (-89.6, 48.0),
@@ -68,8 +69,12 @@ def scatter(rows: pl.DataFrame) -> go.Figure:
     figure.add_trace(
         go.Scattergl(x=ends, y=ends, mode="lines", line={"color": GREY, "dash": "dash"}, name="predicted = actual")
     )
-    figure.update_xaxes(title="actual price", tickprefix="$", type="log", nticks=6)
-    figure.update_yaxes(title="predicted price", tickprefix="$", type="log", nticks=6)
+    ticks = {
+        "tickvals": list(_TICKS),
+        "ticktext": [f"${v / 1e3:,.0f}k" if v < 1e6 else f"${v / 1e6:g}M" for v in _TICKS],
+    }
+    figure.update_xaxes(title="actual price", type="log", **ticks)
+    figure.update_yaxes(title="predicted price", type="log", **ticks)
     return figure
 
 
@@ -262,8 +267,15 @@ def waterfall(base: float, parts: Sequence[tuple[str, float]], price: float) -> 
             increasing={"marker": {"color": BLUE}},
             decreasing={"marker": {"color": ORANGE}},
             totals={"marker": {"color": GREY}},
+            textposition="outside",
+            cliponaxis=False,
         )
     )
+    # Room for the figures beside the longest bars.
+    reached = [base]
+    for _, value in parts:
+        reached.append(reached[-1] + value)
+    figure.update_xaxes(range=[min(0.0, *reached), 1.18 * max(*reached, price)])
     figure.update_yaxes(autorange="reversed")
     figure.update_xaxes(tickprefix="$")
     return figure

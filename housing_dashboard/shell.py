@@ -18,7 +18,7 @@ NOTE = "an estimate, not an appraisal"
 
 def header(title: str, asks: str) -> None:
     """Title, the question the page answers, and what its figures rest on."""
-    st.title(title, anchor=False)
+    st.header(title, anchor=False)
     st.caption(asks)
     with guard():
         months = data.months_of("monthly_predictions")

@@ -11,13 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from housing_assets.core.features import FEATURE_DESCRIPTIONS, FEATURES
-from housing_assets.core.schema import BY_NAME
+from housing_assets.core.features import FEATURES, describe_feature
 from housing_assets.core.training import ANCHORED, PriceTrees
 
 TOP = 5
 """Factors that are put in words."""
-_PLACES = {"latitude": "Where it is, north to south", "longitude": "Where it is, east to west"}
 
 
 @dataclass(frozen=True)
@@ -65,11 +63,6 @@ def _explanation(base: float, parts: np.ndarray) -> Explanation:
 
 def _words(named: dict[str, float]) -> Sequence[str]:
     largest = sorted(named.items(), key=lambda item: -abs(item[1]))[:TOP]
-    return [f"{describe(name)} {'adds' if by > 0 else 'takes off'} ${abs(by):,.0f}" for name, by in largest if by]
-
-
-def describe(feature: str) -> str:
-    """A feature in words."""
-    if feature in BY_NAME and feature != "year":
-        return BY_NAME[feature].description
-    return _PLACES.get(feature) or FEATURE_DESCRIPTIONS[feature]
+    return [
+        f"{describe_feature(name)} {'adds' if by > 0 else 'takes off'} ${abs(by):,.0f}" for name, by in largest if by
+    ]

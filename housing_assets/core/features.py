@@ -8,7 +8,7 @@ import polars as pl
 
 from housing_assets.core.encoding import Encoders
 from housing_assets.core.errors import HousingError
-from housing_assets.core.schema import NEVER_FEATURES, NUMERIC_FEATURES
+from housing_assets.core.schema import BY_NAME, NEVER_FEATURES, NUMERIC_FEATURES
 
 FEATURES: tuple[str, ...] = (
     "year",
@@ -93,3 +93,13 @@ def silent_features(features: pl.DataFrame) -> dict[str, str]:
 
 
 assert not NEVER_FEATURES & set(FEATURES), "a column the schema bars is in the feature list"
+
+
+_PLACES = {"latitude": "Where it is, north to south", "longitude": "Where it is, east to west"}
+
+
+def describe_feature(feature: str) -> str:
+    """A feature in words that a buyer understands."""
+    if feature in BY_NAME and feature != "year":
+        return BY_NAME[feature].description
+    return _PLACES.get(feature) or FEATURE_DESCRIPTIONS[feature]

@@ -3,6 +3,7 @@
 import polars as pl
 import streamlit as st
 
+from housing_assets.core.features import describe_feature
 from housing_dashboard import charts, data, figures, shell
 
 _TOP = 15
@@ -94,10 +95,11 @@ def errors(rows: pl.DataFrame) -> None:
 def drivers(version: str) -> None:
     """What the trees look at."""
     st.subheader("What drives it", anchor=False)
-    table = data.importance(version)
+    described = pl.col("feature").map_elements(describe_feature, pl.String).alias("what it is")
+    table = data.importance(version).with_columns(described)
     first = table.row(0, named=True)
-    told = f"Share of the total gain of all splits; the first is {first['feature']}: {first['share']:.1f}%."
-    shell.chart(charts.bars(table.head(_TOP), "feature", "share", "% of the gain"), told, table, "importance")
+    told = f"Share of the total gain of all splits; the first is {first['what it is'].lower()}: {first['share']:.1f}%."
+    shell.chart(charts.bars(table.head(_TOP), "what it is", "share", "% of the gain"), told, table, "importance")
 
 
 def decided(found: data.Champion) -> None:

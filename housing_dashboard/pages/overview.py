@@ -61,7 +61,7 @@ def filters(rows: pl.DataFrame) -> tuple[str, str, str]:
         year = shell.choice("Year", [ALL, *years], "year", ALL)
     of_year = [m for m in months if year in (ALL, m[:4])]
     with two:
-        month = shell.choice("Month", [ALL, *of_year], "month", ALL)
+        month = shell.choice("Month", [ALL, *of_year], "month", of_year[0])
     with three:
         region = shell.choice("Region", [ALL, *regions], "region", ALL)
     return year, month, region

@@ -6,12 +6,12 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from housing_assets.core.schema import COLUMN_NAMES
+from housing_assets.core.features import describe_feature
+from housing_assets.core.schema import COLUMN_NAMES, NUMERIC_FEATURES
 from housing_dashboard import charts, data, shell
 from housing_dashboard.api import Api, ApiAwayError, ApiRefusedError
 
 _SHOWN = 12
-_FIXED = ("date", "zipcode", "city", "city_full", "price", "year")
 
 
 def page() -> None:
@@ -67,7 +67,7 @@ def form(schema: dict[str, dict[str, Any]], start: dict[str, Any]) -> dict[str, 
     with st.container(height=520):
         for name, told in schema.items():
             number = next((kind for kind in told.get("anyOf", ()) if kind.get("type") == "number"), None)
-            if name in _FIXED or number is None:
+            if name not in NUMERIC_FEATURES or number is None:
                 continue
             low, high = float(number.get("minimum", 0)), float(number.get("maximum", 1e9))
             known = start[name]
@@ -102,7 +102,8 @@ def show(answer: dict[str, Any], why: dict[str, Any], start: dict[str, Any]) -> 
         st.caption(f"{change:+.1f}% from the actual price of {start['date']:%b %Y}, ${start['price']:,.0f}.")
     parts = sorted(why["contributions"].items(), key=lambda part: -abs(part[1]))
     rest = sum(value for _, value in parts[_SHOWN:])
-    shown = [*parts[:_SHOWN], (f"{len(parts) - _SHOWN} others", rest)]
+    named = [(describe_feature(name), value) for name, value in parts[:_SHOWN]]
+    shown = [*named, (f"{len(parts) - _SHOWN} others", rest)]
     told = "From the average home to this one. " + "; ".join(why["factors"][:3]) + "."
     table = pl.DataFrame({"feature": [n for n, _ in parts], "dollars": [v for _, v in parts]})
     shell.chart(charts.waterfall(why["base"], shown, why["prediction"]), told, table, "why")

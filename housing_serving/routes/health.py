@@ -5,11 +5,10 @@ from typing import Any
 from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from housing_assets.core.features import FEATURES
+from housing_assets.core.features import FEATURES, describe_feature
 from housing_assets.core.schema import BY_NAME
 from housing_serving.answers import answer, answered, no_model
 from housing_serving.champion import Champion
-from housing_serving.explanations import describe
 from housing_serving.middleware import Metrics
 from housing_serving.problems import RETRY_LATER, problem
 from housing_serving.schemas import About, Alive, Feature, Health, Model, Ready
@@ -85,4 +84,4 @@ def add_health(app: FastAPI, champion: Champion, metrics: Metrics) -> None:
 def _feature(name: str) -> Feature:
     column = BY_NAME.get(name) if name != "year" else None
     unit, low, high = (column.unit, column.low, column.high) if column else (None, None, None)
-    return Feature(name, describe(name), unit, low, high)
+    return Feature(name, describe_feature(name), unit, low, high)
