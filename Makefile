@@ -47,6 +47,7 @@ lint: $(VENV)/.installed-dev ## ruff, pyright, import-linter
 
 docs: $(VENV)/.installed-dev ## write the pages that are generated from the code
 	@$(BIN)/housing checks > housing_assets/checks/README.md
+	@$(BIN)/python docs/configuration.py > docs/configuration.md
 
 format: $(VENV)/.installed-dev ## let ruff rewrite what it can
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .

@@ -8,6 +8,7 @@ import streamlit as st
 # Streamlit puts the folder of this file on the path, not the one above it.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+# Streamlit leaves a hand's breadth above the title, and its figures are too large for a phone.
 _STYLE = """<style>
 .stMainBlockContainer {padding-top: 3.5rem}
 [data-testid=stMetricValue] {font-size: 1.7rem}
@@ -18,10 +19,7 @@ PAGES = Path(__file__).parent / "pages"
 def main() -> None:
     """Show the page that the address names."""
     st.set_page_config("Housing prices by month", ":material/home:", layout="wide")
-    # Streamlit leaves a hand's breadth above the title and full-size figures on a phone.
-    st.html(
-        "<style>.stMainBlockContainer {padding-top: 3.5rem} [data-testid=stMetricValue] {font-size: 1.7rem}</style>"
-    )
+    st.html(_STYLE)
     st.navigation(
         [
             st.Page(PAGES / "overview.py", title="Overview", icon=":material/dashboard:", default=True),

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from platform_fixtures import free_port
+from platform_fixtures import Platform, free_port, write_source
 
 STRICT = "HOUSING_TEST_STRICT"
 S3_PAGE = 50
@@ -48,6 +48,18 @@ def _no_settings_from_outside(tmp_path_factory) -> Iterator[None]:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shared}/mlflow.db")
         patch.setenv("HOUSING_STUDY_STORAGE", f"sqlite:///{shared}/studies.db")
         yield
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory) -> Path:
+    """A small raw panel with dirt."""
+    return write_source(tmp_path_factory.mktemp("source") / "panel.csv")
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory, source) -> Platform:
+    """A platform with every stage run once. Nothing may change it: tests that do take a copy."""
+    return Platform(tmp_path_factory.mktemp("made"), source).run_all()
 
 
 @pytest.fixture

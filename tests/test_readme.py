@@ -5,7 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+DOCS = ROOT / "docs"
 
 
 def test_the_example_runs(tmp_path):
@@ -16,13 +18,11 @@ def test_the_example_runs(tmp_path):
         assert name in done.stdout
 
 
-def test_every_setting_is_in_it():
-    from housing_assets.settings import Settings
-    from housing_serving.settings import ServingSettings
-
-    for settings in (Settings, ServingSettings):
-        for name, field in settings.model_fields.items():
-            assert f"`{field.validation_alias or f'HOUSING_{name.upper()}'}`" in README, name
+def test_the_page_of_settings_is_the_one_that_make_docs_writes():
+    done = subprocess.run([sys.executable, DOCS / "configuration.py"], capture_output=True, text=True, check=True)
+    assert (DOCS / "configuration.md").read_text() == done.stdout
+    for variable in re.findall(r"`(?:HOUSING|MLFLOW)_[A-Z_]+`", README):
+        assert variable in done.stdout, variable
 
 
 def test_every_command_is_in_it():

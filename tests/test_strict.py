@@ -14,16 +14,22 @@ SKIPS = {
     "whole module": "import pytest\npytest.skip('no browser', allow_module_level=True)\n",
     "fixture": "import pytest\n@pytest.fixture\ndef x(): pytest.skip('no browser')\ndef test_it(x): pass\n",
 }
+TESTS = Path(__file__).parent
 XFAIL = "import pytest\n@pytest.mark.xfail(reason='known', strict=True)\ndef test_it(): assert False\n"
 
 
 def run_pytest(folder: Path, text: str, strict: str) -> tuple[int, str]:
-    shutil.copy(Path(__file__).parent / "conftest.py", folder)
+    shutil.copy(TESTS / "conftest.py", folder)
     (folder / "pytest.ini").write_text("[pytest]\n")
     (folder / "test_it.py").write_text(text)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(folder)],
-        env={**os.environ, "HOUSING_TEST_STRICT": strict, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        env={
+            **os.environ,
+            "HOUSING_TEST_STRICT": strict,
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "PYTHONPATH": str(TESTS),
+        },
         capture_output=True,
         text=True,
         check=False,

@@ -1,19 +1,7 @@
 import shutil
-from pathlib import Path
 
 import pytest
-from platform_fixtures import Platform, write_source
-
-
-@pytest.fixture(scope="session")
-def source(tmp_path_factory) -> Path:
-    return write_source(tmp_path_factory.mktemp("source") / "panel.csv")
-
-
-@pytest.fixture(scope="session")
-def made(tmp_path_factory, source) -> Platform:
-    """A platform with every stage run once. Tests that change anything take `copy`."""
-    return Platform(tmp_path_factory.mktemp("made"), source).run_all()
+from platform_fixtures import Platform
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ CSV = """date,zipcode,city_full,median_list_price
 
 
 @pytest.fixture(scope="module")
-def guarded(served):
-    with open_client(served.folder, api_keys="first-key, second-key") as client:
+def guarded(made):
+    with open_client(made.folder, api_keys="first-key, second-key") as client:
         wait_ready(client)
         yield client
 

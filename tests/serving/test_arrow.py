@@ -35,17 +35,17 @@ def post(client, body: bytes, **headers):
 
 
 @pytest.fixture(scope="module")
-def month(served) -> pl.DataFrame:
-    return served.read("raw_splits", HELD[-1]).select(COLUMN_NAMES).unique("zipcode", maintain_order=True)
+def month(made) -> pl.DataFrame:
+    return made.read("raw_splits", HELD[-1]).select(COLUMN_NAMES).unique("zipcode", maintain_order=True)
 
 
-def test_an_arrow_body_gets_the_numbers_of_a_json_body(client, served, month):
+def test_an_arrow_body_gets_the_numbers_of_a_json_body(client, made, month):
     rows = month.with_columns(pl.col("date").cast(pl.String)).to_dicts()
     expected = client.post("/predict", json=rows).json()
     answer = post(client, stream(month.to_arrow(compat_level=pl.CompatLevel.oldest())))
     assert (answer.status_code, answer.headers["content-type"]) == (200, KIND)
     found = pa.ipc.open_stream(answer.content).read_all()
-    assert found.schema.metadata == {b"model_version": champion_version(served.store).encode()}
+    assert found.schema.metadata == {b"model_version": champion_version(made.store).encode()}
     np.testing.assert_allclose(found["predicted_price"].to_numpy(), expected["predictions"], rtol=1e-4)
     ends = np.stack([found["predicted_low"].to_numpy(), found["predicted_high"].to_numpy()], axis=1)
     np.testing.assert_allclose(ends, expected["intervals"], rtol=1e-4)

@@ -79,20 +79,20 @@ def test_what_is_no_list_of_rows_is_a_422(client, body):
     assert post(client, body).status_code == 422
 
 
-def test_rows_up_to_the_limit(served):
+def test_rows_up_to_the_limit(made):
     from serving_fixtures import open_client, wait_ready
 
-    with open_client(served.folder, max_rows=3) as client:
+    with open_client(made.folder, max_rows=3) as client:
         wait_ready(client)
         assert [post(client, json.dumps([GOOD] * n)).status_code for n in (0, 1, 3, 4)] == [422, 200, 200, 422]
         told = post(client, json.dumps([GOOD] * 4)).json()["detail"]
         assert told == "4 rows are more than 3: send them in several calls"
 
 
-def test_a_body_beyond_the_limit_is_not_read(served):
+def test_a_body_beyond_the_limit_is_not_read(made):
     from serving_fixtures import open_client, wait_ready
 
-    with open_client(served.folder, max_body_mb=0.001) as client:
+    with open_client(made.folder, max_body_mb=0.001) as client:
         wait_ready(client)
         assert post(client, json.dumps([GOOD] * 2)).status_code == 200
         answer = post(client, b" " * 1_001)

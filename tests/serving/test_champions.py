@@ -1,5 +1,6 @@
 """From no model to one, from one champion to the next, and past damaged ones."""
 
+import io
 import re
 import shutil
 import signal
@@ -16,13 +17,14 @@ from serving_fixtures import open_client, process, wait_ready
 
 from housing_assets.store.bundles import POINTER, champion_version, list_versions, point_to
 from housing_assets.store.layout import Store
+from housing_serving.bodies import ARROW
 
 ROW = [{"date": "2020-03-31", "zipcode": "02139"}]
 
 
 @pytest.fixture
-def folder(served, tmp_path) -> Path:
-    shutil.copytree(served.folder, tmp_path / "store")
+def folder(made, tmp_path) -> Path:
+    shutil.copytree(made.folder, tmp_path / "store")
     return tmp_path / "store"
 
 
@@ -38,7 +40,7 @@ def wait_for(client, what, told=""):
     pytest.fail(f"{told}: {client.get('/health').json()}")
 
 
-def test_without_a_model_it_lives_is_not_ready_and_becomes_ready_by_itself(served, tmp_path):
+def test_without_a_model_it_lives_is_not_ready_and_becomes_ready_by_itself(made, tmp_path):
     with open_client(tmp_path / "store") as client:
         assert client.get("/health/live").status_code == 200
         for answer in (client.get("/health/ready"), client.post("/predict", json=ROW), client.get("/model")):
@@ -46,11 +48,11 @@ def test_without_a_model_it_lives_is_not_ready_and_becomes_ready_by_itself(serve
         wait_for(client, lambda: "run training_job" in client.get("/health").json()["reason"], "no reason")
         assert client.get("/health").json()["status"] == "unhealthy"
         assert client.get("/latest_predictions").status_code == 404
-        shutil.copytree(served.folder, tmp_path / "store", dirs_exist_ok=True)
+        shutil.copytree(made.folder, tmp_path / "store", dirs_exist_ok=True)
         wait_ready(client)
         assert client.post("/predict", json=ROW).status_code == 200
         health = client.get("/health").json()
-        version = champion_version(served.store)
+        version = champion_version(made.store)
         assert health == {"status": "healthy", "model_version": version, "n_features_expected": 39, "reason": ""}
 
 
@@ -137,9 +139,9 @@ def test_a_pointer_to_nothing_is_refused(folder, pointer):
         assert client.post("/predict", json=ROW).status_code == 200
 
 
-def test_the_model_says_what_it_is(client, served):
+def test_the_model_says_what_it_is(client, made):
     told = client.get("/model").json()
-    assert told["version"] == champion_version(served.store)
+    assert told["version"] == champion_version(made.store)
     assert told["months"]["train"] == ["2019-01", "2019-09"]
     assert "train_median" in told["metrics"]["eval"]
     assert len(told["features"]) == 39
@@ -158,14 +160,19 @@ def test_the_openapi_example_can_be_predicted_as_it_stands(client):
     assert client.get("/docs").status_code == 200
 
 
-def test_a_server_process_is_light_and_leaves_when_asked(served, tmp_path):
-    with process(str(served.folder), tmp_path) as (server, url):
+def test_a_server_process_is_light_and_leaves_when_asked(made, tmp_path):
+    with process(str(made.folder), tmp_path) as (server, url):
         assert httpx.post(f"{url}/predict", json=ROW * 1_000, timeout=30).status_code == 200
         assert httpx.post(f"{url}/explain", json=ROW, timeout=30).status_code == 200
-        assert httpx.get(f"{url}/modules").json() == []
         status = Path(f"/proc/{server.pid}/status").read_text()
         resident = int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
         assert resident < 250_000, f"{resident} kB"
+        rows = pl.DataFrame(ROW * 1_000)
+        rows.write_ipc_stream(stream := io.BytesIO())
+        headers = {"content-type": ARROW, "accept": ARROW}
+        answer = httpx.post(f"{url}/predict", content=stream.getvalue(), headers=headers)
+        assert pl.read_ipc_stream(answer.content).height == rows.height
+        assert httpx.get(f"{url}/modules").json() == []
         server.send_signal(signal.SIGTERM)
         time.sleep(0.3)
         assert httpx.get(f"{url}/health/ready").json()["detail"] == "the server is leaving"
@@ -173,27 +180,28 @@ def test_a_server_process_is_light_and_leaves_when_asked(served, tmp_path):
         assert server.wait(20) == 0
 
 
-def test_the_calls_of_the_readme_are_answered(served, tmp_path):
+def test_the_calls_of_the_readme_are_answered(made, tmp_path):
     if not shutil.which("curl"):
         pytest.skip("this machine has no curl")
     readme = (Path(__file__).parents[2] / "README.md").read_text()
-    (example,) = (e for e in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "httpx" in e)
+    examples = [e for e in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "httpx" in e]
     (shell,) = (e for e in re.findall(r"```\n(.*?)```", readme, re.DOTALL) if "curl" in e)
     calls = shell.replace("curl -s", "curl -sS --fail").replace("2023-12", HELD[-1])
-    with process(str(served.folder), tmp_path) as (_, url):
-        example = example.replace("127.0.0.1:8000", url.removeprefix("http://"))
-        said = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, check=True).stdout
-        assert champion_version(served.store) in said
+    with process(str(made.folder), tmp_path) as (_, url):
+        for example, words in zip(examples, (champion_version(made.store), "predicted_price"), strict=True):
+            program = example.replace("127.0.0.1:8000", url.removeprefix("http://"))
+            said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+            assert words in said
         calls = calls.replace("localhost:8000", url.removeprefix("http://"))
         answers = subprocess.run(["bash", "-ec", calls], capture_output=True, text=True, check=True).stdout
-        assert champion_version(served.store) in answers
+        assert champion_version(made.store) in answers
         assert f'"month":"{HELD[-1]}"' in answers
 
 
-def test_it_starts_from_the_last_good_champion_while_the_store_is_away(served, tmp_path):
-    with process(str(served.folder), tmp_path) as (_, url):
+def test_it_starts_from_the_last_good_champion_while_the_store_is_away(made, tmp_path):
+    with process(str(made.folder), tmp_path) as (_, url):
         expected = httpx.post(f"{url}/predict", json=ROW).json()
-        assert expected["model_version"] == champion_version(served.store)
+        assert expected["model_version"] == champion_version(made.store)
     away = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_REGION": "us-east-1", "AWS_MAX_ATTEMPTS": "1"}
     keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     with process("s3://bucket/store", tmp_path, **away, **keys) as (_, url):
@@ -202,10 +210,10 @@ def test_it_starts_from_the_last_good_champion_while_the_store_is_away(served, t
         assert httpx.get(f"{url}/latest_predictions", timeout=60).status_code == 503
 
 
-def test_a_store_in_s3_serves_too(served, bucket, s3_env):
+def test_a_store_in_s3_serves_too(made, bucket, s3_env):
     there = Store.open(f"s3://{bucket}/store")
-    for key in served.store.blobs.keys("models/") + served.store.blobs.keys("monthly_predictions/"):
-        there.blobs.write(key, served.store.blobs.read(key))
+    for key in made.store.blobs.keys("models/") + made.store.blobs.keys("monthly_predictions/"):
+        there.blobs.write(key, made.store.blobs.read(key))
     with open_client(f"s3://{bucket}/store") as client:
         wait_ready(client)
         assert client.post("/predict", json=ROW).status_code == 200

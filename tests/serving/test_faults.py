@@ -61,8 +61,8 @@ def served_version(url: str) -> str:
     return httpx.get(f"{url}/health").json()["model_version"]
 
 
-def test_a_hundred_reloads_under_load_fail_no_call_and_every_answer_is_of_the_current_model(served, tmp_path):
-    shutil.copytree(served.folder, tmp_path / "store")
+def test_a_hundred_reloads_under_load_fail_no_call_and_every_answer_is_of_the_current_model(made, tmp_path):
+    shutil.copytree(made.folder, tmp_path / "store")
     store = Store.open(str(tmp_path / "store"))
     first = champion_version(store)
     other = next(v for v in list_versions(store) if v != first)
@@ -89,8 +89,8 @@ def test_a_hundred_reloads_under_load_fail_no_call_and_every_answer_is_of_the_cu
         assert 'outcome="refused"' not in httpx.get(f"{url}/metrics").text
 
 
-def test_with_two_publishers_at_once_readers_see_whole_versions_only(served, tmp_path):
-    shutil.copytree(served.folder, tmp_path / "store")
+def test_with_two_publishers_at_once_readers_see_whole_versions_only(made, tmp_path):
+    shutil.copytree(made.folder, tmp_path / "store")
     store = Store.open(str(tmp_path / "store"))
     champion = load_bundle(store, champion_version(store) or "")
     published: set[str] = {champion.version}
@@ -188,12 +188,12 @@ class FaultyS3:
 
 
 @pytest.fixture
-def faulty(s3_env, bucket, served) -> Iterator[tuple[FaultyS3, str]]:
+def faulty(s3_env, bucket, made) -> Iterator[tuple[FaultyS3, str]]:
     """A copy of the store in S3 behind a proxy; gives the proxy and the store's address."""
     there = Store.open(f"s3://{bucket}/store")
     for prefix in ("models/", "monthly_predictions/", "interval_calibration/"):
-        for key in served.store.blobs.keys(prefix):
-            there.blobs.write(key, served.store.blobs.read(key))
+        for key in made.store.blobs.keys(prefix):
+            there.blobs.write(key, made.store.blobs.read(key))
     proxy = FaultyS3(s3_env)
     yield proxy, f"s3://{bucket}/store"
     proxy.close()
@@ -264,7 +264,7 @@ def test_without_a_copy_it_waits_for_s3_and_becomes_ready_by_itself(faulty, tmp_
         assert server.poll() is None
 
 
-def test_the_folder_of_the_copy_may_be_read_only(served, tmp_path):
+def test_the_folder_of_the_copy_may_be_read_only(made, tmp_path):
     (tmp_path / "file").write_text("no folder")
-    with process(str(served.folder), tmp_path, HOUSING_KEEP_FOLDER=str(Path("file") / "kept")) as (_, url):
+    with process(str(made.folder), tmp_path, HOUSING_KEEP_FOLDER=str(Path("file") / "kept")) as (_, url):
         assert httpx.post(f"{url}/predict", json=[ROW]).status_code == 200

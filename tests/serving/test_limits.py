@@ -17,8 +17,8 @@ BODY = json.dumps([{"date": "2020-03-31", "zipcode": "02139"}]).encode()
 JSON = {"content-type": "application/json"}
 
 
-def test_one_client_may_call_so_often_and_another_still_can(served):
-    with open_client(served.folder, rate_limit="3/minute", api_keys="one,two") as client:
+def test_one_client_may_call_so_often_and_another_still_can(made):
+    with open_client(made.folder, rate_limit="3/minute", api_keys="one,two") as client:
         wait_ready(client)
         said = [client.post("/predict", content=BODY, headers={**JSON, "x-api-key": "one"}) for _ in range(5)]
         assert [a.status_code for a in said] == [200, 200, 200, 429, 429]
@@ -49,10 +49,10 @@ POST = "POST /predict HTTP/1.1\nHost: here\nContent-Type: application/json\n"
 
 
 @pytest.fixture(scope="module")
-def impatient(served, tmp_path_factory):
+def impatient(made, tmp_path_factory):
     """A server that waits a second for bodies, and takes eight calls at a time."""
     env = {"HOUSING_BODY_SECONDS": "1", "HOUSING_MAX_CONCURRENT": "8", "HOUSING_MAX_BODY_MB": "0.1"}
-    with process(str(served.folder), tmp_path_factory.mktemp("impatient"), **env) as (_, url):
+    with process(str(made.folder), tmp_path_factory.mktemp("impatient"), **env) as (_, url):
         yield int(url.rpartition(":")[2])
 
 
@@ -97,9 +97,9 @@ def test_slow_bodies_fill_no_more_than_their_places_and_the_watchers_get_answers
     assert httpx.post(f"{url}/predict", content=BODY, headers=JSON).status_code == 200
 
 
-def test_two_hundred_bodies_at_once_are_all_answered(served, tmp_path):
+def test_two_hundred_bodies_at_once_are_all_answered(made, tmp_path):
     rows = json.dumps(json.loads(BODY) * 2_000).encode()
-    with process(str(served.folder), tmp_path, HOUSING_MAX_CONCURRENT="16") as (server, url):
+    with process(str(made.folder), tmp_path, HOUSING_MAX_CONCURRENT="16") as (server, url):
         seen, over = [], threading.Event()
 
         def watch() -> None:

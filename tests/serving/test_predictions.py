@@ -24,12 +24,12 @@ def rows_of(frame: pl.DataFrame) -> list[dict]:
 
 
 @pytest.fixture(scope="module")
-def raw(served) -> pl.DataFrame:
+def raw(made) -> pl.DataFrame:
     """The raw rows of every split, without those that cleaning takes out."""
-    months = served.store.months("raw_splits")
+    months = made.store.months("raw_splits")
     frames = []
     for month in MONTHS:
-        kept = served.read("cleaned", month).select("zipcode")
+        kept = made.read("cleaned", month).select("zipcode")
         frames.append(months.read(month).join(kept, on="zipcode").unique("zipcode", keep="first", maintain_order=True))
     return pl.concat(frames)
 
@@ -40,8 +40,8 @@ def predict(client, rows) -> dict:
     return answer.json()
 
 
-def test_features_over_http_are_those_of_batch(served, raw):
-    predictor = Predictor(load_champion(served.store), None)
+def test_features_over_http_are_those_of_batch(made, raw):
+    predictor = Predictor(load_champion(made.store), None)
     matrix = predictor.matrix(decode_rows(json.dumps(rows_of(raw)).encode(), 10_000))
     expected = feature_matrix(make_features(standardize(raw), predictor.model.encoders))
     assert matrix.shape == (raw.height, len(FEATURES))
@@ -49,11 +49,11 @@ def test_features_over_http_are_those_of_batch(served, raw):
 
 
 @pytest.mark.parametrize("month", HELD)
-def test_a_month_over_http_is_that_of_monthly_predictions(client, served, raw, month):
-    on_file = served.read("monthly_predictions", month).sort("zipcode")
+def test_a_month_over_http_is_that_of_monthly_predictions(client, made, raw, month):
+    on_file = made.read("monthly_predictions", month).sort("zipcode")
     rows = raw.filter(pl.col("date").dt.strftime("%Y-%m") == month).sort("zipcode")
     answer = predict(client, rows_of(rows))
-    assert answer["model_version"] == champion_version(served.store) == on_file["model_version"][0]
+    assert answer["model_version"] == champion_version(made.store) == on_file["model_version"][0]
     # These few rows go through ONNX: 1e-4 in log price.
     np.testing.assert_allclose(answer["predictions"], on_file["predicted_price"], rtol=1e-4)
     assert answer["actuals"] == rows["price"].to_list()
@@ -68,18 +68,18 @@ def panel() -> pl.DataFrame:
 
 
 @pytest.mark.parametrize(("first", "last"), [(START, TRAIN[-1]), (EVAL, "2019-12"), (HOLDOUT, END)])
-def test_a_thousand_rows_of_every_split_over_http_are_those_of_batch(client, served, panel, first, last):
+def test_a_thousand_rows_of_every_split_over_http_are_those_of_batch(client, made, panel, first, last):
     rows = panel.filter(pl.col("date").dt.strftime("%Y-%m").is_between(pl.lit(first), pl.lit(last)))
     rows = rows.sample(1_000, seed=1, shuffle=True)
-    expected = load_champion(served.store).model().predict(standardize(rows))["predicted_price"].to_numpy()
+    expected = load_champion(made.store).model().predict(standardize(rows))["predicted_price"].to_numpy()
     sent = rows_of(rows)
     np.testing.assert_allclose(predict(client, sent)["predictions"], expected, rtol=1e-6)
     alone = [predict(client, sent[i : i + FEW_ROWS])["predictions"] for i in range(0, 1_000, FEW_ROWS)]
     np.testing.assert_allclose(np.log(np.concatenate(alone)), np.log(expected), rtol=0, atol=1e-4)
 
 
-def test_the_same_engine_gives_the_same_number(served, raw):
-    predictor = Predictor(load_champion(served.store), None)
+def test_the_same_engine_gives_the_same_number(made, raw):
+    predictor = Predictor(load_champion(made.store), None)
     rows = decode_rows(json.dumps(rows_of(raw)).encode(), 10_000)
     assert len(rows) > FEW_ROWS
     np.testing.assert_allclose(predictor.predict(rows).price, predictor.model.prices(standardize(raw)), rtol=1e-6)
@@ -105,8 +105,8 @@ def test_duplicate_rows_each_get_their_prediction(client, raw):
     assert len(set(answer["predictions"])) == 1
 
 
-def test_the_interval_holds_the_prediction_and_is_that_of_the_metro(client, served, raw):
-    on_file = served.read("monthly_predictions", HELD[-1]).sort("zipcode")
+def test_the_interval_holds_the_prediction_and_is_that_of_the_metro(client, made, raw):
+    on_file = made.read("monthly_predictions", HELD[-1]).sort("zipcode")
     rows = raw.filter(pl.col("date").dt.strftime("%Y-%m") == HELD[-1]).sort("zipcode")
     answer = predict(client, rows_of(rows))
     for price, (low, high) in zip(answer["predictions"], answer["intervals"], strict=True):
@@ -172,16 +172,16 @@ def test_at_most_100_rows_are_explained(client):
 # ---------------------------------------------------------------- months on file
 
 
-def test_the_newest_month_is_the_default(client, served):
+def test_the_newest_month_is_the_default(client, made):
     answer = client.get("/latest_predictions").json()
-    frame = served.read("monthly_predictions", HELD[-1])
+    frame = made.read("monthly_predictions", HELD[-1])
     assert (answer["month"], answer["rows"], len(answer["preview"])) == (HELD[-1], frame.height, 5)
     assert answer["preview"][0]["zipcode"] == frame["zipcode"][0]
     assert client.get("/predictions").json()["month"] == HELD[-1]
 
 
-def test_a_month_is_filtered_and_paged(client, served):
-    frame = served.read("monthly_predictions", HELD[0])
+def test_a_month_is_filtered_and_paged(client, made):
+    frame = made.read("monthly_predictions", HELD[0])
     row = frame.row(3, named=True)
     answer = client.get("/predictions", params={"month": HELD[0], "zipcode": row["zipcode"]}).json()
     assert answer["rows"] == 1

@@ -20,14 +20,14 @@ NOWHERE = "http://127.0.0.1:9"
 
 
 @pytest.fixture(scope="module")
-def dagster(served, tmp_path_factory) -> Iterator[tuple[Path, str]]:
+def dagster(made, tmp_path_factory) -> Iterator[tuple[Path, str]]:
     """Dagster's webserver and daemon over a copy of the platform; gives its store and address."""
     home = tmp_path_factory.mktemp("dagster")
-    shutil.copytree(served.folder, home / "store")
+    shutil.copytree(made.folder, home / "store")
     (home / "home").mkdir()
     shutil.copy(ROOT / "dagster.yaml", home / "home")
     port = free_port()
-    env = {"HOUSING_SOURCE_URI": str(served.source), "HOUSING_STORE_URI": str(home / "store"), **WINDOW}
+    env = {"HOUSING_SOURCE_URI": str(made.source), "HOUSING_STORE_URI": str(home / "store"), **WINDOW}
     command = ["dev", "-w", str(ROOT / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(port)]
     server = subprocess.Popen(
         [str(Path(sys.executable).parent / "dagster"), *command],
@@ -118,8 +118,8 @@ def test_months_that_cannot_be_predicted_are_told(dagster, body, status, told):
         assert told in answer.json()["detail"]
 
 
-def test_without_dagster_it_says_so(served):
-    with open_client(served.folder, dagster_url=NOWHERE) as client:
+def test_without_dagster_it_says_so(made):
+    with open_client(made.folder, dagster_url=NOWHERE) as client:
         run = client.get("/run_batch/00000000-0000-0000-0000-000000000000")
         for answer in (client.post("/run_batch"), client.post("/run_batch", json={"months": HELD}), run):
             assert answer.status_code == 503
@@ -129,6 +129,6 @@ def test_without_dagster_it_says_so(served):
         assert client.post("/run_batch", content=b"{", headers={"content-type": "application/json"}).status_code == 400
 
 
-def test_what_is_no_dagster_is_told(served, s3_server):
-    with open_client(served.folder, dagster_url=s3_server) as client:
+def test_what_is_no_dagster_is_told(made, s3_server):
+    with open_client(made.folder, dagster_url=s3_server) as client:
         assert client.post("/run_batch").status_code == 503

@@ -1,0 +1,47 @@
+"""Prints `docs/configuration.md`, every variable that may be set, from the classes that read them: `make docs`."""
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings
+
+from housing_assets.settings import Settings
+from housing_dashboard.settings import DashboardSettings
+from housing_serving.settings import ServingSettings
+
+PARTS: tuple[tuple[str, str, type[BaseSettings]], ...] = (
+    ("The assets", "`make run`, `housing`, Dagster's webserver, daemon and runs.", Settings),
+    ("The API", "`make api`, `python -m housing_serving`, `uvicorn housing_serving.app:app`.", ServingSettings),
+    ("The dashboard", "`streamlit run housing_dashboard/app.py`.", DashboardSettings),
+)
+OTHERS = {
+    "DAGSTER_HOME": ("`data/dagster`", "Folder of the Dagster instance"),
+    "DAGSTER_PORT, API_PORT, DASHBOARD_PORT, MLFLOW_PORT": ("3000, 8000, 8501, 5000", "Ports of `make serve`"),
+    "AWS_ENDPOINT_URL, AWS_REGION, AWS credentials": ("", "As in every AWS tool; S3-compatible stores: the endpoint"),
+}
+
+
+def page() -> str:
+    """The page in Markdown."""
+    lines = ["# Configuration", "", "Written by `make docs` from the classes that read the environment. An empty"]
+    lines += ["variable is as good as none. A value that makes no sense stops the start and is named.", ""]
+    for title, what, settings in PARTS:
+        lines += [f"## {title}", "", what, "", *_table(settings), ""]
+    lines += ["## Others", "", "| variable | default | meaning |", "| --- | --- | --- |"]
+    lines += [f"| {_code(names)} | {default} | {told} |" for names, (default, told) in OTHERS.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _table(settings: type[BaseSettings]) -> list[str]:
+    lines = ["| variable | default | meaning |", "| --- | --- | --- |"]
+    for name, field in settings.model_fields.items():
+        variable = str(field.validation_alias or f"{settings.model_config.get('env_prefix', '')}{name.upper()}")
+        value = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
+        lines.append(f"| `{variable}` | {f'`{value}`' if value != '' else ''} | {field.description} |")
+    return lines
+
+
+def _code(names: str) -> str:
+    return ", ".join(f"`{name}`" if name.replace("_", "").isupper() else name for name in names.split(", "))
+
+
+if __name__ == "__main__":
+    print(page(), end="")

@@ -1,0 +1,73 @@
+"""`housing serve`: every service on its port, and none left behind."""
+
+import os
+import signal
+import socket
+import time
+
+import httpx
+import pytest
+from platform_fixtures import command_line, free_port
+
+PORTS = ("DAGSTER_PORT", "API_PORT", "DASHBOARD_PORT", "MLFLOW_PORT")
+
+
+def answers(port: str) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", int(port))) == 0
+
+
+def test_all_services_answer_and_end_together(made, tmp_path):
+    ports = {name: str(free_port()) for name in PORTS}
+    line = command_line(tmp_path, made.source, **ports, HOUSING_STORE_URI=str(made.folder))
+    server = line.start("serve")
+    try:
+        until = time.monotonic() + 150
+        while not all(map(answers, ports.values())) and time.monotonic() < until and server.poll() is None:
+            time.sleep(0.3)
+        dagster, api, dashboard, mlflow = (f"http://127.0.0.1:{port}" for port in ports.values())
+        deadline = {"timeout": 60}
+        assert "dagster_webserver_version" in httpx.get(f"{dagster}/server_info", **deadline).text
+        assert httpx.get(f"{api}/health/live", **deadline).status_code == 200
+        assert httpx.get(f"{dashboard}/_stcore/health", **deadline).text == "ok"
+        assert httpx.get(f"{mlflow}/health", **deadline).text == "OK"
+        while httpx.get(f"{api}/health/ready", **deadline).status_code != 200:
+            assert time.monotonic() < until
+            time.sleep(0.2)
+        ask = "{instance {daemonHealth {allDaemonStatuses {daemonType healthy}}}}"
+        told = httpx.post(f"{dagster}/graphql", json={"query": ask}, **deadline).json()
+        assert "SENSOR" in {d["daemonType"] for d in told["data"]["instance"]["daemonHealth"]["allDaemonStatuses"]}
+    finally:
+        server.send_signal(signal.SIGTERM)
+        _, told = server.communicate(timeout=60)
+    assert server.returncode == 0, told
+    for port in ports.values():
+        assert f"http://127.0.0.1:{port}" in told
+        assert not answers(port)
+    with pytest.raises(ProcessLookupError):
+        os.kill(server.pid, 0)
+
+
+def test_a_service_that_ends_ends_the_others_and_is_named(made, tmp_path):
+    ports = {name: str(free_port()) for name in PORTS}
+    line = command_line(tmp_path, made.source, **ports, HOUSING_STORE_URI=str(made.folder), HOUSING_MAX_ROWS="none")
+    outcome = line.shell("serve")
+    assert outcome.code == 1
+    assert "API ended with code 1" in outcome.err
+    assert "logs/api.log" in outcome.err
+    assert not any(map(answers, ports.values()))
+
+
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        ({"API_PORT": "eighty"}, ["API_PORT='eighty'", "1 to 65535"]),
+        ({"MLFLOW_PORT": "70000"}, ["MLFLOW_PORT='70000'", "1 to 65535"]),
+        ({"API_PORT": "3000"}, ["same port", "DAGSTER_PORT=3000", "API_PORT=3000"]),
+    ],
+)
+def test_ports_that_make_no_sense(tmp_path, env, words):
+    outcome = command_line(tmp_path, "none.csv", **env)("serve")
+    assert outcome.code == 1
+    for word in words:
+        assert word in outcome.err
