@@ -13,6 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 from platform_fixtures import free_port
 
+from housing_assets.store.bundles import POINTER
 from housing_serving.app import create_app
 from housing_serving.settings import ServingSettings
 
@@ -29,6 +30,15 @@ def wait_ready(client: TestClient) -> None:
             return
         time.sleep(0.02)
     pytest.fail(f"not ready: {client.get('/health').json()}")
+
+
+def wait_kept(folder: Path) -> None:
+    """Until the copy of the champion that serves is whole: it is made once the champion serves."""
+    for _ in range(400):
+        if (folder / POINTER).exists():
+            return
+        time.sleep(0.02)
+    pytest.fail("no copy was made")
 
 
 @contextlib.contextmanager

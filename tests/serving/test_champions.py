@@ -13,7 +13,7 @@ import httpx
 import polars as pl
 import pytest
 from platform_fixtures import HELD
-from serving_fixtures import open_client, process, wait_ready
+from serving_fixtures import open_client, process, wait_kept, wait_ready
 
 from housing_assets.store.bundles import POINTER, champion_version, list_versions, point_to
 from housing_assets.store.layout import Store
@@ -202,6 +202,7 @@ def test_it_starts_from_the_last_good_champion_while_the_store_is_away(made, tmp
     with process(str(made.folder), tmp_path) as (_, url):
         expected = httpx.post(f"{url}/predict", json=ROW).json()
         assert expected["model_version"] == champion_version(made.store)
+        wait_kept(tmp_path / "data/serving")
     away = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_REGION": "us-east-1", "AWS_MAX_ATTEMPTS": "1"}
     keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     with process("s3://bucket/store", tmp_path, **away, **keys) as (_, url):

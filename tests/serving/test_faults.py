@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from serving_fixtures import process
+from serving_fixtures import process, wait_kept
 
 from housing_assets.store.bundles import champion_version, list_versions, load_bundle, point_to, publish_bundle
 from housing_assets.store.layout import Store
@@ -235,6 +235,7 @@ def test_it_starts_from_its_copy_while_s3_fails(faulty, tmp_path, mode):
     kept = {"AWS_ENDPOINT_URL": proxy.url, "HOUSING_KEEP_FOLDER": str(tmp_path / "kept")}
     with process(uri, tmp_path, **kept) as (_, url):
         expected = httpx.post(f"{url}/predict", json=[ROW]).json()
+        wait_kept(tmp_path / "kept")
     proxy.mode = mode
     with process(uri, tmp_path, **kept, HOUSING_START_SECONDS="0.5") as (_, url):
         assert httpx.post(f"{url}/predict", json=[ROW]).json() == expected
