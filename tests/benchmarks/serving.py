@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -133,6 +134,7 @@ def serving(store: Store) -> Iterator[Figure]:
         trees = trees_milliseconds(store, thousand)
         yield Figure("serving", "1,000 rows: CPU of the trees alone, bare XGBoost on one thread", f"{trees:.1f} ms")
         yield from reloads(store, script, Path(folder))
+        yield from store_away(store, script)
 
 
 def _rates(rounds: list[list[tuple[float, float, int]]], naive: float) -> Iterator[Figure]:
@@ -144,6 +146,41 @@ def _rates(rounds: list[list[tuple[float, float, int]]], naive: float) -> Iterat
     yield Figure("serving", "one row: /predict / naive endpoint", f"{times:.0f}", "40", times >= 40)
     tail = median(predict[1] / echo[1] for echo, predict in rounds)
     yield Figure("serving", "99th percentile: /predict / echo", f"{tail:.2f}", "3", tail <= 3)
+
+
+def store_away(store: Store, script: Path) -> Iterator[Figure]:
+    """The champion's store in S3, which hangs and then is gone, while calls go on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    keys = {"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench"}
+    os.environ.update({"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", **keys})
+    command = [str(Path(sys.executable).parent / "moto_server"), "-p", str(port)]
+    s3 = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        there = Store.open("s3://bench/store")
+        for _ in range(200):
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.put(f"http://127.0.0.1:{port}/bench").is_success:
+                    break
+            time.sleep(0.1)
+        for key in store.blobs.keys("models/"):
+            there.blobs.write(key, store.blobs.read(key))
+        with server(there) as (_, url, _):
+            # With the store well, its own server takes part of a core: looks for a new champion are what slows calls.
+            wrk(f"{url}/predict", script)
+            well = wrk(f"{url}/predict", script)
+            s3.send_signal(signal.SIGSTOP)
+            hangs = wrk(f"{url}/predict", script, 15)
+            s3.kill()
+            gone = wrk(f"{url}/predict", script, 15)
+        failed = hangs[2] + gone[2]
+        yield Figure("serving", "failed calls while S3 hangs, then is gone", str(failed), "0", failed == 0)
+        tails = f"{hangs[1] / well[1]:.2f}, {gone[1] / well[1]:.2f}"
+        yield Figure("serving", "99th percentile while S3 hangs, is gone / while it answers", tails)
+    finally:
+        s3.kill()
+        s3.wait()
 
 
 def trees_milliseconds(store: Store, body: bytes) -> float:
