@@ -18,7 +18,8 @@ PAGES = Path(__file__).parent / "pages"
 
 def main() -> None:
     """Show the page that the address names."""
-    st.set_page_config("Housing prices by month", ":material/home:", layout="wide")
+    # A file of its own: Streamlit would fetch a named icon from a host outside.
+    st.set_page_config("Housing prices by month", Path(__file__).parent / "icon.svg", layout="wide")
     st.html(_STYLE)
     st.navigation(
         [

@@ -241,6 +241,40 @@ def bars(frame: pl.DataFrame, name: str, value: str, title: str) -> go.Figure:
     return figure
 
 
+def trials(history: pl.DataFrame) -> go.Figure:
+    """Scores of trials in their order, with the best so far.
+
+    Args:
+        history: `trial`, `state`, `score` (root mean squared error over the mean price).
+    """
+    figure = _figure(300)
+    for complete, name, colour, symbol in ((True, "complete", BLUE, "circle"), (False, "given up", GREY, "x")):
+        part = history.filter((pl.col("state") == "complete") == complete)
+        figure.add_trace(
+            go.Scatter(
+                x=part["trial"].to_list(),
+                y=(100 * part["score"]).to_list(),
+                mode="markers",
+                marker={"color": colour, "symbol": symbol, "size": 9},
+                name=name,
+                hovertemplate="trial %{x}: %{y:.2f}%<extra></extra>",
+            )
+        )
+    best = history.filter(state="complete").sort("trial")
+    figure.add_trace(
+        go.Scatter(
+            x=best["trial"].to_list(),
+            y=(100 * best["score"].cum_min()).to_list(),
+            mode="lines",
+            line={"color": ORANGE, "shape": "hv"},
+            name="best so far",
+        )
+    )
+    figure.update_xaxes(title="trial")
+    figure.update_yaxes(ticksuffix="%")
+    return figure
+
+
 def calibration_bars(frame: pl.DataFrame) -> go.Figure:
     """Shares of prices below, inside and above their intervals, by month."""
     figure = _figure(300, barmode="stack")

@@ -163,6 +163,29 @@ def champion() -> Champion | None:
     return Champion(found, sorted(decisions, key=lambda d: d.get("decided", ""), reverse=True))
 
 
+@st.cache_resource(max_entries=200, show_spinner=False)
+def _eval_figures(uri: str, version: str, stamp: str) -> dict[str, float]:
+    del stamp  # a key
+    kind = version.rpartition("-")[0]
+    return _open(uri).read_json(f"models/{version}/metrics.json")["eval"][f"{kind}_model"]
+
+
+def champions(found: Champion) -> pl.DataFrame:
+    """Every version that was made the champion, the newest first: `version`, `serves since`, and its `mae`, `rmse`,
+    `mape` on eval as its bundle has them."""
+    rows = []
+    known = stamps("models/")
+    for decision in found.decisions:
+        version = decision.get("candidate", "")
+        key = f"models/{version}/metrics.json"
+        if decision.get("outcome") != "promoted" or key not in known:
+            continue
+        figures = _eval_figures(settings().store_uri, version, known[key])
+        kept = {name: figures[name] for name in ("mae", "rmse", "mape")}
+        rows.append({"version": version, "serves since": decision["decided"][:16].replace("T", " "), **kept})
+    return pl.DataFrame(rows)
+
+
 def importance(version: str) -> pl.DataFrame:
     """`feature` and `share` (percent of the total gain), the largest first."""
     return _importance(settings().store_uri, version, tuple(sorted(stamps(f"models/{version}/").items())))

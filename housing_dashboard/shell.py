@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import plotly.graph_objects as go
 import polars as pl
@@ -83,13 +84,26 @@ def rounded(table: pl.DataFrame, most: int = 1_000) -> pl.DataFrame:
     return table.head(most).with_columns(pl.col(pl.Float64, pl.Float32).round_sig_figs(5))
 
 
-def choice(label: str, options: Sequence[str], key: str, default: str, **more: object) -> str:
-    """A select box that is in the address bar under its key; an address with nonsense in it gets the default."""
-    asked = st.query_params.get(key)
+def choice(
+    label: str, options: Sequence[str], key: str, default: str, widget: Callable[..., str] = st.selectbox, **more: Any
+) -> str:
+    """A choice that is in the address under its key, but for the default, so that a view can be shared.
+
+    Streamlit's own `bind` writes what `format_func` shows instead of the option, which no other page could read.
+    An address with nonsense in it gets the default.
+    """
+    asked, noted = st.query_params.get(key), f"{key} in the address"
     if asked is not None and asked not in options:
-        del st.query_params[key]
         st.toast(f"The address asks for {key} {asked!r:.40}, which is not there: {default} is shown.")
-    if st.session_state.get(key) not in options:
-        st.session_state.pop(key, None)
-    index = list(options).index(default) if default in options else 0
-    return st.selectbox(label, options, index=index, key=key, bind="query-params", **more)  # type: ignore[arg-type]
+        asked = None
+    held = st.session_state.get(key)
+    keep = held in options and asked == st.session_state.get(noted)
+    # Set in any case: a widget forgets what one of another page with the same key held.
+    st.session_state[key] = held if keep else asked or default
+    chosen = widget(label, options, key=key, **more)
+    if chosen == default:
+        st.query_params.pop(key, None)
+    else:
+        st.query_params[key] = chosen
+    st.session_state[noted] = st.query_params.get(key)
+    return chosen

@@ -135,7 +135,17 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
         found = tune(train, spec, settings.study_storage, study, told)
         tracker.params({"trials": trials, "study": study, "folds": spec.folds}, "tuning.")
-        facts = {"tuning": {"study": study, "trials": found.trials.height, "folds": spec.folds, "seed": spec.seed}}
+        # Without their seconds, the one thing that a repeated search does not repeat.
+        history = found.trials.drop("seconds").to_dicts()
+        facts = {
+            "tuning": {
+                "study": study,
+                "trials": found.trials.height,
+                "folds": spec.folds,
+                "seed": spec.seed,
+                "history": history,
+            }
+        }
         made = _train_and_publish(settings, context, "tuned_model", found.params, training_features, encoders, facts)
         shown = _tuning_pictures(found, made.version)
         tracker.files({f"{name.replace(' ', '_')}.png": png for name, png in shown.items()}, "tuned_model/plots")

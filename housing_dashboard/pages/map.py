@@ -26,10 +26,7 @@ def page() -> None:
     with one:
         value = shell.choice("Colour", list(VALUES), "colour", "price", format_func=VALUES.__getitem__)
     with two:
-        asked = st.query_params.get("month")
-        if asked not in months:
-            st.query_params.pop("month", None)
-        month = st.select_slider("Month", months, months[-1], key="month", bind="query-params")
+        month = shell.choice("Month", months, "month", months[-1], st.select_slider)
     found = data.predictions([month])
     shell.damaged(found.damaged)
     if found.frame.is_empty():

@@ -22,6 +22,8 @@ def page() -> None:
         card(found)
     with shell.guard():
         compared()
+    with shell.guard():
+        earlier(found)
     months = data.months_of("monthly_predictions")
     rows = data.predictions(months)
     shell.damaged(rows.damaged)
@@ -30,6 +32,8 @@ def page() -> None:
             errors(figures.with_errors(rows.frame))
     with shell.guard():
         drivers(found.bundle.version)
+    with shell.guard():
+        tuned(found)
     with shell.guard():
         decided(found)
 
@@ -63,6 +67,16 @@ def compared() -> None:
         told = f"Mean absolute error in percent on {split}; the least is {best['predictor']}'s: {best['mape']:.1f}%."
         kept = part.select("predictor", "rows", "mae", "rmse", "mape", "mdape", "within_10", "coverage")
         shell.chart(charts.bars(part, "predictor", "mape", "mean % error"), told, kept, f"against-{split}")
+
+
+def earlier(found: data.Champion) -> None:
+    """Figures of every champion so far, each as it was when it was trained."""
+    table = data.champions(found)
+    if table.is_empty():
+        return
+    told = f"Champions so far: {table['version'].n_unique()}. Their figures are those on eval when they were trained."
+    st.caption(told)
+    st.dataframe(shell.rounded(table), hide_index=True, key="champions", alt=told)
 
 
 def errors(rows: pl.DataFrame) -> None:
@@ -100,6 +114,21 @@ def drivers(version: str) -> None:
     first = table.row(0, named=True)
     told = f"Share of the total gain of all splits; the first is {first['what it is'].lower()}: {first['share']:.1f}%."
     shell.chart(charts.bars(table.head(_TOP), "what it is", "share", "% of the gain"), told, table, "importance")
+
+
+def tuned(found: data.Champion) -> None:
+    """The trials of the search that found its hyperparameters."""
+    st.subheader("How it was tuned", anchor=False)
+    history = found.bundle.manifest.get("tuning", {}).get("history")
+    if not history:
+        st.markdown("Its hyperparameters were given, not searched for.")
+        return
+    table = pl.DataFrame(history, infer_schema_length=None)
+    complete = table.filter(state="complete")
+    best = complete.sort("score").row(0, named=True)
+    told = f"Error of each of {table.height} trials on months inside train; the least is trial {best['trial']}'s: "
+    told += f"{100 * best['score']:.1f}% of the mean price. {table.height - complete.height} were given up early."
+    shell.chart(charts.trials(table), told, table, "trials")
 
 
 def decided(found: data.Champion) -> None:

@@ -44,7 +44,7 @@ def wait_kept(folder: Path) -> None:
 @contextlib.contextmanager
 def process(store: str, folder: Path, wait: bool = True, **env: str) -> Iterator[tuple[subprocess.Popen, str]]:
     """The API as it is deployed, in a process of its own; gives the process and its address."""
-    port = free_port()
+    port = int(env.get("HOUSING_API_PORT") or free_port())
     program = """
 import sys
 from housing_serving import __main__ as serving

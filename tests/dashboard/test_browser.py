@@ -1,0 +1,181 @@
+"""The dashboard in a real browser, over a running API: what people do with it."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
+
+import polars as pl
+import pytest
+from dashboard_fixtures import CHROMIUM, PAGES, dashboard
+from platform_fixtures import HELD, free_port
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from serving_fixtures import process
+
+from housing_assets.core.schema import BY_NAME
+from housing_assets.store.bundles import champion_version
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="this machine has no chromium (apt-get install chromium)")
+WAIT = 60_000
+"""Milliseconds that something may take to appear on a busy machine."""
+LIST_PRICE = "{0.description} ({0.unit})".format(BY_NAME["median_list_price"])
+TITLES = dict(zip(PAGES, ("Overview", "Map", "Place", "What if", "Model", "Data health"), strict=True))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def api_port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def address(made, api_port, tmp_path_factory) -> Iterator[str]:
+    """The dashboard's; it looks for the API on a port where none is yet."""
+    env = {"HOUSING_API_URL": f"http://127.0.0.1:{api_port}", "HOUSING_API_SECONDS": "10"}
+    with dashboard(made.folder, tmp_path_factory.mktemp("dashboard"), **env) as (_, url):
+        yield url
+
+
+@contextlib.contextmanager
+def opened(browser: Browser, address: str, **context) -> Iterator[Page]:
+    """A page whose every request must stay on this machine."""
+    with browser.new_context(**context) as own:
+        page = own.new_page()
+        page.set_default_timeout(WAIT)
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(address)
+        yield page
+        assert page.get_by_test_id("stException").count() == 0
+        assert {urlsplit(url).hostname for url in asked} <= {"127.0.0.1", None}
+
+
+@pytest.fixture
+def page(browser, address) -> Iterator[Page]:
+    with opened(browser, address) as page:
+        yield page
+
+
+def figure(page: Page, label: str) -> str:
+    """A headline figure, once it is drawn."""
+    metric = page.get_by_test_id("stMetric").filter(has=page.get_by_text(label, exact=True))
+    expect(metric).to_have_count(1, timeout=WAIT)
+    return metric.get_by_test_id("stMetricValue").inner_text().strip()
+
+
+def settled(page: Page) -> None:
+    """Until nothing is being computed."""
+    expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_visible(timeout=WAIT)
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    """Choose by keyboard alone."""
+    page.get_by_role("combobox", name=re.compile(label)).focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.type(option)
+    page.keyboard.press("Enter")
+    settled(page)
+
+
+def mean_error(rows: pl.DataFrame) -> str:
+    off = (rows["predicted_price"] / rows["actual_price"] - 1).abs().mean()
+    return f"{100 * float(off):.1f}%"  # type: ignore[arg-type]
+
+
+def test_filters_by_keyboard_give_an_address_that_can_be_shared(page, browser, made):
+    rows = made.read("monthly_predictions", HELD[0])
+    region = rows["city_full"].drop_nulls().sort()[0]
+    figure(page, "MAE")
+    choose(page, "Month", HELD[0])
+    choose(page, "Region", region)
+    wanted = mean_error(rows.filter(city_full=region).drop_nulls("actual_price"))
+    expect(page.get_by_test_id("stMetric").first).to_contain_text(wanted)
+    assert parse_qs(urlsplit(page.url).query) == {"month": [HELD[0]], "region": [region]}
+    with opened(browser, page.url) as shared:
+        for label in ("Mean % error", "MAE", "RMSE", "Within 10%", "Interval coverage"):
+            assert figure(shared, label) == figure(page, label)
+        shared.reload()
+        assert figure(shared, "Mean % error") == wanted
+
+
+@pytest.mark.parametrize("kind", ["CSV", "Parquet"])
+def test_a_download_has_the_rows_and_figures_of_the_store(page, made, tmp_path, kind):
+    shown = figure(page, "MAE")
+    settled(page)
+    with page.expect_download() as download:
+        page.get_by_role("button", name=kind, exact=True).click()
+    file = tmp_path / download.value.suggested_filename
+    download.value.save_as(file)
+    text = {"zipcode": pl.String}
+    rows = pl.read_csv(file, schema_overrides=text, try_parse_dates=True) if kind == "CSV" else pl.read_parquet(file)
+    stored = made.read("monthly_predictions", HELD[-1]).sort("zipcode")
+    assert rows.select(stored.columns).equals(stored)
+    known = rows.drop_nulls("actual_price")
+    assert shown == f"${(known['predicted_price'] - known['actual_price']).abs().mean():,.0f}"
+
+
+def test_a_metro_that_is_clicked_on_the_map_is_shown_and_filters_overview(page, made):
+    page.get_by_role("link", name="Map").click()
+    expect(page.locator(".js-plotly-plot .points path.point").first).to_be_visible(timeout=WAIT)
+    settled(page)
+    # The first metro is shown without a click: another one is chosen.
+    metros = made.read("monthly_predictions", HELD[-1])["city_full"].drop_nulls().unique().sort().to_list()
+    page.locator(".js-plotly-plot .points path.point").nth(2).click(force=True)
+    expect(page.get_by_role("heading", name=f", {HELD[-1]}")).to_be_visible(timeout=WAIT)
+    expect(page).to_have_url(re.compile("region="), timeout=WAIT)
+    settled(page)
+    region = parse_qs(urlsplit(page.url).query)["region"][0]
+    assert region in metros[1:]
+    expect(page.get_by_role("heading", name=f"{region}, {HELD[-1]}")).to_be_visible(timeout=WAIT)
+    page.get_by_role("link", name=f"{region} on Overview").click()
+    rows = made.read("monthly_predictions", HELD[-1]).filter(city_full=region).drop_nulls("actual_price")
+    expect(page.get_by_test_id("stMetric").first).to_contain_text(mean_error(rows), timeout=WAIT)
+
+
+def test_what_if_follows_each_change_and_outlives_the_api(page, made, api_port, tmp_path):
+    page.get_by_role("link", name="What if").click()
+    expect(page.get_by_text("No live prediction")).to_be_visible(timeout=WAIT)
+    env = {"HOUSING_API_PORT": str(api_port), "HOUSING_LEAVE_SECONDS": "0"}
+    with process(str(made.folder), tmp_path, **env):
+        page.get_by_role("button", name="Try again").click()
+        before = figure(page, "Live prediction")
+        field = page.get_by_role("spinbutton", name=LIST_PRICE)
+        field.fill("4000000")
+        field.press("Enter")
+        expect(page.get_by_text(before, exact=True)).to_have_count(0, timeout=WAIT)
+        changed = figure(page, "Live prediction")
+        assert changed != before
+        expect(page.get_by_text("From the average home to this one.").first).to_be_visible()
+    field.fill("300000")
+    field.press("Enter")
+    expect(page.get_by_text("No live prediction")).to_be_visible(timeout=WAIT)
+    # What is stored is shown all the same.
+    page.get_by_role("link", name="Overview").click()
+    figure(page, "MAE")
+    page.get_by_role("link", name="What if").click()
+    with process(str(made.folder), tmp_path, **env):
+        page.get_by_role("button", name="Try again").click()
+        assert figure(page, "Live prediction") == before
+
+
+@pytest.mark.parametrize("page_name", PAGES)
+def test_every_page_fits_a_phone_and_a_dark_theme(browser, address, made, page_name):
+    path = "" if page_name == "overview" else page_name
+    phone = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
+    with opened(browser, f"{address}/{path}", **phone) as page:
+        expect(page.get_by_role("heading", name=TITLES[page_name], exact=True)).to_be_visible(timeout=WAIT)
+        expect(page.get_by_text(champion_version(made.store)).first).to_be_visible()
+        settled(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        red, green, blue = re.findall(
+            r"\d+", page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor")
+        )[:3]
+        assert max(map(int, (red, green, blue))) < 60
