@@ -1,6 +1,7 @@
 """Plots. Colours are Okabe and Ito's (2008, "Color Universal Design"), which colour-blind readers can tell apart."""
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any
 
 import plotly.graph_objects as go
@@ -9,10 +10,11 @@ import polars as pl
 from housing_assets.core.metros import METRO_BY_KEY, metro_key
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#7F7F7F"
-BAND = "rgba(0,114,178,0.18)"
-MOST_POINTS = 4_000
+BAND = "rgba(86,180,233,0.25)"
+MOST_POINTS = 1_500
 """Points of a scatter: more hide each other and take seconds to send."""
 _SMALL = 380
+_FOLD = 26
 _TICKS = (50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000)
 # The contiguous United States in some sixty points, longitude and latitude: enough to see where a metro lies.
 _LAND: tuple[tuple[float, float], ...] = (
@@ -62,7 +64,7 @@ def scatter(rows: pl.DataFrame) -> go.Figure:
                 hovertemplate="%{customdata[0]}, %{customdata[1]}<br>actual %{x:$,.0f}<br>predicted %{y:$,.0f}"
                 "<br>%{customdata[2]:+.1f}%<extra></extra>",
                 mode="markers",
-                marker={"size": 5, "color": colour, "symbol": symbol, "opacity": 0.55},
+                marker={"size": 5, "color": colour, "symbol": symbol, "opacity": 0.7},
                 name=name,
             )
         )
@@ -95,9 +97,24 @@ def trend(months: pl.DataFrame, chosen: str | None = None) -> go.Figure:
         )
     if chosen:
         figure.add_vline(x=chosen, line={"color": GREY, "width": 8}, opacity=0.25)
-    figure.update_xaxes(type="category", nticks=12)
+    figure.update_xaxes(type="category", nticks=8)
     figure.update_yaxes(tickprefix="$", title="mean price")
     return figure
+
+
+def _colours_below(title: str) -> dict[str, Any]:
+    """A scale of colours below a chart: beside it, it would take a third of a phone."""
+    return {"orientation": "h", "y": -0.12, "yanchor": "top", "thickness": 12, "title": {"text": title}}
+
+
+def _folded(names: Sequence[str]) -> list[str]:
+    """Names in lines so short that bars have room beside them on a phone."""
+    return ["<br>".join(wrap(name, _FOLD)) for name in names]
+
+
+def _height(names: Sequence[str]) -> int:
+    """Pixels that bars with these names take."""
+    return sum(max(24, 6 + 15 * (1 + name.count("<br>"))) for name in names)
 
 
 def _band(figure: go.Figure, x: Sequence, low: Sequence, high: Sequence) -> None:
@@ -124,7 +141,7 @@ def lines(frame: pl.DataFrame, x: str, names: dict[str, str], unit: str = "%") -
             )
         )
     figure.update_yaxes(ticksuffix=unit, rangemode="tozero")
-    figure.update_xaxes(type="category", nticks=12)
+    figure.update_xaxes(type="category", nticks=8)
     return figure
 
 
@@ -164,7 +181,7 @@ def metro_map(metros: pl.DataFrame, value: str, title: str, unit: str, diverging
             marker={
                 "size": [12 + min(22, row["zips"] ** 0.5 * 2) for row, _ in placed],
                 "color": values,
-                "colorbar": {"title": {"text": title}, "tickprefix": "$" if money else "", "thickness": 12},
+                "colorbar": _colours_below(title) | {"tickprefix": "$" if money else "", "nticks": 6},
                 "line": {"width": 1, "color": "#333333"},
                 **colours,
             },
@@ -217,7 +234,7 @@ def heat(grid: pl.DataFrame, rows: str, title: str, unit: str = "%") -> go.Figur
             hovertemplate="%{y}<br>%{x}: %{z:.1f}" + unit + "<extra></extra>",
         )
     )
-    figure.update_xaxes(type="category", nticks=12)
+    figure.update_xaxes(type="category", nticks=8)
     figure.update_yaxes(autorange="reversed")
     return figure
 
@@ -234,8 +251,9 @@ def distribution(values: Sequence[float] | pl.Series, title: str) -> go.Figure:
 
 def bars(frame: pl.DataFrame, name: str, value: str, title: str) -> go.Figure:
     """Horizontal bars, the largest at the top."""
-    figure = _figure(max(260, 40 + 22 * frame.height))
-    figure.add_trace(go.Bar(x=frame[value].to_list(), y=frame[name].to_list(), orientation="h", marker={"color": BLUE}))
+    names = _folded(frame[name].to_list())
+    figure = _figure(max(260, 60 + _height(names)))
+    figure.add_trace(go.Bar(x=frame[value].to_list(), y=names, orientation="h", marker={"color": BLUE}))
     figure.update_yaxes(autorange="reversed")
     figure.update_xaxes(title=title)
     return figure
@@ -283,19 +301,20 @@ def calibration_bars(frame: pl.DataFrame) -> go.Figure:
             go.Bar(x=frame["month"].to_list(), y=frame[column].to_list(), name=column, marker={"color": colour})
         )
     figure.add_hline(y=90, line={"color": GREY, "dash": "dash"})
-    figure.update_xaxes(type="category", nticks=12)
+    figure.update_xaxes(type="category", nticks=8)
     figure.update_yaxes(ticksuffix="%", range=[0, 100])
     return figure
 
 
 def waterfall(base: float, parts: Sequence[tuple[str, float]], price: float) -> go.Figure:
     """From the base value to a price, by contributions in US dollars."""
-    figure = _figure(max(_SMALL, 100 + 26 * len(parts)))
+    names = _folded([name for name, _ in parts])
+    figure = _figure(max(_SMALL, 150 + _height(names)))
     figure.add_trace(
         go.Waterfall(
             orientation="h",
             measure=["absolute", *(["relative"] * len(parts)), "total"],
-            y=["base", *(name for name, _ in parts), "prediction"],
+            y=["base", *names, "prediction"],
             x=[base, *(value for _, value in parts), price],
             text=[f"${base:,.0f}", *(f"{value:+,.0f}" for _, value in parts), f"${price:,.0f}"],
             increasing={"marker": {"color": BLUE}},
@@ -309,7 +328,7 @@ def waterfall(base: float, parts: Sequence[tuple[str, float]], price: float) -> 
     reached = [base]
     for _, value in parts:
         reached.append(reached[-1] + value)
-    figure.update_xaxes(range=[min(0.0, *reached), 1.18 * max(*reached, price)])
+    figure.update_xaxes(range=[min(0.0, *reached), 1.3 * max(*reached, price)])
     figure.update_yaxes(autorange="reversed")
     figure.update_xaxes(tickprefix="$")
     return figure
@@ -323,7 +342,7 @@ def state_grid(assets: Sequence[str], months: Sequence[str], found: dict[str, di
     """What is known of each month of each asset, by colour; an empty state is a month that is not there."""
     cells = [[found[asset].get(month, "") for month in months] for asset in assets]
     steps = [(i / 6 + end / 6, colour) for i, colour in enumerate(_STATE_COLOURS) for end in (0, 1)]
-    figure = _figure(110 + 26 * len(assets))
+    figure = _figure(150 + 26 * len(assets))
     figure.add_trace(
         go.Heatmap(
             z=[[_STATES[state] for state in row] for row in cells],
@@ -334,15 +353,15 @@ def state_grid(assets: Sequence[str], months: Sequence[str], found: dict[str, di
             colorscale=steps,
             zmin=-0.5,
             zmax=5.5,
-            colorbar={
-                "tickvals": list(range(6)),
-                "ticktext": [state or "not there" for state in _STATES],
-                "thickness": 12,
-            },
+            showscale=False,
             xgap=1,
             ygap=2,
         )
     )
-    figure.update_xaxes(type="category", nticks=12)
+    # A legend by words: a scale of colours would stand for an order, and has no room on a phone.
+    for state, colour in zip(_STATES, _STATE_COLOURS, strict=True):
+        square = {"symbol": "square", "size": 11, "color": colour}
+        figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", marker=square, name=state or "not there"))
+    figure.update_xaxes(type="category", nticks=8)
     figure.update_yaxes(autorange="reversed")
     return figure

@@ -14,6 +14,7 @@ from housing_assets.store.bundles import champion_version
 from housing_dashboard import data
 
 log = logging.getLogger("housing_dashboard")
+_MOST_LISTED = 1_000
 NOTE = "an estimate, not an appraisal"
 
 
@@ -76,12 +77,75 @@ def chart(
     st.plotly_chart(figure, key=key, alt=sentence, config={"displaylogo": False}, **more)
     st.caption(sentence)
     with st.expander("The figures as a table"):
-        st.dataframe(rounded(table), hide_index=True, key=f"{key}-table", alt=f"The figures of: {sentence}")
+        show_table(table, f"{key}-table", f"The figures of: {sentence}")
 
 
-def rounded(table: pl.DataFrame, most: int = 1_000) -> pl.DataFrame:
-    """A table for reading: few enough rows, and no more digits than mean something."""
-    return table.head(most).with_columns(pl.col(pl.Float64, pl.Float32).round_sig_figs(5))
+def _dollars(label: str) -> Any:
+    return st.column_config.NumberColumn(label, format="dollar", step=1)
+
+
+def _percent(label: str) -> Any:
+    return st.column_config.NumberColumn(label, format="%.1f%%")
+
+
+def _columns() -> dict[str, Any]:
+    """How columns of any table are named and written."""
+    return {
+        "date": st.column_config.DateColumn("Month", format="YYYY-MM"),
+        "zipcode": "Zip",
+        "city_full": "Metro",
+        **{
+            name: _dollars(label)
+            for name, label in {
+                "predicted_price": "Predicted",
+                "predicted_low": "Low",
+                "predicted_high": "High",
+                "actual_price": "Actual",
+                "naive_price": "Month before",
+                "price": "Price",
+                "predicted": "Predicted",
+                "actual": "Actual",
+                "low": "Low",
+                "high": "High",
+                "error": "Error",
+                "mae": "MAE",
+                "rmse": "RMSE",
+                "dollars": "Adds",
+            }.items()
+        },
+        **{
+            name: _percent(label)
+            for name, label in {
+                "percent": "% error",
+                "mape": "Mean % error",
+                "mdape": "Median % error",
+                "naive_mape": "Naive % error",
+                "naive": "Naive % error",
+                "bias": "Bias",
+                "change": "Change in a year",
+                "within_10": "Within 10%",
+                "below": "Below",
+                "inside": "Inside",
+                "above": "Above",
+            }.items()
+        },
+    }
+
+
+def show_table(table: pl.DataFrame, key: str, alt: str, **columns: Any) -> None:
+    """A table for reading: the first rows, columns in words and units, no more digits than mean something.
+
+    Args:
+        table: to show.
+        key: of the widget.
+        alt: what it shows, for those who cannot see it.
+        columns: how further columns are written.
+    """
+    few = table.head(_MOST_LISTED).with_columns(pl.col(pl.Float64, pl.Float32).round_sig_figs(6))
+    written = {name: told for name, told in {**_columns(), **columns}.items() if name in few.columns}
+    # A truth value is no percentage.
+    written = {name: told for name, told in written.items() if few.schema[name] != pl.Boolean}
+    st.dataframe(few, hide_index=True, key=key, alt=alt, column_config=written)
 
 
 def choice(

@@ -95,11 +95,17 @@ def silent_features(features: pl.DataFrame) -> dict[str, str]:
 assert not NEVER_FEATURES & set(FEATURES), "a column the schema bars is in the feature list"
 
 
-_PLACES = {"latitude": "Where it is, north to south", "longitude": "Where it is, east to west"}
+_IN_WORDS = {
+    "latitude": "Where it is, north to south",
+    "longitude": "Where it is, east to west",
+    "year": "Year",
+    "quarter": "Quarter of the year",
+    "month": "Month of the year",
+}
 
 
 def describe_feature(feature: str) -> str:
     """A feature in words that a buyer understands."""
-    if feature in BY_NAME and feature != "year":
-        return BY_NAME[feature].description
-    return _PLACES.get(feature) or FEATURE_DESCRIPTIONS[feature]
+    if feature in _IN_WORDS:
+        return _IN_WORDS[feature]
+    return BY_NAME[feature].description if feature in BY_NAME else FEATURE_DESCRIPTIONS[feature]

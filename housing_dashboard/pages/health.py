@@ -3,6 +3,7 @@
 import polars as pl
 import streamlit as st
 
+from housing_assets.core.features import FEATURES, describe_feature
 from housing_assets.core.months import describe_months
 from housing_dashboard import charts, data, shell
 
@@ -38,12 +39,14 @@ def page() -> None:
 
 def freshness() -> None:
     """Newest month of each asset, and when it was checked."""
-    cells = st.columns(4)
+    with st.container(key="figures-freshness"):
+        cells = st.columns(4)
     for cell, asset in zip(cells, ("raw_splits", "cleaned", "monthly_predictions", "prediction_accuracy"), strict=True):
         there = data.months_of(asset)
         found = data.verdicts(asset).get(there[-1]) if there else None
-        cell.metric(asset, there[-1] if there else "none", border=True)
-        cell.caption(f"checked {found.checked[:16].replace('T', ' ')} UTC" if found else "never checked")
+        with cell.container(border=True, gap=None):
+            st.metric(asset, there[-1] if there else "none")
+            st.caption(f"checked {found.checked[:16].replace('T', ' ')} UTC" if found else "never checked")
 
 
 def checks(months: list[str]) -> None:
@@ -73,7 +76,7 @@ def checks(months: list[str]) -> None:
         for p in v.problems
     ]
     if problems:
-        st.dataframe(pl.DataFrame(problems), hide_index=True, key="problems", alt="Problems that the checks found")
+        shell.show_table(pl.DataFrame(problems), "problems", "Problems that the checks found")
     else:
         st.success("No check has anything to say.", icon=":material/check_circle:")
 
@@ -93,9 +96,10 @@ def drift() -> None:
     newest = trend.row(-1, named=True)
     told = f"Share of features whose values are far from those of train; {newest['share']:.0f}% in {newest['month']}."
     shell.chart(charts.lines(trend, "month", {"share": "features that drifted"}), told, trend, "drift")
+    words = pl.col("feature").replace({name: describe_feature(name) for name in FEATURES})
     last = rows.filter(month=newest["month"]).sort("distance", descending=True, nulls_last=True)
     shell.chart(
-        charts.bars(last.head(12), "feature", "distance", "distance from train"),
+        charts.bars(last.head(12).with_columns(words), "feature", "distance", "distance from train"),
         f"The features farthest from train in {newest['month']}.",
         last.drop("month"),
         "drift-features",
@@ -115,7 +119,7 @@ def quarantined() -> None:
     told = f"{read.frame.height:,} rows of all months were set aside; most of them: {by_reason['why'][0]}."
     shell.chart(charts.bars(by_reason, "why", "rows", "rows"), told, by_reason, "reasons")
     rows = read.frame.select("date", "zipcode", "city_full", "price", "reason").sort("date", descending=True)
-    st.dataframe(rows.head(500), hide_index=True, key="quarantined", alt="Quarantined rows with their reason")
+    shell.show_table(rows, "quarantined", "Quarantined rows with their reason")
 
 
 page()

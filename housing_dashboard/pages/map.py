@@ -83,12 +83,8 @@ def metro(rows: pl.DataFrame, region: str, month: str) -> None:
     error = f"off by {known.model['mape']:.1f}% on average" if known.model else "actual prices are not known yet"
     st.markdown(f"**{rows.height}** zips, {error}.")
     kept = ("zipcode", "predicted_price", "predicted_low", "predicted_high", "actual_price", "percent")
-    st.dataframe(
-        shell.rounded(figures.with_errors(rows).select(kept).sort("predicted_price", descending=True)),
-        hide_index=True,
-        key="zips",
-        alt=f"Zips of {region}",
-    )
+    table = figures.with_errors(rows).select(kept).sort("predicted_price", descending=True)
+    shell.show_table(table, "zips", f"Zips of {region}")
     st.page_link("pages/overview.py", label=f"{region} on Overview", query_params={"region": region, "month": month})
 
 

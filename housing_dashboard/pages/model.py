@@ -76,7 +76,7 @@ def earlier(found: data.Champion) -> None:
         return
     told = f"Champions so far: {table['version'].n_unique()}. Their figures are those on eval when they were trained."
     st.caption(told)
-    st.dataframe(shell.rounded(table), hide_index=True, key="champions", alt=told)
+    shell.show_table(table, "champions", told)
 
 
 def errors(rows: pl.DataFrame) -> None:
@@ -137,7 +137,10 @@ def decided(found: data.Champion) -> None:
     names = {"decided": "decided", "version": "candidate", "outcome": "outcome", "reason": "reason"}
     rows = [{ours: decision.get(theirs) for ours, theirs in names.items()} for decision in found.decisions]
     table = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String))
-    st.dataframe(table, hide_index=True, key="decisions", alt="Promotion decisions, the newest first")
+    if table.height:
+        newest = table.row(0, named=True)
+        st.markdown(f"The newest, on {newest['version']}: **{newest['outcome']}**, because {newest['reason']}.")
+    shell.show_table(table, "decisions", "Promotion decisions, the newest first")
     st.caption(f"{len(data.versions())} versions are kept; `housing promote VERSION --reason WHY` goes back to one.")
 
 

@@ -19,7 +19,6 @@ FIGURES = (
     ("within_20", "Within 20%", "%"),
 )
 MOST_LISTED = 500
-DOLLARS = st.column_config.NumberColumn(format="dollar", step=1)
 
 
 def page() -> None:
@@ -76,18 +75,16 @@ def headline(rows: pl.DataFrame, chosen: pl.DataFrame, year: str, month: str, re
         if name
         else Headline(0, 0, {}, {}, None)
     )
-    cells = st.columns(4) + st.columns(4) + st.columns(1)
+    with st.container(key="figures-headline"):
+        cells = st.columns(4) + st.columns(4)
     for cell, (key, label, unit) in zip(cells, FIGURES, strict=False):
         better_low = not key.startswith("within")
-        with cell:
+        with cell.container(border=True, gap=None):
             metric(label, now.model.get(key), before.model.get(key), now.naive.get(key), unit, name, better_low)
-    with cells[7]:
+    with cells[7].container(border=True, gap=None):
         metric("Interval coverage", now.coverage, before.coverage, None, "%", name, None, "90% is what it aims at")
-    with cells[8]:
-        known = f"{now.known:,} with a known price" if now.known else "none of them has a known price yet"
-        st.markdown(
-            f"**{now.rows:,}** predictions, {known}. *Naive* carries each zip's price of the month before forward."
-        )
+    known = f"{now.known:,} with a known price" if now.known else "none of them has a known price yet"
+    st.markdown(f"**{now.rows:,}** predictions, {known}. *Naive* carries each zip's price of the month before forward.")
 
 
 def metric(
@@ -108,7 +105,6 @@ def metric(
         "not known yet" if value is None else amount(value, unit),
         None if change is None else f"{amount(change, unit, signed=True)} vs {name}",
         delta_color=colour,
-        border=True,
     )
     st.caption(note or (f"naive: {amount(naive, unit)}" if naive is not None else "naive: not known"))
 
@@ -151,21 +147,9 @@ def table(chosen: pl.DataFrame, name: str) -> None:
     kept = [*COLUMNS, "error", "percent", "model_version"]
     order = chosen.select(*kept, pl.col("percent").abs().alias("off by"))
     order = order.sort("off by", "zipcode", descending=[True, False], nulls_last=True)
-    st.dataframe(
-        order.head(MOST_LISTED).drop("model_version"),
-        hide_index=True,
-        key="rows",
-        alt="Predicted rows, those with the largest error first",
-        column_config={
-            "predicted_price": DOLLARS,
-            "predicted_low": DOLLARS,
-            "predicted_high": DOLLARS,
-            "actual_price": DOLLARS,
-            "error": DOLLARS,
-            "percent": st.column_config.NumberColumn("% error", format="%+.1f%%"),
-            "off by": st.column_config.ProgressColumn("off by", format="%.1f%%", min_value=0, max_value=50),
-        },
-    )
+    bar = st.column_config.ProgressColumn("Off by", format="%.1f%%", min_value=0, max_value=50)
+    listed = order.head(MOST_LISTED).drop("model_version")
+    shell.show_table(listed, "rows", "Predicted rows, those with the largest error first", **{"off by": bar})
     shown = min(order.height, MOST_LISTED)
     st.caption(f"The {shown:,} of {order.height:,} rows with the largest error. The downloads have all of them.")
     rows = order.drop("off by").sort("date", "zipcode")

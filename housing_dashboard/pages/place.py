@@ -40,7 +40,8 @@ def story(rows: pl.DataFrame, zipcode: str, metro: str | None) -> None:
     metros = history.frame.filter(pl.col("city_full") == metro) if metro else history.frame.clear()
     of_metro = metros.group_by("date").agg(pl.col("price").median()).sort("date")
     newest = rows.row(-1, named=True)
-    one, two, three, four = st.columns(4)
+    with st.container(key="figures-place"):
+        one, two, three, four = st.columns(4)
     one.metric(f"Predicted, {newest['month']}", f"${newest['predicted_price']:,.0f}", border=True)
     two.metric(
         "90% interval",
@@ -78,7 +79,7 @@ def around(everything: pl.DataFrame, rows: pl.DataFrame, zipcode: str) -> None:
     shown = figures.with_errors(near).sort(away).head(_AROUND + 1)
     kept = shown.select("zipcode", "predicted_price", "predicted_low", "predicted_high", "actual_price", "percent")
     st.subheader(f"Nearby in {newest['city_full'] or 'no metro'}, {newest['month']}", anchor=False)
-    st.dataframe(shell.rounded(kept), hide_index=True, key="nearby", alt="Nearby zips with prices and errors")
+    shell.show_table(kept, "nearby", "Nearby zips with prices and errors")
 
 
 page()

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 
 import polars as pl
+from dashboard import dashboard_figures
 from figures import Figure
 from rich.console import Console
 from rich.table import Table
@@ -123,7 +124,13 @@ def main() -> None:
     full = os.environ.get("FULL") == "1"
     with tempfile.TemporaryDirectory() as folder:
         store = platform(Path(folder), full)
-        figures = [*accuracy(store), *intervals(store), *checks(Path(folder) / "data/dagster"), *serving(store)]
+        figures = [
+            *accuracy(store),
+            *intervals(store),
+            *checks(Path(folder) / "data/dagster"),
+            *serving(store),
+            *dashboard_figures(store, Path(folder) / "full"),
+        ]
     report = Table(title=f"Benchmarks, {'full-size' if full else 'default'} synthetic panel", title_justify="left")
     for name in ("group", "figure", "value", "target", "met"):
         report.add_column(name)
