@@ -13,6 +13,7 @@ _STYLE = """<style>
 .stMainBlockContainer {padding-top: 3.5rem}
 [data-testid=stMetricValue] {font-size: 1.7rem}
 @media (max-width: 640px) {
+  [data-testid=stMetricValue] {font-size: 1.2rem}
   [class*=st-key-figures] [data-testid=stHorizontalBlock] {gap: 0.6rem}
   [class*=st-key-figures] [data-testid=stColumn] {min-width: calc(50% - 0.6rem); flex: 1 1 calc(50% - 0.6rem)}
 }

@@ -342,7 +342,7 @@ def state_grid(assets: Sequence[str], months: Sequence[str], found: dict[str, di
     """What is known of each month of each asset, by colour; an empty state is a month that is not there."""
     cells = [[found[asset].get(month, "") for month in months] for asset in assets]
     steps = [(i / 6 + end / 6, colour) for i, colour in enumerate(_STATE_COLOURS) for end in (0, 1)]
-    figure = _figure(150 + 26 * len(assets))
+    figure = _figure(240 + 26 * len(assets))
     figure.add_trace(
         go.Heatmap(
             z=[[_STATES[state] for state in row] for row in cells],
@@ -362,6 +362,7 @@ def state_grid(assets: Sequence[str], months: Sequence[str], found: dict[str, di
     for state, colour in zip(_STATES, _STATE_COLOURS, strict=True):
         square = {"symbol": "square", "size": 11, "color": colour}
         figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", marker=square, name=state or "not there"))
-    figure.update_xaxes(type="category", nticks=8)
+    figure.update_layout(legend={"y": -0.25, "yanchor": "top"})
+    figure.update_xaxes(type="category", nticks=6)
     figure.update_yaxes(autorange="reversed")
     return figure

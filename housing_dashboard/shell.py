@@ -22,14 +22,15 @@ def header(title: str, asks: str) -> None:
     """Title, the question the page answers, and what its figures rest on."""
     st.header(title, anchor=False)
     st.caption(asks)
+    version, newest, source = ("cannot be read",) * 3
     with guard():
-        months = data.months_of("monthly_predictions")
-        version = champion_version(data.store()) or "no model yet"
-        newest = months[-1] if months else "none yet"
-        st.markdown(
-            f":gray-badge[model {version}] :gray-badge[newest month {newest}] "
-            f":gray-badge[source: {data.source_label()}] :orange-badge[{NOTE}]"
-        )
+        newest = next(reversed(data.months_of("monthly_predictions")), "none yet")
+        source = data.source_label()
+        version = champion_version(data.store()) or "none yet"
+    st.markdown(
+        f":gray-badge[model: {version}] :gray-badge[newest month: {newest}] "
+        f":gray-badge[source: {source}] :orange-badge[{NOTE}]"
+    )
 
 
 @contextmanager

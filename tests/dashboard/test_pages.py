@@ -149,7 +149,7 @@ def test_without_any_month_a_page_says_what_to_run(tmp_path, monkeypatch, page):
     assert not shown.exception
     assert not shown.error
     assert "make run" in texts(shown)
-    assert "no model yet" in texts(shown)
+    assert "model: none yet" in texts(shown)
 
 
 @pytest.mark.parametrize("page", ["overview", "map", "place", "model"])
@@ -183,6 +183,17 @@ def test_a_damaged_champion_leaves_the_other_parts(changeable):
     assert str(changeable) not in texts(shown)
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_a_damaged_pointer_is_said_once_and_the_rest_is_shown(changeable, page):
+    (changeable / "models/champion.json").write_text("{")
+    shown = open_page(page)
+    assert not shown.exception
+    assert any("models/champion.json is damaged" in e.value for e in shown.error)
+    assert "model: cannot be read" in texts(shown)
+    assert "an estimate, not an appraisal" in texts(shown)
+    assert f"newest month: {NEWEST}" in texts(shown)
+
+
 def test_no_rows_for_a_choice(changeable):
     region = predicted(changeable, *HELD)["city_full"].drop_nulls().sort()[0]
     file = changeable / f"monthly_predictions/{NEWEST}.parquet"
@@ -207,15 +218,15 @@ def test_a_new_month_and_a_new_champion_appear_without_a_restart(changeable, tmp
     newest = changeable / f"monthly_predictions/{NEWEST}.parquet"
     shutil.move(newest, tmp_path / "later")
     shown = open_page()
-    assert f"newest month {HELD[-2]}" in texts(shown)
+    assert f"newest month: {HELD[-2]}" in texts(shown)
     shutil.move(tmp_path / "later", newest)
     store = Store.open(str(changeable))
     other = next(v for v in list_versions(store) if v != champion_version(store))
     point_to(store, other)
     time.sleep(2.1)
     shown.run()
-    assert f"newest month {NEWEST}" in texts(shown)
-    assert f"model {other}" in texts(shown)
+    assert f"newest month: {NEWEST}" in texts(shown)
+    assert f"model: {other}" in texts(shown)
 
 
 @pytest.mark.parametrize("colour", ["price", "error", "bias", "change"])
