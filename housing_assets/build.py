@@ -13,13 +13,17 @@ from housing_assets.assets.models import model_assets
 from housing_assets.assets.monitoring import monitoring_assets
 from housing_assets.assets.predictions import prediction_assets
 from housing_assets.assets.promotion import promotion_assets
-from housing_assets.automation import all_jobs, all_sensors
+from housing_assets.automation.chain import chain_sensors
+from housing_assets.automation.jobs import all_jobs
+from housing_assets.automation.schedules import all_schedules
+from housing_assets.automation.sensors import all_sensors
 from housing_assets.checks.monitoring import monitoring_checks
 from housing_assets.checks.monthly import monthly_checks
 from housing_assets.checks.training import training_checks
 from housing_assets.resources.io_manager import StoreIOManager
 from housing_assets.resources.progress import progress_logger
 from housing_assets.resources.tracking import artifact_root, tracking_resource
+from housing_assets.resources.webhook import Webhook
 from housing_assets.settings import Settings, load_settings
 from housing_assets.store.layout import Store
 
@@ -45,16 +49,19 @@ def build_definitions(settings: Settings | None = None, overrides: Mapping[str, 
             *prediction_assets(settings),
             *monitoring_assets(settings),
         ]
+    jobs = all_jobs()
     return dg.Definitions(
         assets=assets,
         asset_checks=[*monthly_checks(settings), *training_checks(settings), *monitoring_checks()],
-        jobs=all_jobs(),
-        sensors=all_sensors(store),
+        jobs=jobs,
+        schedules=all_schedules(settings, store),
+        sensors=[*all_sensors(settings, store), *chain_sensors(settings, store, jobs)],
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},
         executor=dg.in_process_executor,
         resources={
             "store": store,
             "io_manager": StoreIOManager(store),
+            "webhook": Webhook(url=settings.webhook_url.get_secret_value()),
             "mlflow": tracking_resource(settings.mlflow_tracking_uri, artifact_root(settings.mlflow_tracking_uri)),
             **(overrides or {}),
         },

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from housing_assets.assets.common import CODE_VERSION
+from housing_assets.assets.common import CODE_VERSION, OWNER_TAG, month_tags
 from housing_assets.build import build_definitions
 from housing_assets.checks.page import PAGE
 from housing_assets.checks.state import last_evaluations
@@ -32,10 +32,18 @@ from housing_assets.store.layout import Store
 from housing_assets.store.verdicts import State, states
 
 _INPUTS_TAG = "housing/inputs"
-_OWNER_TAG = "housing/process"
 _MIN_WIDTH = 110
 _MONTHLY = ("raw_splits", "cleaned", "quarantined", "interval_calibration", "monthly_predictions")
-_NOT_INGESTED = {"store_uri", "tune_trials", "study_storage", "mlflow_tracking_uri"}
+_NOT_INGESTED = {
+    "store_uri",
+    "tune_trials",
+    "study_storage",
+    "mlflow_tracking_uri",
+    "source_seconds",
+    "follow_seconds",
+    "accept_restated",
+    "webhook_url",
+}
 """Settings that `raw_splits` and `cleaned` do not depend on."""
 
 
@@ -186,12 +194,9 @@ class _Stages:
             return
         told = f" {months[0]} to {months[-1]}" if months else ""
         self.console.print(f"[bold]{name}[/bold]{told}")
-        tags = {_INPUTS_TAG: digest[:32], _OWNER_TAG: _this_process()}
+        tags = {_INPUTS_TAG: digest[:32], OWNER_TAG: _this_process()}
         if months:
-            tags |= {
-                "dagster/asset_partition_range_start": months[0],
-                "dagster/asset_partition_range_end": months[-1],
-            }
+            tags |= month_tags(months)
         try:
             result = self.definitions.resolve_job_def(name).execute_in_process(
                 instance=self.instance,
@@ -239,7 +244,7 @@ def _close_dead_runs(instance: dg.DagsterInstance) -> None:
     """Mark runs as failed whose process was killed: nothing else would ever end them."""
     started = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING]))
     for dead in started:
-        host, _, pid = dead.tags.get(_OWNER_TAG, "").rpartition(":")
+        host, _, pid = dead.tags.get(OWNER_TAG, "").rpartition(":")
         if host == socket.gethostname() and not _alive(int(pid)):
             instance.report_run_failed(dead, "The process of this run was killed")
 

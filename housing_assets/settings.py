@@ -3,7 +3,7 @@
 from datetime import date
 from pathlib import Path
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from housing_assets.core.errors import HousingError
@@ -47,6 +47,17 @@ class Settings(BaseSettings):
     sample_zips: int = Field(240, ge=1, le=MOST_ZIPS, description="Zips of the generated sample")
     max_list_price: float = Field(
         19_000_000, gt=0, description="US dollars: rows with a higher median_list_price are quarantined"
+    )
+
+    source_seconds: int = Field(300, ge=1, description="Seconds between looks of `source_sensor` at the source")
+    follow_seconds: int = Field(
+        30, ge=1, description="Seconds between looks of the sensors that follow one job with the next"
+    )
+    accept_restated: str = Field(
+        "", description="Why `source_sensor` may accept past months with other values than before; empty: people do"
+    )
+    webhook_url: SecretStr = Field(
+        SecretStr(""), description="Where `failure_notices` posts failed runs as JSON; empty: nowhere"
     )
 
     @field_validator("eval_start", "holdout_start", "panel_start", "panel_end")

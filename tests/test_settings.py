@@ -59,9 +59,13 @@ def test_every_setting_has_its_variable(env, monkeypatch):
         MAX_LIST_PRICE="5e6",
         TUNE_TRIALS="3",
         STUDY_STORAGE="postgresql://127.0.0.1/studies",
+        SOURCE_SECONDS="60",
+        FOLLOW_SECONDS="5",
+        ACCEPT_RESTATED="Zillow revises its index",
+        WEBHOOK_URL="https://127.0.0.1/hook",
     )
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
-    assert load_settings().model_dump() == {
+    assert load_settings().model_dump() | {"webhook_url": load_settings().webhook_url.get_secret_value()} == {
         "source_uri": "s3://raw/panel.csv",
         "store_uri": "s3://store/prefix",
         "eval_start": "2019-01",
@@ -73,7 +77,12 @@ def test_every_setting_has_its_variable(env, monkeypatch):
         "tune_trials": 3,
         "study_storage": "postgresql://127.0.0.1/studies",
         "mlflow_tracking_uri": "http://127.0.0.1:5000",
+        "source_seconds": 60,
+        "follow_seconds": 5,
+        "accept_restated": "Zillow revises its index",
+        "webhook_url": "https://127.0.0.1/hook",
     }
+    assert "hook" not in repr(load_settings())
     assert not load_settings().uses_sample
 
 

@@ -1,12 +1,13 @@
 """What all assets share: partitions, owners, versions, and metadata from frames."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
+from housing_assets.core.months import month_range
 from housing_assets.core.schema import BY_NAME
 from housing_assets.resources.io_manager import MonthlyFrames
 from housing_assets.settings import Settings
@@ -21,6 +22,22 @@ FRESHNESS = dg.FreshnessPolicy.cron(deadline_cron="0 0 16 * *", lower_bound_delt
 """A monthly asset is materialized in the first half of each month; else the UI shows it as late."""
 
 SINGLE_RUN = dg.BackfillPolicy.single_run()
+
+OWNER_TAG = "housing/process"
+"""Tag of a run that `housing run` executes itself: which process does."""
+
+_FIRST, _LAST, _ONE = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end", "dagster/partition"
+
+
+def month_tags(months: Sequence[str]) -> dict[str, str]:
+    """Tags of a run over months without a gap."""
+    return {_FIRST: months[0], _LAST: months[-1]}
+
+
+def tagged_months(tags: Mapping[str, str]) -> list[str]:
+    """The months of a run; none for a run without months."""
+    first, last = (tags.get(name) or tags.get(_ONE) for name in (_FIRST, _LAST))
+    return month_range(first, last) if first and last else []
 
 
 def panel_partitions(settings: Settings) -> dg.MonthlyPartitionsDefinition:

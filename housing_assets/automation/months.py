@@ -1,0 +1,36 @@
+"""Which months a schedule or sensor asks for, and the runs that do."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+
+from housing_assets.assets.common import month_tags
+from housing_assets.core.months import consecutive
+from housing_assets.settings import Settings
+from housing_assets.store.layout import Store
+from housing_assets.store.verdicts import SOUND, states
+
+
+def predictable_months(settings: Settings, store: Store) -> list[str]:
+    """Cleaned months from the holdout start on that their checks vouch for."""
+    months = [m for m in store.months("cleaned").available() if m >= settings.holdout_start]
+    return [month for month, state in states(store, "cleaned", months).items() if state in SOUND]
+
+
+def is_predicted_by(store: Store, month: str, version: str) -> bool:
+    """Was a month predicted by a model version?"""
+    months = store.months("monthly_predictions")
+    if month not in months.available():
+        return False
+    return months.read(month, ("model_version",))["model_version"].to_list()[:1] == [version]
+
+
+def requests_of(
+    months: Sequence[str], job: str, key: str, config: dict[str, Any] | None = None
+) -> Iterator[dg.RunRequest]:
+    """One run for each stretch of months without a gap."""
+    for part in consecutive(months):
+        yield dg.RunRequest(
+            run_key=f"{job} {part[0]} {part[-1]} {key}", job_name=job, tags=month_tags(part), run_config=config or {}
+        )

@@ -1,0 +1,83 @@
+"""What is asked for by what happened: in the source, in the checks, in a run."""
+
+import dagster as dg
+
+from housing_assets.assets.common import tagged_months
+from housing_assets.automation.months import requests_of
+from housing_assets.core.errors import HousingError
+from housing_assets.core.months import describe_months
+from housing_assets.resources.webhook import Webhook
+from housing_assets.settings import Settings
+from housing_assets.store.bundles import champion_version
+from housing_assets.store.layout import Store
+from housing_assets.store.verdicts import State, states
+from housing_assets.watch import changed_months, files_stamp
+
+PERSISTENT = 3
+"""Months in a row that have to warn before training is asked for: one odd month is no trend."""
+
+
+def all_sensors(settings: Settings, store: Store) -> list[dg.SensorDefinition]:
+    """`source_sensor`, `retraining_sensor`, `failure_notices`."""
+
+    @dg.sensor(
+        job_name="ingest_job",
+        minimum_interval_seconds=settings.source_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Asks for months of the source that are new or changed, whichever file they are in",
+    )
+    def source_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        if settings.uses_sample:
+            return dg.SensorResult(skip_reason=dg.SkipReason("the generated sample never changes"))
+        try:
+            stamp = files_stamp(settings.source_uri)
+            if stamp == context.cursor:
+                return dg.SensorResult(skip_reason=dg.SkipReason("no file of the source changed"))
+            months = changed_months(settings.source_uri, store, set(settings.months))
+        except HousingError as error:
+            # It may be half-way through an upload: the next look tells, since the cursor stays.
+            return dg.SensorResult(skip_reason=dg.SkipReason(f"the source cannot be read: {error}"))
+        accepted = {"ops": {"raw_splits_checks": {"config": {"accept_restated": settings.accept_restated}}}}
+        config = accepted if settings.accept_restated else None
+        requests = list(requests_of(months, "ingest_job", stamp[:16], config))
+        told = None if requests else dg.SkipReason("the source has the rows that were ingested")
+        return dg.SensorResult(requests, skip_reason=told, cursor=stamp)
+
+    @dg.sensor(
+        job_name="training_job",
+        minimum_interval_seconds=3_600,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Asks for training when the newest {PERSISTENT} months all warn of drift, or all of errors",
+    )
+    def retraining_sensor() -> dg.RunRequest | dg.SkipReason:
+        told = []
+        for asset in ("drift_report", "prediction_accuracy"):
+            newest = store.months(asset).available()[-PERSISTENT:]
+            found = [str(state) for state in states(store, asset, newest).values()]
+            if len(newest) == PERSISTENT and set(found) == {str(State.WARN)}:
+                # One request for a month and champion, however often the sensor looks.
+                key = f"{asset} {newest[-1]} {champion_version(store)}"
+                return dg.RunRequest(run_key=key, tags={"housing/asked_by": f"{asset}: {newest[0]} to {newest[-1]}"})
+            told.append(f"{asset}: {', '.join(found) or 'no months'}")
+        return dg.SkipReason("; ".join(told))
+
+    posts = bool(settings.webhook_url.get_secret_value())
+
+    @dg.run_failure_sensor(
+        minimum_interval_seconds=settings.follow_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING if posts else dg.DefaultSensorStatus.STOPPED,
+        description="Posts every failed run to HOUSING_WEBHOOK_URL; off without one",
+    )
+    def failure_notices(context: dg.RunFailureSensorContext, webhook: Webhook) -> None:
+        run, months = context.dagster_run, tagged_months(context.dagster_run.tags)
+        over = f" of {describe_months(months)}" if months else ""
+        error = (context.failure_event.message or "").strip()
+        webhook.send(
+            f"{run.job_name}{over} failed: {error}",
+            job=run.job_name,
+            months=months,
+            run_id=run.run_id,
+            error=error,
+        )
+
+    return [source_sensor, retraining_sensor, failure_notices]
