@@ -182,3 +182,35 @@ def test_an_asset_that_fails_in_the_shell_has_an_exit_code_of_its_own(home):
     )  # fmt: skip
     assert done.code != 0
     assert "has no champion model" in done.out + done.err
+
+
+def test_the_instance_queues_runs_one_of_a_job_at_a_time(tmp_path, definitions):
+    (tmp_path / "dagster.yaml").write_bytes((PROJECT / "dagster.yaml").read_bytes())
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        queue = instance.get_concurrency_config().run_queue_config
+        assert queue
+        assert queue.max_concurrent_runs == 4
+        (limit,) = queue.tag_concurrency_limits
+        assert (limit["limit"], limit["value"]) == (1, {"applyLimitPerUniqueValue": True})
+        assert instance.run_monitoring_enabled
+        assert (instance.run_retries_enabled, instance.run_retries_max_retries) == (True, 2)
+        assert not instance.run_retries_retry_on_asset_or_op_failure
+        assert not instance.telemetry_enabled
+    for job in JOBS:
+        assert definitions.resolve_job_def(job).tags[limit["key"]] == job
+
+
+def test_every_schedule_and_sensor_says_what_it_is_for(definitions):
+    unattended = [*(definitions.schedules or ()), *(definitions.sensors or ())]
+    assert {u.name for u in unattended} == {
+        "source_sensor",
+        "after_ingest",
+        "after_training",
+        "after_predictions",
+        "retraining_sensor",
+        "failure_notices",
+        "monthly_predictions_schedule",
+        "quarterly_training_schedule",
+    }
+    for one in unattended:
+        assert len(one.description or "") > 40, one.name

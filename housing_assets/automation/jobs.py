@@ -8,6 +8,10 @@ if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 
+JOB_TAG = "housing/job"
+"""Tag by which `dagster.yaml` lets one run of a job wait for another."""
+
+
 def all_jobs() -> list["UnresolvedAssetJobDefinition"]:
     """`ingest_job`, `training_job`, `predictions_job`, `monitoring_job`, in the order they are run.
 
@@ -19,6 +23,7 @@ def all_jobs() -> list["UnresolvedAssetJobDefinition"]:
             selection=dg.AssetSelection.assets(*assets),
             executor_def=dg.in_process_executor,
             description=description,
+            tags={JOB_TAG: name},
         )
         for name, assets, description in (
             ("ingest_job", ("raw_splits", "cleaned"), "The source to cleaned months"),
