@@ -1,7 +1,7 @@
 """Jobs: each stage over a range of months in one run. Schedules and sensors: what asks for them, unattended.
 
 a new or changed source object        source_sensor        ingest_job of the months that changed
-ingest_job succeeded                  after_ingest         training_job if train or eval changed, or predictions_job
+ingest_job succeeded                  after_ingest         predictions_job; training_job too for train and eval
 training_job succeeded                after_training       predictions_job of every month, if the champion is new
 predictions_job succeeded             after_predictions    monitoring_job of the same months
 the 5th of each month                 monthly_predictions  predictions_job of months that have none of the champion

@@ -31,23 +31,22 @@ def chain_sensors(
         request_jobs=[training, predictions],
         minimum_interval_seconds=settings.follow_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Train and eval months changed: training. Others: their predictions, and those whose intervals "
-        "rest on them",
+        description="Predictions of the months, and of those whose intervals rest on them; training too, if months of "
+        "train or eval are among them",
     )
     def after_ingest(context: dg.RunStatusSensorContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         run = context.dagster_run
         months = tagged_months(run.tags)
         if OWNER_TAG in run.tags or not months:
             yield dg.SkipReason("whoever ran it goes on by himself")
-        elif months[0] < settings.holdout_start:
-            # A new champion, or the old one, predicts afterwards.
-            yield dg.RunRequest(run_key=run.run_id, job_name="training_job")
-        elif champion_version(store) is None:
-            yield dg.SkipReason("there is no champion: run training_job first")
         else:
-            last = add_months(months[-1], CALIBRATED_ON)
-            affected = [m for m in predictable_months(settings, store) if months[0] <= m <= last]
-            yield from requests_of(affected, "predictions_job", run.run_id)
+            if months[0] < settings.holdout_start:
+                yield dg.RunRequest(run_key=run.run_id, job_name="training_job")
+            if champion_version(store):
+                # The champion that is there predicts them now: training may well leave it in its place.
+                last = add_months(months[-1], CALIBRATED_ON)
+                affected = [m for m in predictable_months(settings, store) if months[0] <= m <= last]
+                yield from requests_of(affected, "predictions_job", run.run_id)
 
     @dg.run_status_sensor(
         run_status=dg.DagsterRunStatus.SUCCESS,

@@ -163,12 +163,13 @@ def follow(platform: Platform, sensor: str, job: str, months: list[str], **tags:
     return [(r.job_name or "", tagged_months(r.tags)) for r in requests if isinstance(r, dg.RunRequest)]
 
 
-def test_after_ingest_come_predictions_or_training(copy):
+def test_after_ingest_come_predictions_and_training(copy):
     assert follow(copy, "after_ingest", "ingest_job", [HELD[-1]]) == [("predictions_job", [HELD[-1]])]
     # Intervals of the months after it rest on its errors.
     assert follow(copy, "after_ingest", "ingest_job", [HELD[0]]) == [("predictions_job", HELD)]
-    assert follow(copy, "after_ingest", "ingest_job", [EVAL]) == [("training_job", [])]
-    assert follow(copy, "after_ingest", "ingest_job", MONTHS) == [("training_job", [])]
+    both = [("training_job", []), ("predictions_job", HELD)]
+    assert follow(copy, "after_ingest", "ingest_job", [EVAL]) == both
+    assert follow(copy, "after_ingest", "ingest_job", MONTHS) == both
     assert follow(copy, "after_ingest", "ingest_job", HELD, **{OWNER_TAG: "1"}) == []
 
 
