@@ -3,12 +3,14 @@
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
+from housing_assets.instance import InstanceSettings
 from housing_assets.settings import Settings
 from housing_dashboard.settings import DashboardSettings
 from housing_serving.settings import ServingSettings
 
 PARTS: tuple[tuple[str, str, type[BaseSettings]], ...] = (
     ("The assets", "`make run`, `housing`, Dagster's webserver, daemon and runs.", Settings),
+    ("The Dagster instance", "What `housing` writes into `DAGSTER_HOME/dagster.yaml`.", InstanceSettings),
     ("The API", "`make api`, `python -m housing_serving`, `uvicorn housing_serving.app:app`.", ServingSettings),
     ("The dashboard", "`streamlit run housing_dashboard/app.py`.", DashboardSettings),
 )

@@ -146,18 +146,14 @@ def status() -> None:
 
 
 def dagster_home() -> Path:
-    """DAGSTER_HOME, made if it is not there, with the project's `dagster.yaml` in it.
+    """DAGSTER_HOME, made if it is not there, with the instance's `dagster.yaml` in it.
 
     Raises:
         HousingError: the folder cannot be made.
     """
+    from housing_assets.instance import load_instance_settings, write_instance
+
     home = Path(os.environ.setdefault("DAGSTER_HOME", str(Path("data/dagster").absolute()))).absolute()
     os.environ["DAGSTER_HOME"] = str(home)
-    config = Path(__file__).parent.parent / "dagster.yaml"
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        if config.exists() and not (home / "dagster.yaml").exists():
-            (home / "dagster.yaml").write_bytes(config.read_bytes())
-    except OSError as error:
-        raise HousingError(f"DAGSTER_HOME={home} cannot be written: {error.strerror}: set another folder") from error
+    write_instance(home, load_instance_settings(), os.environ.get("AWS_ENDPOINT_URL", ""))
     return home

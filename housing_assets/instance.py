@@ -1,0 +1,93 @@
+"""The Dagster instance: the project's `dagster.yaml`, with what the environment moves to PostgreSQL and S3."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from housing_assets.core.errors import HousingError
+
+BASE = Path(__file__).parent.parent / "dagster.yaml"
+_MARK = "# Written by `housing` from the project's dagster.yaml and the environment: changes here are lost.\n"
+_SCHEME = "postgresql+psycopg2://"
+_POSTGRES, _ENDPOINT = "HOUSING_POSTGRES_URL", "AWS_ENDPOINT_URL"
+
+
+class InstanceSettings(BaseSettings):
+    """Where the instance keeps runs, events and logs."""
+
+    model_config = SettingsConfigDict(env_prefix="HOUSING_", env_ignore_empty=True, frozen=True, extra="ignore")
+
+    postgres_url: SecretStr = Field(
+        SecretStr(""),
+        description="Runs, events and schedules: postgresql+psycopg2://user:password@host/database; empty: SQLite "
+        "under DAGSTER_HOME",
+    )
+    logs_bucket: str = Field("", description="S3 bucket of the runs' output; empty: a folder under DAGSTER_HOME")
+    logs_prefix: str = Field("dagster", description="Prefix of the runs' output in that bucket")
+
+    @field_validator("postgres_url")
+    @classmethod
+    def _names_its_driver(cls, url: SecretStr) -> SecretStr:
+        # SQLAlchemy 2.1 takes psycopg 3 where none is named, which dagster-postgres does not install.
+        if url.get_secret_value() and not url.get_secret_value().startswith(_SCHEME):
+            raise ValueError(f"write {_SCHEME}user:password@host/database")
+        return url
+
+
+def load_instance_settings() -> InstanceSettings:
+    """Read the environment.
+
+    Raises:
+        HousingError: a value makes no sense; the message names its variable and hides its value.
+    """
+    try:
+        return InstanceSettings()  # pyright: ignore[reportCallIssue]  # every field has a default
+    except ValidationError as error:
+        told = [f"HOUSING_{str(e['loc'][0]).upper()}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()]
+        raise HousingError("\n".join(told)) from None
+
+
+def instance_config(base: Mapping[str, Any], settings: InstanceSettings, endpoint: str = "") -> dict[str, Any]:
+    """The configuration of an instance.
+
+    Args:
+        base: what every instance has.
+        settings: where it keeps things. No secret is copied: the configuration names the variable.
+        endpoint: of an S3-compatible store; empty for AWS itself.
+    """
+    config = dict(base)
+    if settings.postgres_url.get_secret_value():
+        config["storage"] = {"postgres": {"postgres_url": {"env": _POSTGRES}}}
+    if settings.logs_bucket:
+        place: dict[str, Any] = {"bucket": settings.logs_bucket, "prefix": settings.logs_prefix}
+        if endpoint:
+            place["endpoint_url"] = {"env": _ENDPOINT}
+        config["compute_logs"] = {
+            "module": "dagster_aws.s3.compute_log_manager",
+            "class": "S3ComputeLogManager",
+            "config": place,
+        }
+    return config
+
+
+def write_instance(home: Path, settings: InstanceSettings, endpoint: str = "") -> None:
+    """Write `dagster.yaml` into DAGSTER_HOME; one that somebody else wrote stays as it is.
+
+    Raises:
+        HousingError: the folder cannot be made or written.
+    """
+    file = home / "dagster.yaml"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if file.exists() and not file.read_text().startswith(_MARK):
+            return
+        base = yaml.safe_load(BASE.read_text()) if BASE.exists() else {}
+        text = _MARK + yaml.safe_dump(instance_config(base, settings, endpoint), sort_keys=False)
+        if not file.exists() or file.read_text() != text:
+            file.write_text(text)
+    except OSError as error:
+        raise HousingError(f"DAGSTER_HOME={home} cannot be written: {error.strerror}: set another folder") from error

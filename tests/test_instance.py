@@ -1,0 +1,160 @@
+"""The instance as the environment wants it: embedded, or in PostgreSQL and S3."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import httpx
+import pytest
+import yaml
+from platform_fixtures import MONTHS, command_line, free_port
+
+from housing_assets.instance import BASE, InstanceSettings, instance_config, write_instance
+from housing_assets.store.layout import Store
+
+PROJECT = Path(__file__).parents[1]
+INITDB = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))), None)
+BACKFILL = """
+mutation Launch($months: [String!]!) {
+  launchPartitionBackfill(backfillParams: {
+    assetSelection: [{path: ["raw_splits"]}, {path: ["cleaned"]}], partitionNames: $months, title: "by hand"
+  }) {
+    __typename
+    ... on LaunchBackfillSuccess { backfillId }
+    ... on PythonError { message }
+  }
+}
+"""
+STATUS = """
+query Status($id: String!) {
+  partitionBackfillOrError(backfillId: $id) {
+    ... on PartitionBackfill { status runs { id status } }
+    ... on PythonError { message }
+  }
+}
+"""
+
+
+@pytest.fixture
+def postgres() -> Iterator[str]:
+    """The address of a PostgreSQL server of the test's own, on loopback."""
+    if INITDB is None:
+        pytest.skip("this machine has no PostgreSQL (apt-get install postgresql)")
+    folder = Path(tempfile.mkdtemp(prefix="housing-postgres-"))
+    # It refuses to run as root.
+    other = []
+    if os.geteuid() == 0:
+        user = pwd.getpwnam("postgres")
+        os.chown(folder, user.pw_uid, user.pw_gid)
+        other = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    port, data = free_port(), folder / "data"
+    quiet = {"stdout": subprocess.DEVNULL, "cwd": folder}
+    subprocess.run([*other, INITDB, "-D", data, "-U", "dagster", "--auth=trust", "--no-sync"], check=True, **quiet)
+    options = ["-p", str(port), "-h", "127.0.0.1", "-k", folder, "-c", "fsync=off"]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen([*other, INITDB.with_name("postgres"), "-D", data, *options], stderr=log, **quiet)
+    try:
+        ready = [INITDB.with_name("pg_isready"), "-h", "127.0.0.1", "-p", str(port), "-q"]
+        for _ in range(600):
+            if subprocess.run(ready, check=False).returncode == 0:
+                break
+            assert server.poll() is None, (folder / "log").read_text()
+            time.sleep(0.05)
+        yield f"postgresql+psycopg2://dagster@127.0.0.1:{port}/postgres"
+    finally:
+        server.terminate()
+        server.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_without_variables_it_is_the_project_s_file(tmp_path):
+    write_instance(tmp_path / "home", InstanceSettings())
+    assert yaml.safe_load((tmp_path / "home/dagster.yaml").read_text()) == yaml.safe_load(BASE.read_text())
+    with dg.DagsterInstance.from_config(str(tmp_path / "home")) as instance:
+        assert "sqlite" in type(instance.run_storage).__name__.lower()
+
+
+def test_secrets_and_addresses_are_named_and_not_written(tmp_path):
+    secret = "postgresql+psycopg2://dagster:s3cret@db/dagster"
+    settings = InstanceSettings.model_validate({"postgres_url": secret, "logs_bucket": "logs"})
+    write_instance(tmp_path, settings, "http://127.0.0.1:9000")
+    text = (tmp_path / "dagster.yaml").read_text()
+    assert "s3cret" not in text
+    config = yaml.safe_load(text)
+    assert config["storage"] == {"postgres": {"postgres_url": {"env": "HOUSING_POSTGRES_URL"}}}
+    logs = {"bucket": "logs", "prefix": "dagster", "endpoint_url": {"env": "AWS_ENDPOINT_URL"}}
+    assert config["compute_logs"]["config"] == logs
+    assert config["concurrency"] == yaml.safe_load(BASE.read_text())["concurrency"]
+    assert "endpoint_url" not in instance_config({}, settings)["compute_logs"]["config"]
+
+
+def test_an_address_without_its_driver_is_refused_and_hidden(tmp_path):
+    line = command_line(tmp_path, "none.csv", HOUSING_POSTGRES_URL="postgresql://dagster:s3cret@db/dagster")
+    outcome = line("status")
+    assert outcome.code == 1
+    assert "HOUSING_POSTGRES_URL: write postgresql+psycopg2://" in outcome.err
+    assert "s3cret" not in outcome.err
+
+
+def test_a_changed_environment_changes_the_file_but_never_somebody_else_s(tmp_path):
+    write_instance(tmp_path, InstanceSettings())
+    write_instance(tmp_path, InstanceSettings.model_validate({"logs_bucket": "logs"}))
+    assert "compute_logs" in yaml.safe_load((tmp_path / "dagster.yaml").read_text())
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    write_instance(tmp_path, InstanceSettings())
+    assert (tmp_path / "dagster.yaml").read_text() == "telemetry: {enabled: false}\n"
+
+
+def test_a_backfill_launched_as_the_ui_does_runs_in_postgresql_with_its_logs_in_s3(
+    postgres, source, bucket, s3_env, s3_admin, tmp_path
+):
+    months, port = MONTHS[:4], free_port()
+    line = command_line(tmp_path, source, HOUSING_POSTGRES_URL=postgres, HOUSING_LOGS_BUCKET=bucket)
+    assert line("status").code == 0  # which writes the instance's configuration
+    command = [Path(sys.executable).parent / "dagster", "dev", "-w", PROJECT / "workspace.yaml", "-p", str(port)]
+    with (tmp_path / "dagster.log").open("wb") as log:
+        env = {**os.environ, **line.env, "HOUSING_SOURCE_SECONDS": "3600"}
+        dagster = subprocess.Popen(list(map(str, command)), cwd=tmp_path, env=env, stdout=log, stderr=log)
+
+    def ask(query: str, **variables: object) -> dict:
+        body = {"query": query, "variables": variables}
+        return httpx.post(f"http://127.0.0.1:{port}/graphql", json=body, timeout=60).raise_for_status().json()["data"]
+
+    try:
+        until = time.monotonic() + 240
+        launched = {}
+        while launched.get("__typename") != "LaunchBackfillSuccess":
+            assert time.monotonic() < until, (tmp_path / "dagster.log").read_text()[-3_000:] + str(launched)
+            time.sleep(1)
+            try:
+                launched = ask(BACKFILL, months=months)["launchPartitionBackfill"]
+            except httpx.TransportError:
+                continue
+        status = {}
+        while status.get("status") != "COMPLETED_SUCCESS":
+            assert time.monotonic() < until, f"{status} {(tmp_path / 'dagster.log').read_text()[-3_000:]}"
+            assert status.get("status") not in ("FAILED", "COMPLETED_FAILED", "CANCELED"), status
+            time.sleep(1)
+            status = ask(STATUS, id=launched["backfillId"])["partitionBackfillOrError"]
+    finally:
+        dagster.terminate()
+        dagster.wait(60)
+    assert {run["status"] for run in status["runs"]} == {"SUCCESS"}
+    store = Store.open(line.env["HOUSING_STORE_URI"])
+    # `source_sensor` asks for the other months meanwhile.
+    assert set(months) <= set(store.months("cleaned").available())
+    import psycopg2
+
+    with psycopg2.connect(postgres.replace("+psycopg2", "")) as connection, connection.cursor() as cursor:
+        cursor.execute("select status from runs where run_id = %s", (status["runs"][0]["id"],))
+        assert cursor.fetchone() == ("SUCCESS",)
+    assert not list((tmp_path / "home").rglob("*.db"))
+    keys = [o["Key"] for o in s3_admin.list_objects_v2(Bucket=bucket, Prefix="dagster/").get("Contents", [])]
+    assert any(status["runs"][0]["id"] in key for key in keys), keys
