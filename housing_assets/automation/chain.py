@@ -38,7 +38,7 @@ def chain_sensors(
         run = context.dagster_run
         months = tagged_months(run.tags)
         if OWNER_TAG in run.tags or not months:
-            yield dg.SkipReason("whoever ran it goes on by himself")
+            yield dg.SkipReason("housing run goes on by itself")
         else:
             if months[0] < settings.holdout_start:
                 yield dg.RunRequest(run_key=run.run_id, job_name="training_job")
@@ -59,7 +59,7 @@ def chain_sensors(
     def after_training(context: dg.RunStatusSensorContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         run, version = context.dagster_run, champion_version(store)
         if OWNER_TAG in run.tags:
-            yield dg.SkipReason("whoever ran it goes on by himself")
+            yield dg.SkipReason("housing run goes on by itself")
         elif version:
             months = [m for m in predictable_months(settings, store) if not is_predicted_by(store, m, version)]
             yield from requests_of(months, "predictions_job", run.run_id)
@@ -75,7 +75,7 @@ def chain_sensors(
     def after_predictions(context: dg.RunStatusSensorContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         run = context.dagster_run
         if OWNER_TAG in run.tags:
-            yield dg.SkipReason("whoever ran it goes on by himself")
+            yield dg.SkipReason("housing run goes on by itself")
         else:
             yield from requests_of(tagged_months(run.tags), "monitoring_job", run.run_id)
 
