@@ -76,9 +76,9 @@ def fit_encoders(months: Iterable[pl.DataFrame], smoothing: float = 20.0) -> Enc
     metros: list[pl.DataFrame] = []
     for frame in months:
         known = frame.filter(pl.col("price").is_not_null())
-        zips.append(known.group_by(pl.col("zipcode").alias("value")).agg(pl.len().alias("rows")))
+        zips.append(known.group_by(pl.col("zipcode").alias("value"), maintain_order=True).agg(pl.len().alias("rows")))
         metros.append(
-            known.group_by(pl.col("city_full").alias("value")).agg(
+            known.group_by(pl.col("city_full").alias("value"), maintain_order=True).agg(
                 pl.len().alias("rows"), pl.col("price").sum().alias("total")
             )
         )
@@ -106,7 +106,8 @@ def fit_encoders(months: Iterable[pl.DataFrame], smoothing: float = 20.0) -> Enc
 def _sum(parts: list[pl.DataFrame]) -> pl.DataFrame:
     if not parts:
         return pl.DataFrame(schema={"value": pl.String(), "rows": pl.UInt32(), "total": pl.Float64()})
-    return pl.concat(parts).group_by("value").agg(pl.exclude("value").sum()).sort("value")
+    # In order: threads would add floats up in another order each time, and a model's version would change by nothing.
+    return pl.concat(parts).group_by("value", maintain_order=True).agg(pl.exclude("value").sum()).sort("value")
 
 
 def _rows(encoder: str, frame: pl.DataFrame) -> pl.DataFrame:

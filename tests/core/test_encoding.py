@@ -3,6 +3,7 @@
 import random
 from datetime import date
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -93,6 +94,22 @@ def test_how_rows_are_shared_out_over_months_does_not_matter(rows, data):
     whole = fit_encoders([frame(rows)]).table
     parts = fit_encoders(iter([frame(shuffled[cut:]), frame(shuffled[:cut])])).table
     assert_frame_equal(parts, whole)
+
+
+def test_the_same_months_give_the_same_encoders_to_the_last_bit():
+    rng = np.random.default_rng(5)
+    months = [
+        pl.DataFrame(
+            {
+                "zipcode": [f"{i % 240:05d}" for i in range(2_000)],
+                "city_full": [f"metro {i % 30}" for i in range(2_000)],
+                "price": rng.lognormal(13, 1, 2_000),
+            }
+        )
+        for _ in range(40)
+    ]
+    first = fit_encoders(months)
+    assert all(fit_encoders(months).city_full_target == first.city_full_target for _ in range(10))
 
 
 def test_only_the_columns_it_names_are_needed(panel, encoders):
