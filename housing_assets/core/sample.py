@@ -115,7 +115,11 @@ _ANCHOR = "2017-06"
 _LAG_1, _LAG_2 = 0.825, 0.51
 _BURN_IN = 48
 _AHEAD = 3  # months beyond the end that leading market columns already know of
-_METRO_SD, _ZIP_SD = 0.0030, 0.0045  # a month
+_METRO_SD, _ZIP_SD = 0.0030, 0.0040  # a month
+# Places that grow faster than others do so for years, and each has a season of its own: in the real panel a zip's
+# growth beside its metro's keeps 0.26 of itself over 12 months, and that of a year 0.64 over the next.
+_METRO_TREND_SD, _ZIP_TREND_SD, _TREND_KEPT = 0.0010, 0.0018, 0.985  # a month
+_METRO_SEASON, _ZIP_SEASON = 0.0018, 0.0009  # log growth a month, at the height of the season (spring)
 _MAX_GROWTH = 0.045  # a month: an index as smooth as this never jumps further
 
 # Population of a zip over all zips: the quantiles of the real panel.
@@ -279,6 +283,11 @@ def _wander(draws: _Draws, months: int, width: int, keep: float) -> Floats:
     return values
 
 
+def _season(season: Ints, phase: Floats) -> Floats:
+    """A yearly wave of height one, (months, len(phase)): its height is in April, `phase` months earlier."""
+    return np.cos(2 * np.pi * (season[:, None] - 3 + phase) / 12)
+
+
 def _cycle(months: Ints) -> Floats:
     """National log growth in the months of these indices."""
     knots = np.array([month_index(m) for m, _ in _CYCLE], dtype=float)
@@ -297,9 +306,9 @@ def _world(spec: SampleSpec) -> _World:
     season = index % 12
     count = len(METROS)
     beta = np.clip(1 + draws.normal(count, sd=0.22), 0.55, 1.5)
-    phase = draws.normal(count, sd=0.6)
-    wave = 0.0009 * np.cos(2 * np.pi * (season[:, None] - 4 + phase) / 12)
+    wave = _METRO_SEASON * _season(season, draws.normal(count, sd=0.6))
     path = _METRO_SD * _smooth(draws, len(index) + 1, count)
+    path += _METRO_TREND_SD * _wander(draws, len(index) + 1, count, _TREND_KEPT)
     return _World(
         months=months,
         season=season,
@@ -378,6 +387,8 @@ def _make_zips(world: _World, draws: _Draws, codes: list[str], metro: Ints) -> _
     late = draws.next().random(width)  # share of the metro's growth that reaches the zip a month later
     lively = np.exp(np.clip(draws.normal(width, sd=0.30), -0.7, 0.7) - 0.045)
     own = _smooth(draws, months, width) * (_ZIP_SD * lively)
+    own += _wander(draws, months, width, _TREND_KEPT) * _ZIP_TREND_SD
+    own += _season(world.season, draws.normal(width, sd=2.0)) * _ZIP_SEASON
     common = (1 - late) * world.metro[:, metro] + late * world.metro_before[:, metro]
     random = common + own
     growth = np.clip(beta * world.cycle[:, None] + random, -_MAX_GROWTH, _MAX_GROWTH)

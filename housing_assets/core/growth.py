@@ -1,0 +1,237 @@
+"""Growth models: log growth of a zip's price from an origin month, by its history.
+
+The plain average of a ridge regression and small trees on the same history, which over four windows of real indices
+was steadier than either. The further ahead, the less a model adds to damped momentum, so that its say in the answer
+shrinks with the horizon; a market's turn is not in its past.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from housing_assets.core.errors import HousingError
+from housing_assets.core.history import HISTORY_FEATURES, LONGEST_HORIZON, History
+from housing_assets.core.months import add_months, month_range
+
+if TYPE_CHECKING:
+    import xgboost
+
+LEAST_TRAIN_MONTHS = 24
+"""Origins of a horizon that its part of a model needs: fewer tell nothing of the season."""
+DAMPING = 0.85
+"""Share of its growth that a place keeps from month to month (Gardner and McKenzie 1985, "Forecasting Trends in Time
+Series", for damping as such; the value is about the autocorrelation of the index's growth at lag 1)."""
+NAIVE_GROWTH: tuple[str, ...] = ("flat", "momentum_3", "momentum_12", "damped_momentum", "metro_growth")
+"""The naive baselines, as `naive_growth` names them."""
+
+TREE_FEATURES: tuple[str, ...] = (*(f for f in HISTORY_FEATURES if not f.startswith("nation_")), "horizon")
+"""What the trees see. National growth is left to the ridge: trees take the regime they learned for the rule."""
+_SEEN_BY_TREES = np.array([HISTORY_FEATURES.index(name) for name in TREE_FEATURES[:-1]])
+_TREES = 200
+_TREE_PARAMS: Mapping[str, object] = {
+    "objective": "reg:squarederror",
+    "tree_method": "hist",
+    "max_depth": 4,
+    "learning_rate": 0.05,
+    "subsample": 0.7,
+    "colsample_bytree": 0.5,
+    "min_child_weight": 20,
+    "max_bin": 128,
+}
+_MOST_ORIGIN_ROWS = 200_000
+_MOST_TREE_ROWS = 200_000
+_PENALTY = {"own": 100.0, "metro": 12.0, "nation": 0.4}
+"""Strength of the ridge by whose value a feature is: rows, rows by zips of a metro, rows by zips of the nation. A value
+that many rows share says no more than one row does. Times the horizon, since windows that overlap say less."""
+_MOST_SIGMAS = 4.0
+
+
+def model_share(horizon: int) -> float:
+    """Share of the model's say beside damped momentum: all of it one month ahead, half at twelve."""
+    return (LONGEST_HORIZON - 1) / (LONGEST_HORIZON - 2 + horizon)
+
+
+def naive_growth(history: History, origin: str, horizon: int) -> dict[str, np.ndarray]:
+    """Log growth from an origin to the month predicted without a model, shape (zips,), by name of `NAIVE_GROWTH`.
+
+    `flat`: none. `momentum_3`, `momentum_12`: the mean monthly growth of the last 3 or 12 months goes on.
+    `damped_momentum`: that of 3 months fades by `DAMPING` a month. `metro_growth`: the same of the zip's metro.
+    """
+    own, year, metro = (
+        np.nan_to_num(growth)
+        for growth in (
+            history.growth(origin, 3) / 3,
+            history.growth(origin, 12) / 12,
+            history.metro_growth(origin, 3) / 3,
+        )
+    )
+    faded = sum(DAMPING**month for month in range(1, horizon + 1))
+    return {
+        "flat": np.zeros_like(own),
+        "momentum_3": own * horizon,
+        "momentum_12": year * horizon,
+        "damped_momentum": own * faded,
+        "metro_growth": metro * faded,
+    }
+
+
+def centre(history: History, origin: str, horizon: int) -> np.ndarray:
+    """What a model's say is added to: the mean of the zip's and its metro's damped momentum, shape (zips,)."""
+    naive = naive_growth(history, origin, horizon)
+    return (naive["damped_momentum"] + naive["metro_growth"]) / 2
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """Ridge regression on standardized features; a missing one counts as its mean, an extreme one as 4 deviations.
+
+    Attributes:
+        intercept: mean log growth of the training rows.
+        means, scales: of each of `HISTORY_FEATURES` in training.
+        weights: log growth for one deviation of a feature.
+    """
+
+    intercept: float
+    means: np.ndarray
+    scales: np.ndarray
+    weights: np.ndarray
+
+    def parts(self, features: np.ndarray) -> np.ndarray:
+        """What each feature adds, shape (n, len(HISTORY_FEATURES)), of features of that shape."""
+        return self._standard(features) * self.weights
+
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        """Log growth, shape (n,)."""
+        return self.intercept + self._standard(features) @ self.weights
+
+    def _standard(self, features: np.ndarray) -> np.ndarray:
+        return _standardize(features, self.means, self.scales)
+
+
+def _standardize(features: np.ndarray, means: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        deviations = (features.astype(np.float64) - means) / scales
+    return np.clip(np.nan_to_num(deviations), -_MOST_SIGMAS, _MOST_SIGMAS)
+
+
+def fit_ridge(features: np.ndarray, growth: np.ndarray, horizon: int, zips: int, metros: int) -> Ridge:
+    """Fit the ridge of one horizon.
+
+    Args:
+        features: (n, len(HISTORY_FEATURES)), missing NaN.
+        growth: log growth over the horizon, (n,), finite.
+        horizon: months.
+        zips, metros: numbers of them in the panel, see `_PENALTY`.
+    """
+    known = np.isfinite(features)
+    count = np.maximum(known.sum(axis=0), 1)
+    means = np.where(known, features, 0).sum(axis=0, dtype=np.float64) / count
+    squares = np.where(known, (features - means) ** 2, 0).sum(axis=0, dtype=np.float64) / count
+    scales = np.where(squares > 1e-18, np.sqrt(squares), 1.0)
+    x = _standardize(features, means, scales)
+    shared = {"own": 1.0, "metro": zips / metros, "nation": float(zips)}
+    penalty = [_PENALTY[who] * shared[who] * horizon for who in (f.split("_")[0] for f in HISTORY_FEATURES)]
+    intercept = float(growth.mean())
+    weights = np.linalg.solve(x.T @ x + np.diag(penalty), x.T @ (growth - intercept))
+    return Ridge(intercept, means, scales, weights)
+
+
+@dataclass(frozen=True)
+class GrowthModel:
+    """Ridges and trees that say how a zip's price grows from an origin.
+
+    Attributes:
+        ridges: by horizon in months; a horizon without one is not modelled.
+        trees: over `TREE_FEATURES`: log growth a month.
+    """
+
+    ridges: Mapping[int, Ridge]
+    trees: "xgboost.Booster"
+
+    @property
+    def horizons(self) -> tuple[int, ...]:
+        """Months ahead that it models."""
+        return tuple(self.ridges)
+
+    def log_growth(self, history: History, origin: str, horizon: int) -> np.ndarray:
+        """Log growth from the origin's price, shape (zips,); NaN where a zip's history is too short.
+
+        Raises:
+            HousingError: the horizon is not modelled, or the origin is outside the history.
+        """
+        if horizon not in self.ridges:
+            known = ", ".join(str(h) for h in self.horizons) or "none"
+            raise HousingError(f"horizon={horizon} is not modelled: choose one of {known}")
+        features = history.features(origin, horizon)
+        ridge = self.ridges[horizon].predict(features)
+        trees = horizon * self.trees.inplace_predict(tree_matrix(features, horizon), validate_features=False)
+        base = centre(history, origin, horizon)
+        said = base + model_share(horizon) * ((ridge + trees) / 2 - base)
+        return np.where(history.known(origin), said, np.nan)
+
+
+def tree_matrix(features: np.ndarray, horizon: int) -> np.ndarray:
+    """`TREE_FEATURES` of history features, float32."""
+    seen = features[:, _SEEN_BY_TREES]
+    return np.hstack([seen, np.full((len(features), 1), horizon, np.float32)])
+
+
+def fit_growth(history: History, horizons: Sequence[int], before: str, seed: int = 42) -> GrowthModel:
+    """Fit a growth model on what was known before a month.
+
+    Args:
+        history: may go on after `before`; what comes then is not looked at.
+        horizons: months ahead to model; those with too few origins are left out.
+        before: every target lies in a month before this one.
+        seed: of the sample of rows, in a panel with more of them than are needed, and of the trees.
+
+    Raises:
+        HousingError: too few months or zips for even the shortest horizon.
+    """
+    import xgboost as xgb
+
+    last = add_months(before, -1)
+    origins = [m for m in month_range(history.first_month, last) if m <= history.last_month and history.known(m).any()]
+    usable = {h: [m for m in origins if add_months(m, h) <= last] for h in sorted(horizons)}
+    modelled = [h for h, months in usable.items() if len(months) >= LEAST_TRAIN_MONTHS]
+    if not modelled:
+        raise HousingError(
+            f"history: {len(usable[min(horizons)])} months before {before} have a year of history and an outcome; a "
+            f"growth model needs {LEAST_TRAIN_MONTHS}: give it a panel that begins earlier"
+        )
+    rows = _sample_rows(history, usable[modelled[0]], seed)
+    base = np.vstack([history.origin_features(origin)[at] for origin, at in rows])
+    ridges, seen, labels = {}, [], []
+    share = min(1.0, _MOST_TREE_ROWS / (len(base) * len(modelled)))
+    draws = np.random.default_rng(seed)
+    for horizon in modelled:
+        season = np.vstack([history.season_features(origin, horizon)[at] for origin, at in rows])
+        growth = np.concatenate([outcome(history, origin, horizon, last)[at] for origin, at in rows])
+        known = np.isfinite(growth)
+        features, growth = np.hstack([base, season])[known], growth[known]
+        ridges[horizon] = fit_ridge(features, growth, horizon, len(history.zips), len(history.metros))
+        taken = draws.random(len(growth)) < share
+        seen.append(tree_matrix(features[taken], horizon))
+        labels.append(growth[taken] / horizon)
+    matrix = xgb.QuantileDMatrix(
+        np.vstack(seen), label=np.concatenate(labels), feature_names=list(TREE_FEATURES), max_bin=128
+    )
+    return GrowthModel(ridges, xgb.train({**_TREE_PARAMS, "seed": seed}, matrix, num_boost_round=_TREES))
+
+
+def _sample_rows(history: History, origins: Sequence[str], seed: int) -> list[tuple[str, np.ndarray]]:
+    """Zips of each origin to learn from: all that are known, or an even share of them in a large panel."""
+    draws = np.random.default_rng(seed)
+    known = {origin: np.flatnonzero(history.known(origin)) for origin in origins}
+    share = min(1.0, _MOST_ORIGIN_ROWS / sum(len(at) for at in known.values()))
+    return [(origin, at if share == 1 else at[draws.random(len(at)) < share]) for origin, at in known.items()]
+
+
+def outcome(history: History, origin: str, horizon: int, last: str | None = None) -> np.ndarray:
+    """Log growth that came, shape (zips,); NaN where the panel has no price, or none by the month `last`."""
+    month = add_months(origin, horizon)
+    if month > min(last or history.last_month, history.last_month):
+        return np.full(len(history.zips), np.nan)
+    return np.where(history.priced[:, history.column(month)], history.growth(month, horizon), np.nan)
