@@ -8,6 +8,8 @@ import dagster as dg
 
 from housing_assets.assets.evaluation import evaluation_assets
 from housing_assets.assets.features import feature_assets
+from housing_assets.assets.forecasts import forecast_assets
+from housing_assets.assets.history import history_assets
 from housing_assets.assets.ingest import ingest_assets
 from housing_assets.assets.models import model_assets
 from housing_assets.assets.monitoring import monitoring_assets
@@ -17,6 +19,7 @@ from housing_assets.automation.chain import chain_sensors
 from housing_assets.automation.jobs import all_jobs
 from housing_assets.automation.schedules import all_schedules
 from housing_assets.automation.sensors import all_sensors
+from housing_assets.checks.forecasts import forecast_checks
 from housing_assets.checks.monitoring import monitoring_checks
 from housing_assets.checks.monthly import monthly_checks
 from housing_assets.checks.training import training_checks
@@ -46,13 +49,20 @@ def build_definitions(settings: Settings | None = None, overrides: Mapping[str, 
             *model_assets(settings),
             *evaluation_assets(settings),
             *promotion_assets(settings),
+            *history_assets(settings),
             *prediction_assets(settings),
+            *forecast_assets(settings),
             *monitoring_assets(settings),
         ]
     jobs = all_jobs()
     return dg.Definitions(
         assets=assets,
-        asset_checks=[*monthly_checks(settings), *training_checks(settings), *monitoring_checks()],
+        asset_checks=[
+            *monthly_checks(settings),
+            *training_checks(settings),
+            *monitoring_checks(),
+            *forecast_checks(settings),
+        ],
         jobs=jobs,
         schedules=all_schedules(settings, store),
         sensors=[*all_sensors(settings, store), *chain_sensors(settings, store, jobs)],

@@ -76,6 +76,7 @@ def predict(
     from housing_assets.settings import load_settings
     from housing_assets.store.blobs import FolderBlobs
     from housing_assets.store.bundles import load_champion, newest_intervals
+    from housing_assets.store.histories import read_history
     from housing_assets.store.layout import Store, encode_parquet
 
     if output.suffix not in (".csv", ".parquet"):
@@ -83,7 +84,7 @@ def predict(
     store = Store.open(load_settings().store_uri)
     model = load_champion(store).model()
     rows = standardize(read_rows(input))
-    predicted = model.predict(rows, newest_intervals(store, model.version))
+    predicted = model.predict(rows, read_history(store), newest_intervals(store, model.version))
     unplaced = int(rows["latitude"].null_count())
     data = predicted.write_csv().encode() if output.suffix == ".csv" else encode_parquet(predicted)
     FolderBlobs(output.parent).write(output.name, data)

@@ -22,18 +22,27 @@ from housing_assets.checks.page import PAGE
 from housing_assets.checks.state import last_evaluations
 from housing_assets.core.errors import HousingError, StoreError
 from housing_assets.core.evaluation import price_metrics
+from housing_assets.core.forecasting import LEAST_FORECAST_MONTHS, PUBLISHED, best_naive
+from housing_assets.core.growth import NAIVE_GROWTH
 from housing_assets.core.months import consecutive, describe_months, parse_month_range
 from housing_assets.core.rules import CHECKED
 from housing_assets.core.source import fingerprint
 from housing_assets.settings import Settings
 from housing_assets.source import source_uri
-from housing_assets.store.bundles import champion_version
+from housing_assets.store.bundles import FORECAST_POINTER, champion_version
 from housing_assets.store.layout import Store
 from housing_assets.store.verdicts import State, states
 
 _INPUTS_TAG = "housing/inputs"
 _MIN_WIDTH = 110
-_MONTHLY = ("raw_splits", "cleaned", "quarantined", "interval_calibration", "monthly_predictions")
+_MONTHLY = (
+    "raw_splits",
+    "cleaned",
+    "quarantined",
+    "interval_calibration",
+    "monthly_predictions",
+    "monthly_forecasts",
+)
 _NOT_INGESTED = {
     "store_uri",
     "tune_trials",
@@ -95,6 +104,14 @@ def run_platform(
             there = _have(store, part, "drift_report", "prediction_accuracy")
             config = {"ops": {"drift_report": {"config": {"newest_report_only": True}}}}
             stages.run("monitoring_job", [*ingest_inputs, version], part, there, config)
+        if not settings.can_forecast:
+            console.print(f"forecast_job: not run, since it needs {LEAST_FORECAST_MONTHS} months before eval")
+        elif not cut:
+            for part in consecutive(predicted):
+                there = (
+                    _have(store, part, "monthly_forecasts") and champion_version(store, FORECAST_POINTER) is not None
+                )
+                stages.run("forecast_job", ingest_inputs, part, there)
         checks = _last_checks(instance, stages.definitions)
         _print_status(settings, home, checks)
         if stopped.error:
@@ -289,11 +306,14 @@ def _print_status(settings: Settings, home: Path, checks: dict[str, dg.AssetChec
     if version:
         console.print(_metric_table(store))
         console.print(_coverage_line(store), highlight=False)
+    if champion_version(store, FORECAST_POINTER):
+        console.print(_forecast_table(store))
     console.print(_check_table(checks))
-    decision = _last_decision(store)
     for name, where in (
         ("champion", version or "none"),
-        ("promotion", f"{decision['candidate']} {decision['outcome']}: {decision['reason']}" if decision else "none"),
+        ("promotion", _last_decision(store, forecasts=False)),
+        ("forecasts", champion_version(store, FORECAST_POINTER) or "none"),
+        ("promotion", _last_decision(store, forecasts=True)),
         ("data quality", f"{store.uri}/{PAGE}"),
         ("store", store.uri),
         ("DAGSTER_HOME", str(home)),
@@ -370,10 +390,37 @@ def _coverage_line(store: Store) -> str:
     )
 
 
-def _last_decision(store: Store) -> dict[str, Any] | None:
-    """The newest record of a promotion, whoever the candidate was."""
+def _forecast_table(store: Store) -> Table:
+    """What is published a few horizons ahead, beside the best naive baseline of the same months."""
+    table = Table(title="Forecasts: mean absolute error, % of the price", title_justify="left")
+    for name in ("split", "months ahead", "published", "best baseline", "ratio", "in interval"):
+        table.add_column(name, justify="left" if name in ("split", "best baseline") else "right")
+    graded = store.read_table("forecast_evaluation").filter(pl.col("by") == "overall")
+    covered = store.read_table("forecast_coverage")
+    for split in ("eval", "holdout"):
+        for horizon in (1, 3, 6, 12):
+            of = graded.filter((pl.col("split") == split) & (pl.col("horizon") == horizon))
+            errors = dict(of.select("predictor", "mape").iter_rows())
+            if PUBLISHED not in errors:
+                continue
+            naive = best_naive({name: errors[name] for name in NAIVE_GROWTH})
+            inside = covered.filter((pl.col("split") == split) & (pl.col("horizon") == horizon))
+            held = inside.select(pl.col("coverage").dot("rows") / pl.col("rows").sum()).item()
+            share = f"{held:.1f}%" if inside.height else ""
+            error, other = errors[PUBLISHED], errors[naive]
+            table.add_row(split, str(horizon), f"{error:.2f}", f"{other:.2f} {naive}", f"{error / other:.2f}", share)
+        table.add_section()
+    return table
+
+
+def _last_decision(store: Store, forecasts: bool) -> str:
+    """The newest record of a promotion of either kind of model, whoever the candidate was, in words."""
     keys = [key for key in store.blobs.keys("models/") if "/decisions/" in key]
-    return store.read_json(max(keys, key=lambda key: key.rpartition("/")[2])) if keys else None
+    of_kind = [key for key in keys if key.startswith("models/forecast-") is forecasts]
+    if not of_kind:
+        return "none"
+    decision = store.read_json(max(of_kind, key=lambda key: key.rpartition("/")[2]))
+    return f"{decision['candidate']} {decision['outcome']}: {decision['reason']}"
 
 
 def _check_table(checks: dict[str, dg.AssetCheckEvaluation]) -> Table:

@@ -7,6 +7,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from housing_assets.core.errors import HousingError
+from housing_assets.core.forecasting import LEAST_FORECAST_MONTHS
+from housing_assets.core.history import LONGEST_HORIZON
 from housing_assets.core.months import (
     PANEL_END,
     PANEL_START,
@@ -43,6 +45,9 @@ class Settings(BaseSettings):
     )
     mlflow_tracking_uri: str = Field(
         "sqlite:///data/mlflow/mlflow.db", validation_alias="MLFLOW_TRACKING_URI", description="Experiment tracking"
+    )
+    publication_lag: int = Field(
+        1, ge=1, le=LONGEST_HORIZON, description="Months from the last price that is known to the month predicted"
     )
     sample_zips: int = Field(240, ge=1, le=MOST_ZIPS, description="Zips of the generated sample")
     max_list_price: float = Field(
@@ -116,6 +121,11 @@ class Settings(BaseSettings):
     def split_months(self, split: Split) -> list[str]:
         """The panel's months of one split."""
         return self.split.months(split, self.panel_start, self.last_month)
+
+    @property
+    def can_forecast(self) -> bool:
+        """Are there enough months before eval for a forecast model?"""
+        return len(self.split_months(Split.TRAIN)) >= LEAST_FORECAST_MONTHS
 
     @property
     def sample_path(self) -> Path:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from platform_fixtures import Platform, free_port, write_source
+from platform_fixtures import LONG, Platform, free_port, write_long_source, write_source
 
 STRICT = "HOUSING_TEST_STRICT"
 S3_PAGE = 50
@@ -60,6 +60,13 @@ def source(tmp_path_factory) -> Path:
 def made(tmp_path_factory, source) -> Platform:
     """A platform with every stage run once. Nothing may change it: tests that do take a copy."""
     return Platform(tmp_path_factory.mktemp("made"), source).run_all()
+
+
+@pytest.fixture(scope="session")
+def grown(tmp_path_factory) -> Platform:
+    """A platform over months enough for history and forecasts. Nothing may change it."""
+    root = tmp_path_factory.mktemp("grown")
+    return Platform(root, write_long_source(root / "panel.csv"), dict(LONG)).run_months()
 
 
 @pytest.fixture

@@ -60,6 +60,16 @@ def tree(folder: Path) -> dict[str, str]:
     }
 
 
+LONG = {"panel_start": "2015-06", "eval_start": "2019-01", "holdout_start": "2020-01", "panel_end": "2020-06"}
+"""Settings of a panel that is long enough for history and forecasts."""
+
+
+def write_long_source(path: Path, zips: int = 12) -> Path:
+    """A clean synthetic panel over the months of `LONG`."""
+    write_sample(SampleSpec(zips, LONG["panel_start"], LONG["panel_end"], 7, False), path)
+    return path
+
+
 @dataclass
 class Platform:
     """One platform in a folder of its own, run in process."""
@@ -114,6 +124,20 @@ class Platform:
             ("monitoring_job", HELD, NEWEST_REPORT),
         ):
             assert self.job(name, months, config).success, name
+        return self
+
+    def run_months(self, trials: Mapping[str, Any] = FEW_TREES) -> "Platform":
+        """Every stage over the platform's own months, forecasts included."""
+        months = self.settings.months
+        held = [m for m in months if m >= self.settings.holdout_start]
+        for name, asked, config in (
+            ("ingest_job", months, None),
+            ("training_job", (), trials),
+            ("predictions_job", held, None),
+            ("forecast_job", held, None),
+        ):
+            made = self.job(name, asked, config)
+            assert made.success, f"{name}: {failure_text(made)}"
         return self
 
     def read(self, asset: str, month: str) -> pl.DataFrame:

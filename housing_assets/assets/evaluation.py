@@ -7,6 +7,7 @@ from housing_assets.assets.common import CODE_VERSION, ML_OWNERS, picture, table
 from housing_assets.core.encoding import ENCODER_COLUMNS
 from housing_assets.core.evaluation import Evaluation, evaluate_models
 from housing_assets.core.features import FEATURE_INPUTS
+from housing_assets.core.history import HISTORY_SCHEMA, History, history_table
 from housing_assets.core.months import Split
 from housing_assets.core.plots import bars, lines_by_month, predicted_against_actual, residuals_by_price
 from housing_assets.resources.io_manager import MonthReader
@@ -47,13 +48,16 @@ def evaluation_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         known = states(store, "cleaned", later)
         there = {month for month in cleaned.months.available() if known.get(month) in SOUND}
         columns = list(dict.fromkeys([*FEATURE_INPUTS, "split", "price"]))
-        rows = cleaned.months.read_many([*held, *(m for m in later if m in there)], columns)
+        graded = [*held, *(m for m in later if m in there)]
+        rows = cleaned.months.read_many(graded, columns)
         past = cleaned.months.read_many(train, ENCODER_COLUMNS).drop_nulls("price")
+        read = cleaned.months.iterate([*train, *graded], list(HISTORY_SCHEMA))
+        history = History.from_table(history_table(frame for _, frame in read))
         versions = {CANDIDATE: tuned_model["version"], "baseline_model": baseline_model["version"]}
         if (champion := _champion(context, store)) and champion != versions[CANDIDATE]:
             versions[CHAMPION] = champion
         models = {name: load_bundle(store, version).model() for name, version in versions.items()}
-        found = evaluate_models(rows, models, past)
+        found = evaluate_models(rows, models, past, history)
         store.write_table("model_comparison", found.paired)
         overall = found.table.filter(pl.col("by") == "overall")
         tracker: Tracker = context.resources.mlflow

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import dagster as dg
@@ -13,14 +13,18 @@ from pydantic import Field
 
 from housing_assets.assets.common import CODE_VERSION, ML_OWNERS, picture, table
 from housing_assets.core.encoding import Encoders
-from housing_assets.core.evaluation import compare, naive_predictions
+from housing_assets.core.errors import HousingError
+from housing_assets.core.evaluation import compare, history_naive_predictions, naive_predictions
 from housing_assets.core.features import FEATURES
+from housing_assets.core.growth import fit_growth
+from housing_assets.core.history import HISTORY_SCHEMA, History, history_table
 from housing_assets.core.intervals import calibrate
 from housing_assets.core.model import PriceModel, model_files
 from housing_assets.core.months import Split
 from housing_assets.core.plots import bars, predicted_against_actual, trial_history
 from housing_assets.core.training import TrainingParams, feature_importance, feature_matrix, train_trees
 from housing_assets.core.tuning import TuningResult, TuningSpec, search_space, tune
+from housing_assets.resources.io_manager import MonthReader
 from housing_assets.resources.tracking import Tracker, git_commit
 from housing_assets.settings import Settings
 from housing_assets.source import source_fingerprint
@@ -59,6 +63,7 @@ class TuningConfig(dg.Config):
     max_trees: int = Field(_TUNING.max_trees, description="Most trees of a fold")
     patience: int = Field(_TUNING.patience, description="Trees without a better validation error before it stops")
     seed: int = Field(_TUNING.seed, description="Of sampler and training")
+    use_history: bool = Field(True, description="Predict zips that have a history from it")
     space: dict[str, Any] = Field(
         {}, description="Changes of the search space: [low, high], choices, or one value, by hyperparameter"
     )
@@ -75,6 +80,7 @@ class _Trained:
 
 def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """`baseline_model` and `tuned_model`."""
+    before_holdout = [*settings.split_months(Split.TRAIN), *settings.split_months(Split.EVAL)]
 
     @dg.asset(
         group_name="models",
@@ -103,17 +109,21 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         kinds={"xgboost", "optuna", "mlflow"},
         code_version=CODE_VERSION,
         required_resource_keys={"store", "mlflow"},
+        ins={"cleaned": dg.AssetIn(partition_mapping=dg.SpecificPartitionsPartitionMapping(before_holdout))},
         description="XGBoost with hyperparameters from a seeded Optuna study over rolling-origin folds inside the "
-        "train months; eval and holdout take no part in it. An interrupted study goes on where it stopped.",
+        "train months, for zips without a history; growth of the last known price for those with one. Eval and holdout "
+        "take no part in either. An interrupted study goes on where it stopped.",
     )
     def tuned_model(
         context: dg.AssetExecutionContext,
         config: TuningConfig,
         training_features: pl.DataFrame,
         encoders: pl.DataFrame,
+        cleaned: MonthReader,
     ) -> dict:
         require_sound(context.resources.store, "training_features")
         asked = config.model_dump()
+        use_history = asked.pop("use_history")
         trials = settings.tune_trials if asked["trials"] is None else asked["trials"]
         spec = TuningSpec(**asked | {"trials": trials, "space": search_space(asked["space"])})
         train = training_features.filter(pl.col("split") == Split.TRAIN)
@@ -146,7 +156,13 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
                 "history": history,
             }
         }
-        made = _train_and_publish(settings, context, "tuned_model", found.params, training_features, encoders, facts)
+        history = None
+        if use_history:
+            require_sound(context.resources.store, "cleaned", before_holdout)
+            history = History.from_table(history_table(frame for _, frame in cleaned.iterate(list(HISTORY_SCHEMA))))
+        made = _train_and_publish(
+            settings, context, "tuned_model", found.params, training_features, encoders, facts, history
+        )
         shown = _tuning_pictures(found, made.version)
         tracker.files({f"{name.replace(' ', '_')}.png": png for name, png in shown.items()}, "tuned_model/plots")
         context.add_output_metadata(
@@ -173,6 +189,7 @@ def _train_and_publish(
     data: pl.DataFrame,
     encoders: pl.DataFrame,
     facts: Mapping[str, Any],
+    history: History | None = None,
 ) -> _Trained:
     """Train on train, grade on eval, publish the bundle, and log all of it."""
     train_months, eval_months = (settings.split_months(part) for part in (Split.TRAIN, Split.EVAL))
@@ -186,9 +203,29 @@ def _train_and_publish(
             context.log.info(f"{done} of {total} trees")
 
     trees = train_trees(train, params, progress)
-    predicted, actual = trees.prices(held), held["price"].to_numpy()
-    report = compare(actual, {kind: predicted, **naive_predictions(train, held)})
-    model = PriceModel(trees, Encoders.from_table(encoders), calibrate(held["city_full"], actual, predicted))
+    growth = None
+    if history is not None:
+        try:
+            growth = fit_growth(history, [settings.publication_lag], settings.eval_start)
+        except HousingError as error:
+            context.log.warning(f"zips are predicted without their history: {error}")
+    fitted = PriceModel(trees, Encoders.from_table(encoders), pl.DataFrame(), "", growth, settings.publication_lag)
+    actual, without = held["price"].to_numpy(), trees.prices(held)
+    known = fitted.history_prices(held, history)
+    told = np.isfinite(known)
+    predicted = np.where(told, known, without)
+    naive = naive_predictions(train, held)
+    graded = {kind: predicted, **({f"{kind} without history": without} if told.any() else {}), **naive}
+    if growth is not None and history is not None:
+        graded |= history_naive_predictions(held, history, settings.publication_lag, naive["last_known_price"])
+    report = compare(actual, graded)
+    widths = calibrate(
+        pl.concat([held["city_full"], held["city_full"].filter(pl.Series(told))]),
+        np.concatenate([actual, actual[told]]),
+        np.concatenate([without, known[told]]),
+        from_history=np.concatenate([np.zeros(held.height, dtype=bool), np.ones(int(told.sum()), dtype=bool)]),
+    )
+    model = replace(fitted, intervals=widths)
     golden = store.months("cleaned").read(eval_months[0])
     files = model_files(model, golden, {"eval": {r["predictor"]: r for r in report.to_dicts()}})
     origin = {
@@ -209,6 +246,7 @@ def _train_and_publish(
             "rows": {"train": train.height, "eval": held.height},
             "training_data_sha256": hashlib.sha256(encode_parquet(data)).hexdigest(),
             "source": "synthetic sample" if settings.uses_sample else settings.source_uri,
+            "history": {"used": growth is not None, "publication_lag": settings.publication_lag},
             **facts,
         },
         origin,

@@ -20,6 +20,7 @@ from housing_assets.assets.common import (
 )
 from housing_assets.checks.page import PAGE, read_health, render_page
 from housing_assets.core.features import FEATURE_DESCRIPTIONS
+from housing_assets.core.history import History
 from housing_assets.core.model import PREDICTION_DESCRIPTIONS
 from housing_assets.core.monitoring import (
     ACCURACY_DESCRIPTIONS,
@@ -123,11 +124,13 @@ def monitoring_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext,
         monthly_predictions: MonthReader,
         training_features: pl.DataFrame,
+        price_history: pl.DataFrame,
         store: dg.ResourceParam[Store],
     ) -> MonthlyFrames:
         monthly_predictions.months.require(context.partition_keys)
         require_sound(store, "monthly_predictions", context.partition_keys)
         held = training_features.filter(pl.col("split") == Split.EVAL)
+        history = History.from_table(price_history)
         on_eval: dict[str, dict[str | None, float]] = {}
         overall: list[dict[str, object]] = []
 
@@ -135,7 +138,7 @@ def monitoring_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             for month, predictions in monthly_predictions.iterate():
                 version = predictions["model_version"][0]
                 if version not in on_eval:
-                    on_eval[version] = eval_errors(held, load_bundle(store, version).model())
+                    on_eval[version] = eval_errors(held, load_bundle(store, version).model(), history)
                 found = accuracy_table(predictions, on_eval[version])
                 facts = found.filter(pl.col("city_full").is_null()).row(0, named=True)
                 overall.append({"month": month, **{k: v for k, v in facts.items() if k != "city_full"}})

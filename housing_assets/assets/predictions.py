@@ -18,13 +18,13 @@ from housing_assets.assets.common import (
 )
 from housing_assets.core.errors import StoreError
 from housing_assets.core.evaluation import price_metrics
+from housing_assets.core.history import History
 from housing_assets.core.intervals import (
     CALIBRATION_DESCRIPTIONS,
     CALIBRATION_SCHEMA,
     WINDOW,
     calibrate_month,
     calibration_window,
-    residuals,
 )
 from housing_assets.core.model import PREDICTION_DESCRIPTIONS, PREDICTION_SCHEMA
 from housing_assets.core.months import describe_months
@@ -60,9 +60,14 @@ def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         f"{WINDOW} months before it, which is what was known then. Months the champion was trained on do not count.",
     )
     def interval_calibration(
-        context: dg.AssetExecutionContext, cleaned: MonthReader, store: dg.ResourceParam[Store]
+        context: dg.AssetExecutionContext,
+        cleaned: MonthReader,
+        price_history: pl.DataFrame,
+        store: dg.ResourceParam[Store],
     ) -> MonthlyFrames:
         model = load_champion(store).model()
+        require_sound(store, "price_history")
+        history = History.from_table(price_history)
         months = list(context.partition_keys)
         windows = {m: [w for w in calibration_window(m) if w >= settings.eval_start] for m in months}
         stopped = _stopped(store, cleaned, {w for window in windows.values() for w in window})
@@ -73,19 +78,25 @@ def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         widths: list[dict[str, object]] = []
 
         def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
-            known = {month: residuals(model.predict(rows)) for month, rows in cleaned.months.iterate(needed)}
+            known = {month: model.residuals(rows, history) for month, rows in cleaned.months.iterate(needed)}
             for month in months:
                 frame = calibrate_month(month, known, model.version, windows[month])
-                pooled = frame.filter(pl.col("city_full").is_null()).row(0, named=True)
-                facts = {f"pooled {end}": pooled[end] for end in ("log_low", "log_high")} | {
-                    "residuals": pooled["rows"]
-                }
-                widths.append({"month": month, "metros of their own": frame.height - 1, **facts})
+                facts: dict[str, object] = {}
+                for pooled in frame.filter(pl.col("city_full").is_null()).iter_rows(named=True):
+                    kind = "with history" if pooled["from_history"] else "without history"
+                    facts |= {f"{end}, {kind}": pooled[end] for end in ("log_low", "log_high")}
+                    facts |= {f"residuals, {kind}": pooled["rows"]}
+                widths.append({"month": month, **facts})
                 yield month, frame, {"model version": model.version, **facts}
 
         left_out = describe_months(sorted(stopped))
         return monthly(
-            context, frames(), lambda: {"this run": table(pl.DataFrame(widths)), "months that checks stopped": left_out}
+            context,
+            frames(),
+            lambda: {
+                "this run": table(pl.DataFrame(widths, infer_schema_length=None)),
+                "months that checks stopped": left_out,
+            },
         )
 
     @dg.asset(
@@ -105,9 +116,12 @@ def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext,
         cleaned: MonthReader,
         interval_calibration: MonthReader,
+        price_history: pl.DataFrame,
         store: dg.ResourceParam[Store],
     ) -> MonthlyFrames:
         model = load_champion(store).model()
+        require_sound(store, "price_history")
+        history = History.from_table(price_history)
         months = list(context.partition_keys)
         cleaned.months.require(months)
         require_sound(store, "cleaned", months)
@@ -123,8 +137,9 @@ def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
         def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
             for month, rows in cleaned.iterate():
-                predicted = model.predict(rows, calibrations[month])
+                predicted = model.predict(rows, history, calibrations[month])
                 found = _accuracy(predicted)
+                found["from history, %"] = 100 * float(predicted["from_history"].mean() or 0)  # type: ignore[arg-type]
                 by_month.append({"month": month, "rows": predicted.height, **found})
                 yield month, predicted, {"model version": model.version, **found}
 

@@ -7,7 +7,6 @@ import dagster as dg
 
 from housing_assets.assets.common import OWNER_TAG, tagged_months
 from housing_assets.automation.months import is_predicted_by, predictable_months, requests_of
-from housing_assets.core.months import add_months
 from housing_assets.settings import Settings
 from housing_assets.store.bundles import champion_version
 from housing_assets.store.layout import Store
@@ -15,24 +14,21 @@ from housing_assets.store.layout import Store
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-CALIBRATED_ON = 12
-"""Months whose errors make the interval of the month after them: a restated month changes as many that follow it."""
-
 
 def chain_sensors(
     settings: Settings, store: Store, jobs: Sequence["UnresolvedAssetJobDefinition"]
 ) -> list[dg.SensorDefinition]:
     """`after_ingest`, `after_training`, `after_predictions`."""
-    ingest, training, predictions, monitoring = jobs
+    ingest, training, predictions, monitoring, forecasts = jobs
 
     @dg.run_status_sensor(
         run_status=dg.DagsterRunStatus.SUCCESS,
         monitored_jobs=[ingest],
-        request_jobs=[training, predictions],
+        request_jobs=[training, predictions, forecasts],
         minimum_interval_seconds=settings.follow_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Predictions of the months, and of those whose intervals rest on them; training too, if months of "
-        "train or eval are among them",
+        description="Predictions of the months and of all after them, whose history they are, and forecasts from them; "
+        "training too, if months of train or eval are among them",
     )
     def after_ingest(context: dg.RunStatusSensorContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         run = context.dagster_run
@@ -44,9 +40,10 @@ def chain_sensors(
                 yield dg.RunRequest(run_key=run.run_id, job_name="training_job")
             if champion_version(store):
                 # The champion that is there predicts them now: training may well leave it in its place.
-                last = add_months(months[-1], CALIBRATED_ON)
-                affected = [m for m in predictable_months(settings, store) if months[0] <= m <= last]
+                affected = [m for m in predictable_months(settings, store) if months[0] <= m]
                 yield from requests_of(affected, "predictions_job", run.run_id)
+                if settings.can_forecast:
+                    yield from requests_of(affected, "forecast_job", run.run_id)
 
     @dg.run_status_sensor(
         run_status=dg.DagsterRunStatus.SUCCESS,

@@ -13,7 +13,7 @@ JOB_TAG = "housing/job"
 
 
 def all_jobs() -> list["UnresolvedAssetJobDefinition"]:
-    """`ingest_job`, `training_job`, `predictions_job`, `monitoring_job`, in the order they are run.
+    """`ingest_job`, `training_job`, `predictions_job`, `monitoring_job`, `forecast_job`, in the order they are run.
 
     They run in process: a step in a process of its own costs seconds.
     """
@@ -41,13 +41,18 @@ def all_jobs() -> list["UnresolvedAssetJobDefinition"]:
             ),
             (
                 "predictions_job",
-                ("interval_calibration", "monthly_predictions"),
-                "Intervals from the months before, and months through the champion",
+                ("price_history", "interval_calibration", "monthly_predictions"),
+                "History and intervals from the months before, and months through the champion",
             ),
             (
                 "monitoring_job",
                 ("drift_report", "prediction_accuracy", "data_quality"),
                 "Drift and errors of predicted months, and the data quality page",
+            ),
+            (
+                "forecast_job",
+                ("price_history", "forecast_model", "forecast_evaluation", "monthly_forecasts"),
+                "The forecast model, its grades, and forecasts from the months as origins",
             ),
         )
     ]

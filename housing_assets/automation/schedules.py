@@ -5,13 +5,14 @@ from collections.abc import Iterator
 import dagster as dg
 
 from housing_assets.automation.months import is_predicted_by, predictable_months, requests_of
+from housing_assets.core.forecasting import LEAST_FORECAST_MONTHS
 from housing_assets.settings import Settings
 from housing_assets.store.bundles import champion_version
 from housing_assets.store.layout import Store
 
 
 def all_schedules(settings: Settings, store: Store) -> list[dg.ScheduleDefinition]:
-    """`monthly_predictions_schedule` and `quarterly_training_schedule`."""
+    """`monthly_predictions_schedule`, `monthly_forecasts_schedule` and `quarterly_training_schedule`."""
 
     @dg.schedule(
         cron_schedule="0 6 5 * *",
@@ -33,6 +34,25 @@ def all_schedules(settings: Settings, store: Store) -> list[dg.ScheduleDefinitio
         yield from requests_of(months, "predictions_job", f"{version} {context.scheduled_execution_time:%Y-%m-%d}")
 
     @dg.schedule(
+        cron_schedule="0 7 5 * *",
+        job_name="forecast_job",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Fits and grades the forecast model, and forecasts from cleaned months that have no forecasts yet",
+    )
+    def monthly_forecasts_schedule(
+        context: dg.ScheduleEvaluationContext,
+    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        there = set(store.months("monthly_forecasts").available())
+        months = [m for m in predictable_months(settings, store) if m not in there]
+        if not settings.can_forecast:
+            yield dg.SkipReason(f"forecasts need {LEAST_FORECAST_MONTHS} months before eval")
+        elif not months:
+            yield dg.SkipReason("every month has its forecasts")
+        else:
+            yield from requests_of(months, "forecast_job", f"{context.scheduled_execution_time:%Y-%m-%d}")
+
+    @dg.schedule(
         cron_schedule="0 4 1 1,4,7,10 *",
         job_name="training_job",
         execution_timezone="UTC",
@@ -42,4 +62,4 @@ def all_schedules(settings: Settings, store: Store) -> list[dg.ScheduleDefinitio
     def quarterly_training_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
         return dg.RunRequest(run_key=f"quarter {context.scheduled_execution_time:%Y-%m}")
 
-    return [monthly_predictions_schedule, quarterly_training_schedule]
+    return [monthly_predictions_schedule, monthly_forecasts_schedule, quarterly_training_schedule]

@@ -11,14 +11,18 @@ import numpy as np
 import polars as pl
 
 from housing_assets.core.errors import HousingError
+from housing_assets.core.growth import NAIVE_GROWTH, naive_growth
+from housing_assets.core.history import History
 from housing_assets.core.intervals import WINDOW, interval, rolling_calibrations
+from housing_assets.core.months import add_months
 
 if TYPE_CHECKING:
     from housing_assets.core.model import PriceModel
 
 
 NAIVE: tuple[str, ...] = ("train_median", "metro_median", "last_known_price")
-"""The naive baselines, as `naive_predictions` names them."""
+"""The naive baselines that know train alone, as `naive_predictions` names them; `history_naive_predictions` has those
+of `NAIVE_GROWTH`, which know the zip's price up to the publication lag."""
 _DECILES = 10
 _RESAMPLES = 1_000
 
@@ -75,6 +79,32 @@ def naive_predictions(train: pl.DataFrame, rows: pl.DataFrame) -> dict[str, np.n
         "metro_median": metro,
         "last_known_price": _said(rows, by_zip, "zipcode", metro),
     }
+
+
+def history_naive_predictions(
+    rows: pl.DataFrame, history: History, lag: int, otherwise: np.ndarray
+) -> dict[str, np.ndarray]:
+    """What one would say from the zip's last known price without a model: `NAIVE_GROWTH`.
+
+    Args:
+        rows: `date`, `zipcode` of the rows to predict.
+        history: of their zips.
+        lag: months from the last known price to the month predicted.
+        otherwise: prices in US dollars, shape (len(rows),), for zips without history.
+    """
+    said = {name: otherwise.astype(np.float64) for name in NAIVE_GROWTH}
+    keyed = rows.select(pl.col("date").dt.strftime("%Y-%m").alias("month"), "zipcode").with_row_index("row")
+    for (month,), part in keyed.group_by("month", maintain_order=True):
+        origin = add_months(str(month), -lag)
+        if not history.first_month <= origin <= history.last_month:
+            continue
+        known, at = history.known(origin), history.column(origin)
+        of_zip = [(row, history.place.get(zipcode, -1)) for row, zipcode in part.select("row", "zipcode").iter_rows()]
+        found = np.array([(row, place) for row, place in of_zip if place >= 0 and known[place]]).reshape(-1, 2)
+        for name, growth in naive_growth(history, origin, lag).items():
+            places = found[:, 1]
+            said[name][found[:, 0]] = np.exp(history.log_price[places, at] + growth[places])
+    return said
 
 
 def _said(rows: pl.DataFrame, table: pl.DataFrame, key: str, otherwise: np.ndarray) -> np.ndarray:
@@ -221,13 +251,16 @@ class Evaluation:
     predicted: Mapping[str, np.ndarray]
 
 
-def evaluate_models(rows: pl.DataFrame, models: Mapping[str, "PriceModel"], train: pl.DataFrame) -> Evaluation:
+def evaluate_models(
+    rows: pl.DataFrame, models: Mapping[str, "PriceModel"], train: pl.DataFrame, history: History | None = None
+) -> Evaluation:
     """Grade models and the naive baselines on the same rows, with each model's own rolling intervals.
 
     Args:
         rows: standardized rows with `split`; those without a price are passed over.
         models: by name.
         train: what `naive_predictions` wants.
+        history: of the rows' zips; a model without a use for it does without. None: nothing knows any history.
 
     Raises:
         HousingError: no row has a price.
@@ -235,21 +268,32 @@ def evaluate_models(rows: pl.DataFrame, models: Mapping[str, "PriceModel"], trai
     rows = rows.filter(pl.col("price").is_not_null()).sort("date", "zipcode")
     if rows.is_empty():
         raise HousingError("no rows to evaluate: no row of eval has a price. Check the cut-offs and the source")
-    predicted = {name: model.prices(rows) for name, model in models.items()}
-    intervals = {name: _rolling_intervals(rows, prices) for name, prices in predicted.items()}
-    predicted |= naive_predictions(train, rows)
+    known = {name: model.history_prices(rows, history) for name, model in models.items()}
+    predicted = {
+        name: np.where(np.isfinite(known[name]), known[name], model.prices_without_history(rows))
+        for name, model in models.items()
+    }
+    intervals = {name: _rolling_intervals(rows, said, np.isfinite(known[name])) for name, said in predicted.items()}
+    naive = naive_predictions(train, rows)
+    predicted |= naive
+    if history is not None:
+        lag = min(model.lag for model in models.values())
+        predicted |= history_naive_predictions(rows, history, lag, naive["last_known_price"])
     table = evaluate(rows, predicted, intervals)
     paired = pl.concat([compare_paired(rows, predicted, name) for name in models])
     return Evaluation(table, paired, rows.select("split", "date", "zipcode", "city_full", "price"), predicted)
 
 
-def _rolling_intervals(rows: pl.DataFrame, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _rolling_intervals(
+    rows: pl.DataFrame, predicted: np.ndarray, from_history: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Low and high of every row, calibrated on the months before its own; NaN in the first months."""
     frame = rows.select(
         pl.col("date").dt.strftime("%Y-%m").alias("month"),
         "city_full",
         pl.col("price").alias("actual"),
         pl.Series("predicted", predicted),
+        pl.Series("from_history", from_history),
     ).with_row_index("row")
     by_month = {str(month): part for (month,), part in frame.group_by("month", maintain_order=True)}
     of_first_split = rows.filter(pl.col("split") == rows["split"][0])["date"].n_unique()
@@ -257,5 +301,7 @@ def _rolling_intervals(rows: pl.DataFrame, predicted: np.ndarray) -> tuple[np.nd
     for month, table in rolling_calibrations(by_month, max(1, min(WINDOW, of_first_split) // 2)).items():
         part = by_month[month]
         at = part["row"].to_numpy()
-        low[at], high[at] = interval(part["city_full"], part["predicted"].to_numpy(), table)
+        low[at], high[at] = interval(
+            part["city_full"], part["predicted"].to_numpy(), table, part["from_history"].to_numpy()
+        )
     return low, high

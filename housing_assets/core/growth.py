@@ -5,13 +5,16 @@ was steadier than either. The further ahead, the less a model adds to damped mom
 shrinks with the horizon; a market's turn is not in its past.
 """
 
+import io
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
-from housing_assets.core.errors import HousingError
+from housing_assets.core.errors import BundleError, HousingError
 from housing_assets.core.history import HISTORY_FEATURES, LONGEST_HORIZON, History
 from housing_assets.core.months import add_months, month_range
 
@@ -235,3 +238,77 @@ def outcome(history: History, origin: str, horizon: int, last: str | None = None
     if month > min(last or history.last_month, history.last_month):
         return np.full(len(history.zips), np.nan)
     return np.where(history.priced[:, history.column(month)], history.growth(month, horizon), np.nan)
+
+
+_TREE_FILE, _RIDGE_FILE, _GOLDEN_FILE = "growth{}.ubj", "growth_ridges{}.parquet", "growth_golden{}.json"
+_GOLDEN_TOLERANCE = 1e-6
+"""Largest difference of log growth of a golden answer."""
+
+
+def growth_files(model: GrowthModel, mark: str = "") -> dict[str, bytes]:
+    """The files of a growth model, by name: its trees, a readable table of its ridges, and golden answers.
+
+    Args:
+        model: to keep.
+        mark: in the names, where a bundle has several growth models.
+    """
+    frames = [
+        pl.DataFrame(
+            {
+                "feature": HISTORY_FEATURES,
+                "horizon": horizon,
+                "mean": ridge.means,
+                "scale": ridge.scales,
+                "weight": ridge.weights,
+                "intercept": ridge.intercept,
+            }
+        )
+        for horizon, ridge in model.ridges.items()
+    ]
+    buffer = io.BytesIO()
+    pl.concat(frames).write_parquet(buffer, compression="zstd")
+    golden = {"features": list(HISTORY_FEATURES), "expected": _golden_answers(model)}
+    return {
+        _TREE_FILE.format(mark): bytes(model.trees.save_raw("ubj")),
+        _RIDGE_FILE.format(mark): buffer.getvalue(),
+        _GOLDEN_FILE.format(mark): (json.dumps(golden, indent=2) + "\n").encode(),
+    }
+
+
+def growth_from_files(files: Mapping[str, bytes], mark: str = "") -> GrowthModel | None:
+    """Read a growth model back; None where there is none. The caller has verified the hashes of `files`.
+
+    Raises:
+        BundleError: a file is missing, the features are not those of this code, or a golden answer is another one.
+    """
+    if _TREE_FILE.format(mark) not in files:
+        return None
+    import xgboost as xgb
+
+    try:
+        table = pl.read_parquet(io.BytesIO(files[_RIDGE_FILE.format(mark)]))
+        golden = json.loads(files[_GOLDEN_FILE.format(mark)])
+    except KeyError as error:
+        raise BundleError(f"the growth model lacks {error}: publish it again") from error
+    if golden["features"] != list(HISTORY_FEATURES):
+        raise BundleError("the growth model was made with other history features than this version makes: train again")
+    ridges = {}
+    for (horizon,), part in table.group_by("horizon", maintain_order=True):
+        columns = (part[name].to_numpy() for name in ("mean", "scale", "weight"))
+        ridges[int(horizon)] = Ridge(float(part["intercept"][0]), *columns)  # type: ignore[call-overload]
+    trees = xgb.Booster({"nthread": 1})
+    trees.load_model(bytearray(files[_TREE_FILE.format(mark)]))
+    model = GrowthModel(ridges, trees)
+    if not np.allclose(_golden_answers(model), golden["expected"], rtol=0, atol=_GOLDEN_TOLERANCE):
+        raise BundleError("the growth model gives its golden rows other growth than when it was made")
+    return model
+
+
+def _golden_answers(model: GrowthModel) -> list[float]:
+    """What the ridge and the trees of each horizon say of its mean features, and of one deviation more of each."""
+    said: list[float] = []
+    for horizon, ridge in model.ridges.items():
+        rows = np.vstack([ridge.means, ridge.means + ridge.scales]).astype(np.float32)
+        trees = model.trees.inplace_predict(tree_matrix(rows, horizon), validate_features=False)
+        said += [*ridge.predict(rows).tolist(), *trees.astype(float).tolist()]
+    return said

@@ -79,7 +79,8 @@ Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 def history_table(months: Iterable[pl.DataFrame]) -> pl.DataFrame:
     """Months of `cleaned` as `HISTORY_SCHEMA`, in the order given; rows without a price stay, for their signals."""
-    frames = [frame.select(*HISTORY_SCHEMA).cast(dict(HISTORY_SCHEMA)) for frame in months]
+    wanted = [pl.col(name).cast(kind) for name, kind in HISTORY_SCHEMA.items()]
+    frames = [frame.select(wanted) for frame in months]
     return pl.concat(frames) if frames else pl.DataFrame(schema=HISTORY_SCHEMA)
 
 

@@ -1,4 +1,8 @@
-"""A price model: booster, encoders and intervals that belong together, and its readable files.
+"""A price model: booster, encoders, growth model and intervals that belong together, and its readable files.
+
+A zip with a history is predicted from it: its last known price and how that grows. One without, such as a new zip, is
+predicted from the figures of its own month. Two models say so, since one that is shown both kinds of rows spends its
+trees on the errors of the second, which are ten times larger.
 
 No file is a pickle: trees are XGBoost's own UBJSON, tables Parquet, the rest JSON.
 """
@@ -15,7 +19,10 @@ from housing_assets.core.anchor import Anchor
 from housing_assets.core.encoding import Encoders
 from housing_assets.core.errors import BundleError
 from housing_assets.core.features import FEATURE_INPUTS, FEATURES, make_features
-from housing_assets.core.intervals import interval
+from housing_assets.core.growth import GrowthModel, growth_files, growth_from_files
+from housing_assets.core.history import History
+from housing_assets.core.intervals import RESIDUAL_COLUMNS, interval
+from housing_assets.core.months import add_months
 from housing_assets.core.onnx_twin import TWIN_TOLERANCE, open_twin, to_onnx, twin_output
 from housing_assets.core.training import PriceTrees, feature_matrix
 
@@ -28,6 +35,7 @@ PREDICTION_SCHEMA: dict[str, pl.DataType] = {
     "predicted_high": pl.Float64(),
     "actual_price": pl.Float64(),
     "model_version": pl.String(),
+    "from_history": pl.Boolean(),
 }
 """Columns of `monthly_predictions`. Prices in US dollars; `actual_price` is null where it is not known."""
 
@@ -37,6 +45,7 @@ PREDICTION_DESCRIPTIONS: dict[str, str] = {
     "predicted_high": "High end of the 90% interval (US dollars)",
     "actual_price": "The price that came, null where it is not known (US dollars)",
     "model_version": "Version of the champion that predicted",
+    "from_history": "Predicted from the zip's own past prices? If not, from the figures of the month, less surely",
 }
 """What the columns are that the raw panel does not have."""
 
@@ -51,37 +60,88 @@ class PriceModel:
     """Everything a prediction needs.
 
     Attributes:
-        trees: what says the price.
+        trees: what says the price of a zip without history.
         encoders: fitted on the model's own train months.
         intervals: calibration as `housing_assets.core.intervals.calibrate` gives them.
         version: of the bundle it came from; empty before it was published.
+        growth: what says how a known price grows; None: history is not used.
+        lag: months from the last price that is known to the month predicted: the publication lag.
     """
 
     trees: PriceTrees
     encoders: Encoders
     intervals: pl.DataFrame
     version: str = ""
+    growth: GrowthModel | None = None
+    lag: int = 1
 
-    def prices(self, rows: pl.DataFrame) -> np.ndarray:
-        """Prices in US dollars, shape (n,), of n standardized rows."""
+    def prices(self, rows: pl.DataFrame, history: History | None = None) -> np.ndarray:
+        """Prices in US dollars, shape (n,), of n standardized rows, from their history where that is known."""
+        known = self.history_prices(rows, history)
+        return np.where(np.isfinite(known), known, self.prices_without_history(rows))
+
+    def prices_without_history(self, rows: pl.DataFrame) -> np.ndarray:
+        """Prices in US dollars, shape (n,), from the figures of the rows alone."""
         return self.trees.prices(make_features(rows, self.encoders))
 
-    def predict(self, rows: pl.DataFrame, intervals: pl.DataFrame | None = None) -> pl.DataFrame:
+    def history_prices(self, rows: pl.DataFrame, history: History | None) -> np.ndarray:
+        """Prices in US dollars, shape (n,), from the zips' history alone; NaN where that says nothing."""
+        if self.growth is None or history is None:
+            return np.full(rows.height, np.nan)
+        months = rows["date"].dt.strftime("%Y-%m")
+        tables = {month: self.month_prices(history, month) for month in months.unique()}
+        found = [
+            prices[place] if (place := history.place.get(zipcode)) is not None else np.nan
+            for prices, zipcode in zip((tables[m] for m in months), rows["zipcode"], strict=True)
+        ]
+        return np.array(found, dtype=np.float64)
+
+    def month_prices(self, history: History, month: str) -> np.ndarray:
+        """Prices in US dollars of every zip of a history in a month, shape (zips,); NaN where it says nothing."""
+        origin = add_months(month, -self.lag)
+        if self.growth is None or not history.first_month <= origin <= history.last_month:
+            return np.full(len(history.zips), np.nan)
+        growth = self.growth.log_growth(history, origin, self.lag)
+        return np.exp(history.log_price[:, history.column(origin)] + growth)
+
+    def predict(
+        self, rows: pl.DataFrame, history: History | None = None, intervals: pl.DataFrame | None = None
+    ) -> pl.DataFrame:
         """Predictions of n standardized rows: n rows in the same order, `PREDICTION_SCHEMA`.
 
         Args:
             rows: to predict.
+            history: of their zips; None: they are predicted without.
             intervals: a newer calibration than the model's own.
         """
-        prices = self.prices(rows)
-        low, high = interval(rows["city_full"], prices, self.intervals if intervals is None else intervals)
+        known = self.history_prices(rows, history)
+        from_history = np.isfinite(known)
+        prices = np.where(from_history, known, self.prices_without_history(rows))
+        table = self.intervals if intervals is None else intervals
+        low, high = interval(rows["city_full"], prices, table, from_history)
         return rows.select("date", "zipcode", "city_full").with_columns(
             pl.Series("predicted_price", prices, pl.Float64),
             pl.Series("predicted_low", low, pl.Float64),
             pl.Series("predicted_high", high, pl.Float64),
             rows["price"].alias("actual_price"),
             pl.lit(self.version).alias("model_version"),
+            pl.Series("from_history", from_history, pl.Boolean),
         )
+
+    def residuals(self, rows: pl.DataFrame, history: History | None = None) -> pl.DataFrame:
+        """`RESIDUAL_COLUMNS` of the standardized rows whose price is known.
+
+        Each is there once without its history, and once more with it where it has one: intervals of both kinds rest
+        on every row that can tell of them.
+        """
+        known = rows.filter(pl.col("price").is_not_null())
+        frame = known.select("city_full", pl.col("price").alias("actual"))
+        kinds = (self.prices_without_history(known), False), (self.history_prices(known, history), True)
+        both = [
+            frame.with_columns(pl.Series("predicted", said, pl.Float64), pl.lit(kind).alias("from_history"))
+            for said, kind in kinds
+        ]
+        return pl.concat(both).filter(pl.col("predicted").is_finite()).select(RESIDUAL_COLUMNS)
 
 
 def model_files(model: PriceModel, golden: pl.DataFrame, metrics: Mapping[str, object]) -> dict[str, bytes]:
@@ -93,7 +153,8 @@ def model_files(model: PriceModel, golden: pl.DataFrame, metrics: Mapping[str, o
         metrics: what evaluation found, for people.
     """
     rows = golden.head(GOLDEN_ROWS).select(FEATURE_INPUTS)
-    expected = rows.with_columns(pl.Series("expected_price", model.prices(rows)))
+    expected = rows.with_columns(pl.Series("expected_price", model.prices_without_history(rows)))
+    grown = {} if model.growth is None else growth_files(model.growth)
     return {
         "model.ubj": bytes(model.trees.booster.save_raw("ubj")),
         "model.onnx": to_onnx(model.trees.booster),
@@ -105,9 +166,11 @@ def model_files(model: PriceModel, golden: pl.DataFrame, metrics: Mapping[str, o
                 "features": list(FEATURES),
                 "target": model.trees.target,
                 "anchor": asdict(model.trees.anchor) if model.trees.anchor else None,
+                "publication_lag": model.lag,
             }
         ),
         "metrics.json": _json(dict(metrics)),
+        **grown,
     }
 
 
@@ -135,12 +198,14 @@ def model_from_files(files: Mapping[str, bytes], version: str) -> PriceModel:
             Encoders.from_table(pl.read_parquet(io.BytesIO(files["encoders.parquet"]))),
             pl.read_parquet(io.BytesIO(files["intervals.parquet"])),
             version,
+            growth_from_files(files),
+            told["publication_lag"],
         )
         golden = pl.read_parquet(io.BytesIO(files["golden_rows.parquet"]))
     except KeyError as error:
         raise BundleError(f"model {version} lacks {error}: publish it again") from error
     expected = golden["expected_price"].to_numpy()
-    if not np.allclose(model.prices(golden), expected, rtol=GOLDEN_TOLERANCE, atol=0):
+    if not np.allclose(model.prices_without_history(golden), expected, rtol=GOLDEN_TOLERANCE, atol=0):
         raise BundleError(f"model {version} gives its golden rows other prices than when it was made")
     return model
 

@@ -9,6 +9,7 @@ import polars as pl
 
 from housing_assets.core.evaluation import price_metrics
 from housing_assets.core.features import FEATURES, make_features
+from housing_assets.core.history import History
 from housing_assets.core.model import PriceModel
 from housing_assets.core.quality import Measurement
 from housing_assets.core.rules import RULES
@@ -167,10 +168,11 @@ def measure_drift_month(table: pl.DataFrame, month: str) -> list[Measurement]:
     ]
 
 
-def eval_errors(rows: pl.DataFrame, model: PriceModel) -> dict[str | None, float]:
+def eval_errors(rows: pl.DataFrame, model: PriceModel, history: History | None = None) -> dict[str | None, float]:
     """Mean absolute % error of the champion on eval rows, by metro; None: all of them."""
     known = rows.filter(pl.col("price").is_not_null())
-    errors = known.select("city_full", (pl.Series(model.prices(known)) / pl.col("price") - 1).abs().alias("error"))
+    said = pl.Series(model.prices(known, history))
+    errors = known.select("city_full", (said / pl.col("price") - 1).abs().alias("error"))
     found: dict[str | None, float] = dict(
         errors.drop_nulls("city_full").group_by("city_full").agg(100 * pl.col("error").mean()).iter_rows()
     )

@@ -62,10 +62,12 @@ class Decision:
     reason: str
     tests: tuple[tuple[str, bool, str], ...] = field(default=())
 
-    def record(self, evidence: Evidence) -> dict[str, Any]:
+    def record(self, evidence: "Evidence | ForecastEvidence") -> dict[str, Any]:
         """Decision and evidence as JSON-ready values."""
         tests = [{"test": name, "passed": passed, "figures": told} for name, passed, told in self.tests]
-        numbers = {**asdict(evidence), "naive_mae": dict(evidence.naive_mae), "checks": dict(evidence.checks)}
+        numbers = {
+            name: dict(value) if isinstance(value, Mapping) else value for name, value in asdict(evidence).items()
+        }
         return {"outcome": self.outcome, "reason": self.reason, "tests": tests, "evidence": numbers}
 
 
@@ -75,23 +77,73 @@ def decide(evidence: Evidence) -> Decision:
     A bundle that cannot be trusted is refused even then: it would not answer as it was evaluated.
     """
     tests = tuple(_tests(evidence))
-    failed = [(name, told) for name, passed, told in tests if not passed]
     if evidence.bundle_problem:
         return Decision("refused", evidence.bundle_problem, tests)
+    return _decide(evidence, tests)
+
+
+def _decide(evidence: "Evidence | ForecastEvidence", tests: tuple[tuple[str, bool, str], ...]) -> Decision:
+    failed = [told for _, passed, told in tests if not passed]
     if evidence.candidate == evidence.champion:
         return Decision("kept", f"{evidence.candidate} is the champion already", tests)
     if evidence.override:
-        despite = f" despite: {'; '.join(told for _, told in failed)}" if failed else ""
+        despite = f" despite: {'; '.join(failed)}" if failed else ""
         return Decision("promoted", f"manual override ({evidence.override}){despite}", tests)
     if failed:
-        return Decision("refused", "; ".join(told for _, told in failed), tests)
+        return Decision("refused", "; ".join(failed), tests)
     return Decision("promoted", "; ".join(told for _, _, told in tests), tests)
 
 
+@dataclass(frozen=True)
+class ForecastEvidence:
+    """What a decision on a forecast model rests on. Errors are of the same origins of eval.
+
+    Attributes:
+        candidate: version.
+        candidate_error: mean absolute % error of what it would publish, geometric mean over horizons.
+        champion: version of the model that forecasts now; None before the first.
+        champion_error: the same of the champion; None without one.
+        by_model: horizons at which the candidate beats every naive baseline.
+        checks: what the candidate rests on, by asset: empty if its checks vouch for it, else what they say.
+        champion_problem: why the present champion cannot be compared with; None if it can, or there is none.
+        margin: see `MARGIN`.
+        override: why a person promotes it all the same; empty for none.
+    """
+
+    candidate: str
+    candidate_error: float
+    champion: str | None
+    champion_error: float | None
+    by_model: int
+    checks: Mapping[str, str]
+    champion_problem: str | None = None
+    margin: float = MARGIN
+    override: str = ""
+
+
+def decide_forecast(evidence: ForecastEvidence) -> Decision:
+    """Whether a forecast model is the one that forecasts from now on.
+
+    A model that beats no baseline is promoted all the same: it publishes the baselines, under their own names.
+    """
+    e = evidence
+    told = f"eval error {e.candidate_error:.2f}%, by the model itself at {e.by_model} horizons"
+    tests = [_data_checks(e.checks), ("is graded on eval", e.candidate_error > 0, told)]
+    if e.champion_error is not None:
+        limit = e.champion_error * (1 - e.margin)
+        verb = "is" if e.candidate_error <= limit else "is not"
+        told = f"{verb} at least {e.margin:.1%} better than the champion's {e.champion_error:.2f}%"
+        tests.append(("beats the champion", e.candidate_error <= limit, told))
+    return _decide(e, tuple(tests))
+
+
+def _data_checks(checks: Mapping[str, str]) -> tuple[str, bool, str]:
+    told = [problem for problem in checks.values() if problem]
+    return "data checks", not told, "; ".join(told) or f"the checks of {', '.join(checks)} vouch for their data"
+
+
 def _tests(e: Evidence) -> list[tuple[str, bool, str]]:
-    told = [problem for problem in e.checks.values() if problem]
-    vouched = f"the checks of {', '.join(e.checks)} vouch for their data"
-    tests = [("data checks", not told, "; ".join(told) or vouched)]
+    tests = [_data_checks(e.checks)]
     for name in MUST_BEAT:
         mae = e.naive_mae[name]
         better = e.candidate_mae < mae

@@ -47,16 +47,19 @@ _PANEL = ("raw_splits", "cleaned")
 _PREDICTED = ("monthly_predictions",)
 _INTERVALS = ("interval_calibration",)
 _MONTHLY = (*_PANEL, *_INTERVALS, *_PREDICTED)
+_HISTORY = ("price_history",)
+_FORECASTS = ("monthly_forecasts",)
 _MATRIX = ("training_features",)
 _ENCODERS = ("encoders",)
 _MODELS = ("baseline_model", "tuned_model")
-_TABLES = (*_MONTHLY, *_ENCODERS, *_MATRIX)
+_TABLES = (*_MONTHLY, *_HISTORY, *_FORECASTS, *_ENCODERS, *_MATRIX)
 _E, _W = Severity.ERROR, Severity.WARN
 
 _SOURCE = "Mend the month at the source and ingest it again"
 _CODE = "This is a defect of the platform or a damaged file: materialize the asset again, and report it if it stays"
 _LOOK = "Look at the month at the source; if it is right, nothing has to be done"
 _RETRAIN = "Look at drift_report and prediction_accuracy, and run training_job"
+_RETRAIN_FORECASTS = "Look at forecast_evaluation, and run forecast_job"
 
 RULES: tuple[Rule, ...] = (
     # Shape and keys
@@ -69,7 +72,7 @@ RULES: tuple[Rule, ...] = (
          "Rows that nobody can place: no zip code", _SOURCE),
     Rule("zip_codes_have_5_digits", (*_PANEL, *_PREDICTED), _E, "zip_format", None, 0,
          "Zip codes that lost their leading zeros or became numbers", "Export zip codes as text, and ingest it again"),
-    Rule("one_row_a_zip", (*_CLEAN, *_PREDICTED), _E, "repeated_keys", None, 0,
+    Rule("one_row_a_zip", (*_CLEAN, *_HISTORY, *_PREDICTED), _E, "repeated_keys", None, 0,
          "A zip that counts twice in its month", _CODE),
     Rule("few_repeated_zips", _RAW, _E, "repeated_share", None, 0.03,
          "A month delivered twice, or mixed of two deliveries; a stray repeat is resolved by cleaning", _SOURCE),
@@ -167,6 +170,33 @@ RULES: tuple[Rule, ...] = (
          _RETRAIN),
     Rule("no_prediction_is_far", _PREDICTED, _W, "far", None, 0,
          "A single zip whose prediction is far from what it cost", _RETRAIN),
+    # History and forecasts
+    Rule("months_follow_each_other", _HISTORY, _W, "months_missing", None, 0,
+         "A history with a hole: growth over it is not known", "Ingest the months that are missing"),
+    Rule("forecast_bundle_is_trusted", ("forecast_model",), _E, "bundle_problems", None, 0,
+         "A damaged bundle, or one that no longer forecasts as when it was made (hashes, golden answers)",
+         "Materialize forecast_model again"),
+    Rule("fitted_before_its_origins", ("forecast_model",), _E, "months_after_train", None, 0,
+         "Leakage: a forecast model fitted on targets of the holdout", "Materialize forecast_model again"),
+    Rule("every_horizon_is_graded", ("forecast_evaluation",), _W, "figures_missing", None, 0,
+         "A horizon that eval is too short to grade, so that damped momentum is published for it unseen",
+         "Set HOUSING_EVAL_START earlier, so that eval has 13 months or more"),
+    Rule("published_is_the_better", ("forecast_evaluation",), _E, "published_worse", None, 0,
+         "A horizon that publishes a forecast another predictor beats on eval",
+         "Materialize forecast_evaluation again"),
+    Rule("one_row_a_zip_and_horizon", _FORECASTS, _E, "repeated_keys", None, 0,
+         "A zip that is forecast twice for one month", _CODE),
+    Rule("origins_are_of_their_month", _FORECASTS, _E, "other_dates", None, 0,
+         "Forecasts of another origin, or of a month that is not its horizon ahead", _CODE),
+    Rule("every_horizon_is_there", _FORECASTS, _E, "horizons_missing", None, 0,
+         "A zip without one of its 12 months", "Materialize monthly_forecasts of the month again"),
+    Rule("forecasts_are_prices", _FORECASTS, _E, "not_a_price", None, 0, "No, infinite or negative prices", _CODE),
+    Rule("interval_contains_forecast", _FORECASTS, _E, "inverted", None, 0,
+         "An interval without its own forecast", _CODE),
+    Rule("forecasts_have_intervals", _FORECASTS, _W, "intervals_missing", None, 0,
+         "A horizon without outcomes to measure an interval by", "Nothing: they come with the months"),
+    Rule("forecasts_stay_near", _FORECASTS, _E, "far_share", None, 0.01,
+         "Forecasts of over 1% of zips beyond 2 times, or under half, of what the zip costs", _RETRAIN_FORECASTS),
     # Monitoring
     Rule("features_are_as_in_train", ("drift_report",), _W, "drifted_share", None, 1 / 3,
          "Months unlike the ones the champion was trained on", _RETRAIN),

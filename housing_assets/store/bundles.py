@@ -19,9 +19,10 @@ from housing_assets.core.errors import BundleError
 from housing_assets.core.model import PriceModel, model_from_files
 from housing_assets.store.layout import Store
 
-FORMAT = 1
+FORMAT = 2
 """Of the manifest. A loader refuses a bundle of a newer format."""
 POINTER = "models/champion.json"
+FORECAST_POINTER = "models/forecast_champion.json"
 _LIBRARIES = ("numpy", "onnxmltools", "onnxruntime", "optuna", "polars", "xgboost-cpu")
 _OWN = ("format", "version", "kind", "created", "files", "libraries", "origin")
 
@@ -124,15 +125,46 @@ def list_versions(store: Store) -> list[str]:
     return [k.split("/")[1] for k in keys if k.endswith("/manifest.json")]
 
 
-def champion_version(store: Store) -> str | None:
-    """The version the pointer names; None before the first promotion."""
+def champion_version(store: Store, pointer: str = POINTER) -> str | None:
+    """The version a pointer names; None before the first promotion."""
     try:
-        version = store.read_json(POINTER).get("version")
+        version = store.read_json(pointer).get("version")
     except FileNotFoundError:
         return None
     if not isinstance(version, str) or not version:
-        raise BundleError(f"{store.uri}/{POINTER} names no version: point it at one of {list_versions(store)}")
+        raise BundleError(f"{store.uri}/{pointer} names no version: point it at one of {list_versions(store)}")
     return version
+
+
+def forecast_champion(store: Store) -> tuple[str, dict[int, str]]:
+    """The version that forecasts, and by horizon whose forecast is published.
+
+    Raises:
+        BundleError: none yet, or its pointer is damaged.
+    """
+    version = champion_version(store, FORECAST_POINTER)
+    if version is None:
+        raise BundleError(f"{store.uri} has no forecast model: run forecast_job (or `housing run`) first")
+    try:
+        published = {
+            int(horizon): str(name) for horizon, name in store.read_json(FORECAST_POINTER)["published"].items()
+        }
+    except (KeyError, ValueError, AttributeError) as error:
+        raise BundleError(
+            f"{store.uri}/{FORECAST_POINTER} is damaged: materialize forecast_evaluation again"
+        ) from error
+    return version, dict(sorted(published.items()))
+
+
+def point_forecasts_to(store: Store, version: str, published: Mapping[int, str]) -> None:
+    """Make a complete, verified version the one that forecasts, with whose forecast is published by horizon.
+
+    Raises:
+        BundleError: the version is missing or damaged; the pointer stays as it was.
+    """
+    load_bundle(store, version)
+    told = {str(horizon): name for horizon, name in published.items()}
+    store.write_json(FORECAST_POINTER, {"version": version, "published": told})
 
 
 def load_champion(store: Store) -> Bundle:
