@@ -30,6 +30,7 @@ from housing_assets.core.source import fingerprint
 from housing_assets.settings import Settings
 from housing_assets.source import source_uri
 from housing_assets.store.bundles import FORECAST_POINTER, champion_version
+from housing_assets.store.histories import RESTS_ON_HISTORY, stale_months
 from housing_assets.store.layout import Store
 from housing_assets.store.verdicts import State, states
 
@@ -309,6 +310,10 @@ def _print_status(settings: Settings, home: Path, checks: dict[str, dg.AssetChec
     if champion_version(store, FORECAST_POINTER):
         console.print(_forecast_table(store))
     console.print(_check_table(checks))
+    for asset in RESTS_ON_HISTORY:
+        if stale := stale_months(store, asset):
+            told = f"{asset} of {describe_months(stale)} rests on restated months: `housing run` makes it anew"
+            console.print(f"[yellow]stale[/yellow]        {told}", soft_wrap=True, highlight=False)
     for name, where in (
         ("champion", version or "none"),
         ("promotion", _last_decision(store, forecasts=False)),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from housing_assets.assets.common import OWNER_TAG, tagged_months
-from housing_assets.automation.months import is_predicted_by, predictable_months, requests_of
+from housing_assets.automation.months import months_to_predict, predictable_months, requests_of
 from housing_assets.settings import Settings
 from housing_assets.store.bundles import champion_version
 from housing_assets.store.layout import Store
@@ -58,7 +58,7 @@ def chain_sensors(
         if OWNER_TAG in run.tags:
             yield dg.SkipReason("housing run goes on by itself")
         elif version:
-            months = [m for m in predictable_months(settings, store) if not is_predicted_by(store, m, version)]
+            months = months_to_predict(settings, store, version)
             yield from requests_of(months, "predictions_job", run.run_id)
 
     @dg.run_status_sensor(

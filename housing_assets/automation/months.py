@@ -8,6 +8,7 @@ import dagster as dg
 from housing_assets.assets.common import month_tags
 from housing_assets.core.months import consecutive
 from housing_assets.settings import Settings
+from housing_assets.store.histories import stale_months
 from housing_assets.store.layout import Store
 from housing_assets.store.verdicts import SOUND, states
 
@@ -24,6 +25,12 @@ def is_predicted_by(store: Store, month: str, version: str) -> bool:
     if month not in months.available():
         return False
     return months.read(month, ("model_version",))["model_version"].to_list()[:1] == [version]
+
+
+def months_to_predict(settings: Settings, store: Store, version: str) -> list[str]:
+    """Predictable months that a model version has not predicted, or from a history that is no more."""
+    stale = set(stale_months(store, "monthly_predictions"))
+    return [m for m in predictable_months(settings, store) if m in stale or not is_predicted_by(store, m, version)]
 
 
 def requests_of(

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from housing_assets.automation.months import is_predicted_by, predictable_months, requests_of
+from housing_assets.automation.months import months_to_predict, predictable_months, requests_of
 from housing_assets.core.forecasting import LEAST_FORECAST_MONTHS
 from housing_assets.settings import Settings
 from housing_assets.store.bundles import champion_version
+from housing_assets.store.histories import stale_months
 from housing_assets.store.layout import Store
 
 
@@ -19,7 +20,7 @@ def all_schedules(settings: Settings, store: Store) -> list[dg.ScheduleDefinitio
         job_name="predictions_job",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Predicts cleaned months that the champion has not predicted yet",
+        description="Predicts cleaned months that the champion has not predicted yet, or whose history was restated",
     )
     def monthly_predictions_schedule(
         context: dg.ScheduleEvaluationContext,
@@ -28,7 +29,7 @@ def all_schedules(settings: Settings, store: Store) -> list[dg.ScheduleDefinitio
         if version is None:
             yield dg.SkipReason("there is no champion: run training_job first")
             return
-        months = [m for m in predictable_months(settings, store) if not is_predicted_by(store, m, version)]
+        months = months_to_predict(settings, store, version)
         if not months:
             yield dg.SkipReason(f"every month is predicted by {version}")
         yield from requests_of(months, "predictions_job", f"{version} {context.scheduled_execution_time:%Y-%m-%d}")
@@ -38,13 +39,14 @@ def all_schedules(settings: Settings, store: Store) -> list[dg.ScheduleDefinitio
         job_name="forecast_job",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Fits and grades the forecast model, and forecasts from cleaned months that have no forecasts yet",
+        description="Fits and grades the forecast model, and forecasts from cleaned months that have no forecasts yet, "
+        "or whose history was restated",
     )
     def monthly_forecasts_schedule(
         context: dg.ScheduleEvaluationContext,
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        there = set(store.months("monthly_forecasts").available())
-        months = [m for m in predictable_months(settings, store) if m not in there]
+        fresh = set(store.months("monthly_forecasts").available()) - set(stale_months(store, "monthly_forecasts"))
+        months = [m for m in predictable_months(settings, store) if m not in fresh]
         if not settings.can_forecast:
             yield dg.SkipReason(f"forecasts need {LEAST_FORECAST_MONTHS} months before eval")
         elif not months:

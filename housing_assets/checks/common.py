@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -25,6 +26,7 @@ def checks_of(
     measure: Callable[[dg.AssetCheckExecutionContext], Measured],
     source: str = "",
     config: Mapping[str, dg.Field] | None = None,
+    rests_on: Callable[[Store], Callable[[str], str]] = lambda _: lambda _: "",
 ) -> dg.AssetChecksDefinition:
     """Every check of an asset, evaluated together: what is measured is measured once.
 
@@ -33,6 +35,7 @@ def checks_of(
         measure: gives the measurements of the months of a run.
         source: what the months come from, kept in the verdicts.
         config: of the step, if `measure` reads one from the context.
+        rests_on: gives for a month what it was made from, kept in the verdicts.
     """
     specs = [
         dg.AssetCheckSpec(
@@ -60,7 +63,9 @@ def checks_of(
             months[month] = rows
             measured += found
         findings = judge(asset, measured)
-        write_verdicts(store, _verdicts(asset, months, findings, stamps, source, context.run.run_id))
+        made_from = rests_on(store)
+        verdicts = _verdicts(asset, months, findings, stamps, source, context.run.run_id)
+        write_verdicts(store, [replace(verdict, rests_on=made_from(verdict.month)) for verdict in verdicts])
         by_measure: dict[str, list[Measurement]] = {}
         for m in measured:
             by_measure.setdefault(m.measure, []).append(m)

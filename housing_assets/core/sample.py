@@ -115,11 +115,11 @@ _ANCHOR = "2017-06"
 _LAG_1, _LAG_2 = 0.825, 0.51
 _BURN_IN = 48
 _AHEAD = 3  # months beyond the end that leading market columns already know of
-_METRO_SD, _ZIP_SD = 0.0030, 0.0040  # a month
+_METRO_SD, _ZIP_SD = 0.0027, 0.0040  # a month
 # Places that grow faster than others do so for years, and each has a season of its own: in the real panel a zip's
 # growth beside its metro's keeps 0.26 of itself over 12 months, and that of a year 0.64 over the next.
-_METRO_TREND_SD, _ZIP_TREND_SD, _TREND_KEPT = 0.0010, 0.0018, 0.985  # a month
-_METRO_SEASON, _ZIP_SEASON = 0.0018, 0.0009  # log growth a month, at the height of the season (spring)
+_METRO_TREND_SD, _ZIP_TREND_SD, _TREND_KEPT = 0.0005, 0.0017, 0.985  # a month
+_METRO_SEASON, _ZIP_SEASON = 0.0015, 0.0009  # log growth a month, at the height of the season (spring)
 _MAX_GROWTH = 0.045  # a month: an index as smooth as this never jumps further
 
 # Population of a zip over all zips: the quantiles of the real panel.

@@ -61,6 +61,8 @@ class Verdict:
         run: Dagster run of the checks.
         problems: broken rules.
         checked: when, UTC.
+        rests_on: digest of the cleaned months that the month was made from, see `housing_assets.store.histories`; empty
+            for an asset that rests on no history.
     """
 
     asset: str
@@ -72,6 +74,7 @@ class Verdict:
     run: str = ""
     problems: tuple[Problem, ...] = ()
     checked: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    rests_on: str = ""
 
 
 def verdict_key(asset: str, month: str = "") -> str:

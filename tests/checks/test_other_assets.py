@@ -46,7 +46,7 @@ def predictions(clean) -> pl.DataFrame:
     price = pl.col("price")
     return clean.select(
         "date", "zipcode", "city_full", predicted_price=price * 1.1, predicted_low=price * 0.8,
-        predicted_high=price * 1.3, actual_price=price, model_version=pl.lit("v1"),
+        predicted_high=price * 1.3, actual_price=price, model_version=pl.lit("v1"), from_history=pl.lit(True),
     ).cast(PREDICTION_SCHEMA)  # fmt: skip
 
 
@@ -90,7 +90,7 @@ def test_the_first_month_has_no_history_to_be_far_from(predictions, clean):
 CALIBRATION = pl.DataFrame(
     {
         "city_full": [None, "Boston"], "rows": [500, 200], "log_low": [-0.2, -0.1], "log_high": [0.1, 0.2],
-        "first_month": "2020-06", "last_month": "2021-05", "model_version": "v1",
+        "from_history": False, "first_month": "2020-06", "last_month": "2021-05", "model_version": "v1",
     },
     schema=CALIBRATION_SCHEMA,
 )  # fmt: skip

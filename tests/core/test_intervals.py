@@ -18,7 +18,6 @@ from housing_assets.core.intervals import (
     calibrate_month,
     calibration_window,
     interval,
-    residuals,
     rolling_calibrations,
 )
 from housing_assets.core.months import month_range
@@ -34,7 +33,7 @@ def prices(logs) -> tuple[np.ndarray, np.ndarray]:
 
 def ends(cities: list[str | None], logs, weights=None) -> dict[str | None, tuple[int, float, float]]:
     table = calibrate(pl.Series(cities, dtype=pl.String), *prices(logs), weights)
-    return {metro: (rows, low, high) for metro, rows, low, high in table.iter_rows()}
+    return {metro: (rows, low, high) for metro, rows, low, high, _ in table.iter_rows()}
 
 
 @pytest.mark.parametrize(("n", "rank"), [(1, 1), (10, 10), (19, 19), (20, 20), (39, 38), (99, 95), (199, 190)])
@@ -82,7 +81,13 @@ def test_rows_without_a_metro_are_pooled_and_are_no_metro_of_their_own():
 
 def test_an_interval_by_hand():
     table = pl.DataFrame(
-        {"city_full": [None, "A"], "rows": [300, 150], "log_low": [-0.5, -0.1], "log_high": [0.6, 0.2]}
+        {
+            "city_full": [None, "A"],
+            "rows": [300, 150],
+            "log_low": [-0.5, -0.1],
+            "log_high": [0.6, 0.2],
+            "from_history": False,
+        }
     )
     low, high = interval(pl.Series(["A", "B", None]), np.array([100.0, 100.0, 100.0]), table)
     assert low == pytest.approx(100 * np.exp([-0.1, -0.5, -0.5]))
@@ -122,9 +127,23 @@ def test_no_rows_are_refused():
 # ---------------------------------------------------------------- by month
 
 
-def month(logs, city: str = "A") -> pl.DataFrame:
+def month(logs, city: str = "A", from_history: bool = False) -> pl.DataFrame:
     actual, predicted = prices(logs)
-    return pl.DataFrame({"city_full": [city] * len(actual), "actual": actual, "predicted": predicted})
+    columns = {"city_full": [city] * len(actual), "actual": actual, "predicted": predicted}
+    return pl.DataFrame(columns).with_columns(from_history=pl.lit(from_history))
+
+
+def test_rows_with_a_history_have_intervals_of_their_own():
+    by_month = {
+        m: pl.concat([month([-0.2, 0.2] * 100), month([-0.01, 0.01] * 100, from_history=True)])
+        for m in calibration_window("2022-01")
+    }
+    table = calibrate_month("2022-01", by_month, "v")
+    said = np.full(3, 100.0)
+    _, high = interval(pl.Series(["A", "A", "elsewhere"]), said, table, np.array([False, True, True]))
+    assert high == pytest.approx(100 * np.exp([0.2, 0.01, 0.01]))
+    without = table.filter(~pl.col("from_history"))
+    assert np.isnan(interval(pl.Series(["A"]), said[:1], without, np.array([True]))[0]).all()
 
 
 def test_the_window_is_the_twelve_months_before():
@@ -181,6 +200,7 @@ def test_rolling_calibrations_begin_when_enough_months_are_known():
 
 def test_residuals_are_of_rows_with_a_price(model, panel):
     rows = panel.head(20).with_columns(price=pl.when(pl.int_range(pl.len()) < 5).then(None).otherwise("price"))
-    found = residuals(model.predict(rows))
-    assert found.columns == ["city_full", "actual", "predicted"]
+    found = model.residuals(rows)
+    assert found.columns == ["city_full", "actual", "predicted", "from_history"]
     assert found["actual"].to_list() == rows["price"][5:].to_list()
+    assert not found["from_history"].any()

@@ -78,7 +78,7 @@ def test_predictions_keep_the_rows_and_say_what_made_them(model, rows):
 
 def test_an_interval_is_that_of_the_metro_or_the_pooled_one(model, rows):
     made = model.predict(rows)
-    ends = {metro: (low, high) for metro, _, low, high in model.intervals.iter_rows()}
+    ends = {metro: (low, high) for metro, _, low, high, _ in model.intervals.iter_rows()}
     assert len(ends) > 1
     for metro, price, low, high in made.select(
         "city_full", "predicted_price", "predicted_low", "predicted_high"
@@ -89,7 +89,7 @@ def test_an_interval_is_that_of_the_metro_or_the_pooled_one(model, rows):
 
 def test_a_newer_calibration_takes_the_place_of_the_model_s_own(model, rows):
     wider = model.intervals.with_columns(pl.col("log_low") - 0.1, pl.col("log_high") + 0.1)
-    before, after = model.predict(rows), model.predict(rows, wider)
+    before, after = model.predict(rows), model.predict(rows, intervals=wider)
     assert after["predicted_price"].equals(before["predicted_price"])
     assert (after["predicted_low"] < before["predicted_low"]).all()
     assert (after["predicted_high"] > before["predicted_high"]).all()
@@ -178,6 +178,7 @@ def test_what_people_read_is_there(files, model):
         "features": list(FEATURES),
         "target": "price",
         "anchor": None,
+        "publication_lag": 1,
     }
     assert json.loads(files["metrics.json"]) == {"eval": {"model": {"mae": 1.5}}}
     assert_frame_equal(table(files["encoders.parquet"]), model.encoders.table)
@@ -246,7 +247,8 @@ def test_encoders_of_another_fit_are_found(files, encoders, model, rows):
 
 @pytest.mark.filterwarnings("ignore:overflow")
 def test_another_target_is_found(files):
-    told = json.dumps({"features": list(FEATURES), "target": "log_price", "anchor": None}).encode()
+    told = {"features": list(FEATURES), "target": "log_price", "anchor": None, "publication_lag": 1}
+    told = json.dumps(told).encode()
     with pytest.raises(BundleError, match=GOLDEN):
         model_from_files(files | {"features.json": told}, "v-2")
 

@@ -18,11 +18,15 @@ from housing_assets.core.sample import SampleSpec, sample_frame
 from housing_assets.core.training import TrainingParams, train_trees
 from housing_assets.store import bundles
 from housing_assets.store.bundles import (
+    FORECAST_POINTER,
+    FORMAT,
     POINTER,
     champion_version,
+    forecast_champion,
     list_versions,
     load_bundle,
     load_champion,
+    point_forecasts_to,
     point_to,
     publish_bundle,
 )
@@ -252,8 +256,10 @@ def test_a_manifest_of_another_version_is_damaged(folder, champion, unparsed):
 
 def test_a_newer_format_is_refused_with_what_to_do(folder, champion, unparsed):
     manifest = folder.read_json(f"models/{champion}/manifest.json")
-    folder.write_json(f"models/{champion}/manifest.json", {**manifest, "format": 2})
-    with pytest.raises(BundleError, match="has format 2, this version of the platform reads 1: upgrade"):
+    folder.write_json(f"models/{champion}/manifest.json", {**manifest, "format": FORMAT + 1})
+    with pytest.raises(
+        BundleError, match=f"has format {FORMAT + 1}, this version of the platform reads {FORMAT}: upgrade"
+    ):
         load_champion(folder)
 
 
@@ -306,3 +312,23 @@ def test_a_pointer_to_a_version_that_was_removed(folder, champion):
     folder.write_json(POINTER, {"version": "baseline-gone"})
     with pytest.raises(BundleError, match=f"has no model 'baseline-gone'; it has {champion}"):
         load_champion(folder)
+
+
+# ---------------------------------------------------------------- the forecast pointer
+
+
+def test_the_forecast_pointer_says_whose_forecast_each_horizon_publishes(folder):
+    version = publish_bundle(folder, "forecast", SMALL, FACTS)
+    point_forecasts_to(folder, version, {12: "flat", 1: "forecast_model"})
+    assert forecast_champion(folder) == (version, {1: "forecast_model", 12: "flat"})
+    assert champion_version(folder, FORECAST_POINTER) == version
+
+
+def test_no_forecast_model_a_missing_one_and_a_damaged_pointer_are_told(folder):
+    with pytest.raises(BundleError, match=r"has no forecast model: run forecast_job"):
+        forecast_champion(folder)
+    with pytest.raises(BundleError, match="has no model 'forecast-0'"):
+        point_forecasts_to(folder, "forecast-0", {1: "flat"})
+    folder.write_json(FORECAST_POINTER, {"version": "forecast-1"})
+    with pytest.raises(BundleError, match="is damaged: materialize forecast_evaluation again"):
+        forecast_champion(folder)
