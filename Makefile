@@ -48,6 +48,9 @@ lint: $(VENV)/.installed-dev ## ruff, pyright, import-linter
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports
 
+audit: $(VENV)/.installed-dev ## known vulnerabilities of the locked packages; says so where nobody can be asked
+	@$(BIN)/python .ci/audit.py $(if $(REQUIRED),--required)
+
 docs: $(VENV)/.installed-dev ## write the pages that are generated from the code
 	@$(BIN)/housing checks > housing_assets/checks/README.md
 	@$(BIN)/python docs/configuration.py > docs/configuration.md

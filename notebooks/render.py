@@ -32,23 +32,23 @@ def execute(store_uri: str, folder: Path) -> nbformat.NotebookNode:
         HousingError: the store has nothing to look at yet.
         nbclient.exceptions.CellExecutionError: a cell failed.
     """
-    os.environ["HOUSING_STORE_URI"] = store_uri
     store = Store.open(store_uri)
     for asset in NEEDED:
         if not store.months(asset).available():
             raise HousingError(f"{store.uri} has no {asset} yet: run `make run` first, or set HOUSING_STORE_URI")
     load_champion(store)
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}}).execute()
+    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}})
+    client.execute(env={**os.environ, "HOUSING_STORE_URI": store_uri})
     return notebook
 
 
 def page(notebook: nbformat.NotebookNode) -> str:
     """The executed notebook as one HTML page that needs nothing from outside."""
-    # The default template drops the words of pictures. No cell has formulas, diagrams or widgets, whose scripts would be fetched from elsewhere.
-    exporter = HTMLExporter(
-        template_name="classic", require_js_url="", mathjax_url="", mermaid_js_url="", jquery_url=""
-    )
+    # The default template drops the words of pictures. No cell has formulas, diagrams or widgets, whose scripts
+    # would be fetched from elsewhere.
+    nowhere = {"require_js_url": "", "mathjax_url": "", "mermaid_js_url": "", "jquery_url": ""}
+    exporter = HTMLExporter(template_name="classic", **nowhere)
     return exporter.from_notebook_node(notebook, {"metadata": {"name": "Housing prices by month"}})[0]
 
 

@@ -21,9 +21,7 @@ SPEC.loader.exec_module(render)
 
 @pytest.fixture(scope="module")
 def executed(made, tmp_path_factory) -> nbformat.NotebookNode:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOUSING_STORE_URI", "set by execute, and put back after the test")
-        return render.execute(str(made.folder), tmp_path_factory.mktemp("kernel"))
+    return render.execute(str(made.folder), tmp_path_factory.mktemp("kernel"))
 
 
 def shown(notebook: nbformat.NotebookNode, cell: str) -> str:
@@ -89,8 +87,7 @@ def test_the_page_needs_nothing_from_outside_and_tells_pictures_in_words(execute
     assert not re.findall(r"""(?:src|href)=["'](?:https?:)?//[^"']*""", page)
 
 
-def test_a_store_with_nothing_in_it_is_told_at_once(made, tmp_path, monkeypatch):
-    monkeypatch.setenv("HOUSING_STORE_URI", str(tmp_path))
+def test_a_store_with_nothing_in_it_is_told_at_once(tmp_path):
     with pytest.raises(HousingError, match="has no cleaned yet: run `make run` first"):
         render.execute(str(tmp_path), tmp_path)
 
