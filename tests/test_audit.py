@@ -1,5 +1,6 @@
 """The audit of the lock, against an advisory service on loopback that says what a test wants."""
 
+import importlib.util
 import json
 import re
 import subprocess
@@ -103,6 +104,16 @@ def test_every_package_of_every_lock_is_asked_for(advisories):
         assert packages
         assert packages.keys() <= set(server.asked), lock
         assert packages.items() <= {**locked("dev"), **locked("uv")}.items(), lock
+
+
+def test_an_accepted_one_is_told_with_its_reason_and_fails_nothing(advisories, monkeypatch, capsys):
+    spec = importlib.util.spec_from_file_location("audit", ROOT / ".ci/audit.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setitem(module.ACCEPTED, "CVE-2026-1", "no file from outside is read with it")
+    server = advisories(lambda name: (200, {"vulns": [ADVISORY]} if name == "pyarrow" else {}))
+    assert module.main(["--osv-url", server.url]) == 0
+    assert "accepted: CVE-2026-1, no file from outside is read with it" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("answer", [None, (500, {}), (403, {})], ids=["no network", "a failure", "a refusal"])
