@@ -26,6 +26,14 @@ def main() -> None:
     # A file of its own: Streamlit would fetch a named icon from a host outside.
     st.set_page_config("Housing prices by month", Path(__file__).parent / "icon.svg", layout="wide")
     st.html(_STYLE)
+    from housing_assets.core.errors import HousingError
+    from housing_dashboard import data
+
+    try:
+        data.store()
+    except HousingError as error:
+        st.error(f"The dashboard cannot start: {error}", icon=":material/error:")
+        st.stop()
     st.navigation(
         [
             st.Page(PAGES / "overview.py", title="Overview", icon=":material/dashboard:", default=True),
