@@ -26,18 +26,14 @@ NAME = "housing"
 
 def words_of(line: str) -> list[str]:
     """A command's words, without the variables it is given and the folder of its program."""
-    words = [w for w in shlex.split(line.replace("\\\n", " "))]
+    words = shlex.split(line)
     while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
         words.pop(0)
     return [words[0].removeprefix(".venv/bin/"), *words[1:]] if words else []
 
 
 COMMANDS = [words for line in LINES if (words := words_of(line))]
-MENTIONED = [
-    words
-    for span in SPANS
-    if re.match(r"(?:\.venv/bin/)?(?:housing|make|dagster) ", span) and (words := words_of(span))
-]
+MENTIONED = [words_of(span) for span in SPANS if re.match(r"(?:\.venv/bin/)?(?:housing|make|dagster) ", span)]
 
 
 def of_program(program: str, commands: list[list[str]]) -> list[list[str]]:
@@ -230,10 +226,8 @@ def test_costs_are_of_what_the_stacks_make(templates):
         said = tuple(map(number, rows[name][1:4]))
         assert said == (valued(service["DesiredCount"]), *sizes(service["TaskDefinition"]["Ref"])), name
     assert tuple(map(number, rows["runs"][2:4])) == sizes("RunTask")
-    alarms, scaling = (
-        kinds.count("AWS::CloudWatch::Alarm"),
-        2 * kinds.count("AWS::ApplicationAutoScaling::ScalingPolicy"),
-    )
+    alarms = kinds.count("AWS::CloudWatch::Alarm")
+    scaling = 2 * kinds.count("AWS::ApplicationAutoScaling::ScalingPolicy")
     assert f"alarms: {alarms} of the stack, {scaling} of scaling | {alarms + scaling} alarms" in COSTS
     assert f"`{defaults['DatabaseClass']}`" in COSTS
     assert f"gp3; backups up to that size cost nothing | {defaults['DatabaseStorage']} GB" in COSTS
