@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import cfnlint.decode
-import click
 import pytest
 import typer
 
@@ -40,22 +39,22 @@ def of_program(program: str, commands: list[list[str]]) -> list[list[str]]:
     return [words[1:] for words in commands if words[0] == program]
 
 
-def leaf(command: click.Command, words: list[str]) -> tuple[click.Command, list[str]]:
+def leaf(command: Any, words: list[str]) -> tuple[Any, list[str]]:
     """The subcommand that words lead to, and its arguments."""
-    while isinstance(command, click.Group):
+    while hasattr(command, "commands"):  # typer has a click of its own
         assert words, f"{command.name} without a subcommand"
         assert words[0] in command.commands, f"{command.name} has no {words[0]}"
         command, words = command.commands[words[0]], words[1:]
     return command, words
 
 
-def housing() -> click.Command:
+def housing() -> Any:
     from housing_assets.cli import app
 
     return typer.main.get_command(app)
 
 
-def dagster() -> click.Command:
+def dagster() -> Any:
     from dagster._cli import create_dagster_cli
 
     return create_dagster_cli()
@@ -81,6 +80,8 @@ def templates() -> dict[str, dict[str, Any]]:
 def test_a_command_of_housing_can_be_given_so(words):
     command, arguments = leaf(housing(), words)
     command.make_context(words[0], list(arguments)).close()
+    with pytest.raises(Exception, match="No such option"):
+        command.make_context(words[0], [*arguments, "--no-such-option"])
 
 
 @pytest.mark.parametrize("words", of_program("dagster", COMMANDS), ids=" ".join)
