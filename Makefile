@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 export DAGSTER_HOME ?= $(CURDIR)/data/dagster
 
-.PHONY: help run api serve test bench soak lint docs format lock clean
+.PHONY: help run api serve notebook test bench soak lint audit docs format lock clean
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -29,6 +29,9 @@ api: $(VENV)/.installed-serving ## the HTTP API over what `make run` made, on 12
 
 serve: $(VENV)/.installed-assets $(VENV)/.installed-serving $(VENV)/.installed-dashboard ## UI, daemon, API, dashboard, MLflow
 	@$(BIN)/housing serve
+
+notebook: $(VENV)/.installed-dev ## notebooks/eda.ipynb over what `make run` made, as data/eda.html
+	@$(BIN)/python notebooks/render.py
 
 test: $(VENV)/.installed-dev ## the whole test suite
 	@$(BIN)/pytest --numprocesses auto --dist loadfile
@@ -44,6 +47,9 @@ lint: $(VENV)/.installed-dev ## ruff, pyright, import-linter
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports
+
+audit: $(VENV)/.installed-dev ## known vulnerabilities of the locked packages; says so where nobody can be asked
+	@$(BIN)/python .ci/audit.py $(if $(REQUIRED),--required)
 
 docs: $(VENV)/.installed-dev ## write the pages that are generated from the code
 	@$(BIN)/housing checks > housing_assets/checks/README.md

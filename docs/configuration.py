@@ -3,6 +3,7 @@
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
+from housing_assets.core.environment import variable_of
 from housing_assets.instance import InstanceSettings
 from housing_assets.settings import Settings
 from housing_dashboard.settings import DashboardSettings
@@ -12,9 +13,14 @@ PARTS: tuple[tuple[str, str, type[BaseSettings]], ...] = (
     ("The assets", "`make run`, `housing`, Dagster's webserver, daemon and runs.", Settings),
     ("The Dagster instance", "What `housing` writes into `DAGSTER_HOME/dagster.yaml`.", InstanceSettings),
     ("The API", "`make api`, `python -m housing_serving`, `uvicorn housing_serving.app:app`.", ServingSettings),
-    ("The dashboard", "`streamlit run housing_dashboard/app.py`.", DashboardSettings),
+    ("The dashboard", "`python -m housing_dashboard`, `streamlit run housing_dashboard/app.py`.", DashboardSettings),
 )
 OTHERS = {
+    "GIT_COMMIT": ("that of the work tree", "Commit that models and experiments name, where there is no git"),
+    "HOUSING_TEST_STRICT": ("", "1: a skipped test is a failed one, as in CI"),
+    "SOAK_SECONDS": ("600", "Seconds of `make soak`"),
+    "FULL": ("", "1: `make bench` at full scale"),
+    "REQUIRED": ("", "1: `make audit` fails where no advisory service can be asked"),
     "DAGSTER_HOME": ("`data/dagster`", "Folder of the Dagster instance"),
     "DAGSTER_PORT, API_PORT, DASHBOARD_PORT, MLFLOW_PORT": ("3000, 8000, 8501, 5000", "Ports of `make serve`"),
     "AWS_ENDPOINT_URL, AWS_REGION, AWS credentials": ("", "As in every AWS tool; S3-compatible stores: the endpoint"),
@@ -35,7 +41,7 @@ def page() -> str:
 def _table(settings: type[BaseSettings]) -> list[str]:
     lines = ["| variable | default | meaning |", "| --- | --- | --- |"]
     for name, field in settings.model_fields.items():
-        variable = str(field.validation_alias or f"{settings.model_config.get('env_prefix', '')}{name.upper()}")
+        variable = variable_of(settings, name)
         value = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
         lines.append(f"| `{variable}` | {f'`{value}`' if value != '' else ''} | {field.description} |")
     return lines

@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from housing_assets.core.environment import read_environment
 from housing_assets.core.errors import HousingError
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
 
 BASE = Path(__file__).parent.parent / "dagster.yaml"
 _MARK = "# Written by `housing` from the project's dagster.yaml and the environment: changes here are lost.\n"
@@ -44,11 +48,7 @@ def load_instance_settings() -> InstanceSettings:
     Raises:
         HousingError: a value makes no sense; the message names its variable and hides its value.
     """
-    try:
-        return InstanceSettings()  # pyright: ignore[reportCallIssue]  # every field has a default
-    except ValidationError as error:
-        told = [f"HOUSING_{str(e['loc'][0]).upper()}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()]
-        raise HousingError("\n".join(told)) from None
+    return read_environment(InstanceSettings)
 
 
 def instance_config(base: Mapping[str, Any], settings: InstanceSettings, endpoint: str = "") -> dict[str, Any]:
@@ -72,6 +72,22 @@ def instance_config(base: Mapping[str, Any], settings: InstanceSettings, endpoin
             "config": place,
         }
     return config
+
+
+def open_instance(home: Path) -> "DagsterInstance":
+    """The instance that `dagster.yaml` in DAGSTER_HOME describes.
+
+    Raises:
+        HousingError: its database does not answer.
+    """
+    import dagster as dg
+    from dagster_postgres.utils import DagsterPostgresException
+
+    try:
+        return dg.DagsterInstance.from_config(str(home))
+    except DagsterPostgresException as error:
+        reason = (str(error.__cause__ or error).splitlines() or [""])[0]
+        raise HousingError(f"{_POSTGRES}: the database does not answer ({reason}): start it, or mend it") from None
 
 
 def write_instance(home: Path, settings: InstanceSettings, endpoint: str = "") -> None:

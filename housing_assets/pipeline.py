@@ -20,6 +20,7 @@ from housing_assets.assets.common import CODE_VERSION, OWNER_TAG, month_tags
 from housing_assets.build import build_definitions
 from housing_assets.checks.page import PAGE
 from housing_assets.checks.state import last_evaluations
+from housing_assets.core.environment import without_password
 from housing_assets.core.errors import HousingError, StoreError
 from housing_assets.core.evaluation import price_metrics
 from housing_assets.core.forecasting import LEAST_FORECAST_MONTHS, PUBLISHED, best_naive
@@ -27,6 +28,7 @@ from housing_assets.core.growth import NAIVE_GROWTH
 from housing_assets.core.months import consecutive, describe_months, parse_month_range
 from housing_assets.core.rules import CHECKED
 from housing_assets.core.source import fingerprint
+from housing_assets.instance import open_instance
 from housing_assets.settings import Settings
 from housing_assets.source import source_uri
 from housing_assets.store.bundles import FORECAST_POINTER, champion_version
@@ -83,7 +85,7 @@ def run_platform(
     """
     console = Console(stderr=True)
     store = Store.open(settings.store_uri)
-    with dg.DagsterInstance.from_config(str(home)) as instance:
+    with open_instance(home) as instance:
         _close_dead_runs(instance)
         source = fingerprint(source_uri(settings, console.print))
         asked = _asked_months(settings, months)
@@ -293,7 +295,7 @@ def _last_checks(instance: dg.DagsterInstance, definitions: dg.Definitions) -> d
 
 def show_status(settings: Settings, home: Path) -> None:
     """Print what is materialized, the champion with its figures, and the last checks."""
-    with dg.DagsterInstance.from_config(str(home)) as instance:
+    with open_instance(home) as instance:
         _print_status(settings, home, _last_checks(instance, build_definitions(settings)))
 
 
@@ -322,7 +324,7 @@ def _print_status(settings: Settings, home: Path, checks: dict[str, dg.AssetChec
         ("data quality", f"{store.uri}/{PAGE}"),
         ("store", store.uri),
         ("DAGSTER_HOME", str(home)),
-        ("MLflow", settings.mlflow_tracking_uri),
+        ("MLflow", without_password(settings.mlflow_tracking_uri)),
     ):
         console.print(f"{name:<13}{where}", soft_wrap=True, highlight=False)
 

@@ -64,7 +64,6 @@ def services(settings: Settings, environment: Mapping[str, str]) -> list[Service
         "HOUSING_API_URL": f"http://{HOST}:{api}",
         "HOUSING_MLFLOW_URL": f"http://{HOST}:{mlflow}",
     }
-    app = _ROOT / "housing_dashboard/app.py"
     workspace = str(_ROOT / "workspace.yaml")
     tracking = ("--backend-store-uri", settings.mlflow_tracking_uri)
     at = ("--host", HOST, "--port")
@@ -73,7 +72,7 @@ def services(settings: Settings, environment: Mapping[str, str]) -> list[Service
                 dagster, "/server_info", urls),
         Service("API", (sys.executable, "-m", "housing_serving"), api, "/health/live",
                 {**urls, "HOUSING_API_HOST": HOST, "HOUSING_API_PORT": str(api), "HOUSING_LEAVE_SECONDS": "0"}),
-        Service("Dashboard", (str(programs / "streamlit"), "run", str(app), "--server.address", HOST, "--server.port",
+        Service("Dashboard", (sys.executable, "-m", "housing_dashboard", "--server.address", HOST, "--server.port",
                 str(dashboard), "--server.headless", "true"), dashboard, "/_stcore/health", urls),
         Service("MLflow", (str(programs / "mlflow"), "server", *tracking, *at, str(mlflow), "--workers", "1"),
                 mlflow, "/health", urls),

@@ -3,9 +3,10 @@
 from datetime import date
 from pathlib import Path
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from housing_assets.core.environment import read_environment
 from housing_assets.core.errors import HousingError
 from housing_assets.core.forecasting import LEAST_FORECAST_MONTHS
 from housing_assets.core.history import LONGEST_HORIZON
@@ -64,6 +65,20 @@ class Settings(BaseSettings):
     webhook_url: SecretStr = Field(
         SecretStr(""), description="Where `failure_notices` posts failed runs as JSON; empty: nowhere"
     )
+
+    @field_validator("study_storage")
+    @classmethod
+    def _database(cls, value: str) -> str:
+        if "://" not in value:
+            raise ValueError("write an SQLAlchemy URL, such as sqlite:///data/optuna/studies.db")
+        return value
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _address(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and not value.get_secret_value().startswith(("http://", "https://")):
+            raise ValueError("write an address that begins with https://")
+        return value
 
     @field_validator("eval_start", "holdout_start", "panel_start", "panel_end")
     @classmethod
@@ -139,16 +154,4 @@ def load_settings() -> Settings:
     Raises:
         HousingError: a value makes no sense; the message names its variable.
     """
-    try:
-        return Settings()  # pyright: ignore[reportCallIssue]  # every field has a default
-    except ValidationError as error:
-        lines = []
-        for problem in error.errors():
-            name = "".join(f"{_variable(str(part))}={problem['input']!r}: " for part in problem["loc"])
-            lines.append(f"{name}{problem['msg'].removeprefix('Value error, ')}")
-        raise HousingError("\n".join(lines)) from error
-
-
-def _variable(field: str) -> str:
-    name = field.upper()
-    return name if name.startswith("MLFLOW_") else f"HOUSING_{name}"
+    return read_environment(Settings)

@@ -18,7 +18,7 @@ _STYLE = """<style>
   [class*=st-key-figures] [data-testid=stColumn] {min-width: calc(50% - 0.6rem); flex: 1 1 calc(50% - 0.6rem)}
 }
 </style>"""
-PAGES = Path(__file__).parent / "pages"
+PAGES = Path(__file__).parent / "views"
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
     # A file of its own: Streamlit would fetch a named icon from a host outside.
     st.set_page_config("Housing prices by month", Path(__file__).parent / "icon.svg", layout="wide")
     st.html(_STYLE)
-    st.navigation(
+    chosen = st.navigation(
         [
             st.Page(PAGES / "overview.py", title="Overview", icon=":material/dashboard:", default=True),
             st.Page(PAGES / "map.py", title="Map", icon=":material/map:"),
@@ -36,7 +36,16 @@ def main() -> None:
             st.Page(PAGES / "health.py", title="Data health", icon=":material/monitor_heart:"),
         ],
         position="top",
-    ).run()
+    )
+    from housing_assets.core.errors import HousingError
+    from housing_dashboard import data
+
+    try:
+        data.store()
+    except HousingError as error:
+        st.error(f"The dashboard cannot start: {error}", icon=":material/error:")
+        st.stop()
+    chosen.run()
 
 
 main()

@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
+from housing_assets.core.environment import read_environment
 from housing_assets.core.errors import HousingError, StoreError
 from housing_assets.core.months import add_months, month_range
 from housing_assets.store.bundles import Bundle, champion_version, list_versions, load_bundle
@@ -27,11 +28,15 @@ _LOOK_AGAIN = 2.0
 @st.cache_resource
 def _settings(environment: tuple[tuple[str, str], ...]) -> DashboardSettings:
     del environment  # a key: another environment is another dashboard
-    return DashboardSettings()  # pyright: ignore[reportCallIssue]  # every field has a default
+    return read_environment(DashboardSettings)
 
 
 def settings() -> DashboardSettings:
-    """The settings of this process."""
+    """The settings of this process.
+
+    Raises:
+        HousingError: a value of the environment makes no sense; the message names its variable.
+    """
     return _settings(tuple(sorted((k, v) for k, v in os.environ.items() if k.startswith("HOUSING_"))))
 
 

@@ -3,6 +3,7 @@
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from housing_assets.core.environment import HttpAddress
 from housing_assets.store.layout import DEFAULT_URI
 
 
@@ -12,8 +13,8 @@ class DashboardSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="HOUSING_", env_ignore_empty=True, frozen=True, extra="ignore")
 
     store_uri: str = Field(DEFAULT_URI, description="Where assets live: a folder or s3://bucket/prefix")
-    api_url: str = Field("http://127.0.0.1:8000", description="Where the dashboard finds the API")
+    api_url: HttpAddress = Field("http://127.0.0.1:8000", description="Where the dashboard finds the API")
     api_key: SecretStr = Field(SecretStr(""), description="Key the dashboard sends to the API; empty: none")
     api_seconds: float = Field(5, gt=0, description="Seconds the dashboard waits for the API")
-    dagster_url: str = Field("http://127.0.0.1:3000", description="Where links to Dagster lead")
-    mlflow_url: str = Field("http://127.0.0.1:5000", description="Where links to MLflow lead")
+    dagster_url: HttpAddress = Field("http://127.0.0.1:3000", description="Where links to Dagster lead")
+    mlflow_url: HttpAddress = Field("http://127.0.0.1:5000", description="Where links to MLflow lead")

@@ -6,13 +6,20 @@ is 0. A second signal stops at once.
 """
 
 import asyncio
+import sys
 from types import FrameType
 
 import uvicorn
 
-from housing_serving.app import app
+from housing_assets.core.environment import read_environment
+from housing_assets.core.errors import HousingError
 from housing_serving.champion import Champion
 from housing_serving.settings import ServingSettings
+
+try:
+    from housing_serving.app import app
+except HousingError as error:
+    sys.exit(f"error: {error}")
 
 
 class PatientServer(uvicorn.Server):
@@ -43,7 +50,7 @@ class PatientServer(uvicorn.Server):
 
 def main() -> None:
     """Serve as the environment says."""
-    settings = ServingSettings()  # pyright: ignore[reportCallIssue]  # every field has a default
+    settings = read_environment(ServingSettings)
     config = uvicorn.Config(
         app,
         settings.api_host,

@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from housing_assets.core.environment import read_environment
 from housing_assets.store.layout import Store
 from housing_serving.bodies import BodyError
 from housing_serving.champion import Champion, Reload
@@ -36,9 +37,16 @@ log = logging.getLogger("housing_serving")
 
 
 def create_app(settings: ServingSettings | None = None) -> FastAPI:
-    """The application. It serves as soon as the store has a champion."""
+    """The application. It serves as soon as the store has a champion.
+
+    Args:
+        settings: None reads the environment.
+
+    Raises:
+        HousingError: a value of the environment makes no sense; the message names its variable.
+    """
     share_arenas()
-    settings = settings or ServingSettings()  # pyright: ignore[reportCallIssue]  # every field has a default
+    settings = settings or read_environment(ServingSettings)
     store = Store.open(settings.store_uri)
     kept = Store.open(settings.keep_folder) if settings.keep_folder else None
     champion, metrics = Champion(store, kept), Metrics()

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from housing_assets.core.environment import HttpAddress
 from housing_assets.store.layout import DEFAULT_URI
 
 
@@ -14,7 +15,7 @@ class ServingSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="HOUSING_", env_ignore_empty=True, frozen=True, extra="ignore")
 
     store_uri: str = Field(DEFAULT_URI, description="Where assets live: a folder or s3://bucket/prefix")
-    dagster_url: str = Field("http://127.0.0.1:3000", description="Where /run_batch finds Dagster's webserver")
+    dagster_url: HttpAddress = Field("http://127.0.0.1:3000", description="Where /run_batch finds Dagster's webserver")
     api_keys: SecretStr = Field(SecretStr(""), description="Comma-separated keys; empty: no key is asked for")
     api_host: str = Field("127.0.0.1", description="Address that `python -m housing_serving` listens on")
     api_port: int = Field(8000, ge=1, le=65_535, description="Port that it listens on")

@@ -68,7 +68,7 @@ def all_sensors(settings: Settings, store: Store) -> list[dg.SensorDefinition]:
         default_status=dg.DefaultSensorStatus.RUNNING if posts else dg.DefaultSensorStatus.STOPPED,
         description="Posts every failed run to HOUSING_WEBHOOK_URL; off without one",
     )
-    def failure_notices(context: dg.RunFailureSensorContext, webhook: Webhook) -> None:
+    def failure_notices(context: dg.RunFailureSensorContext, webhook: dg.ResourceParam[Webhook]) -> None:
         run, months = context.dagster_run, tagged_months(context.dagster_run.tags)
         over = f" of {describe_months(months)}" if months else ""
         error = (context.failure_event.message or "").strip()

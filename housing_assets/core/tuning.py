@@ -18,6 +18,7 @@ import polars as pl
 
 from housing_assets.core.anchor import Anchor
 from housing_assets.core.encoding import fit_encoders
+from housing_assets.core.environment import without_password
 from housing_assets.core.errors import HousingError
 from housing_assets.core.features import FEATURES, KEYS, make_features
 from housing_assets.core.months import month_range
@@ -327,9 +328,9 @@ def _open_study(storage: str, name: str) -> "optuna.Study":
             # Its process was killed; what it had is unknown, so that it does not count.
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
     except Exception as error:
-        reason = str(error).splitlines()[0]
+        where = without_password(f"{storage} ({str(error).splitlines()[0]})")
         raise HousingError(
-            f"the tuning study cannot be kept in {storage} ({reason}): set HOUSING_STUDY_STORAGE to another "
+            f"the tuning study cannot be kept in {where}: set HOUSING_STUDY_STORAGE to another "
             "database, or move this one away (a database of another Optuna version: `optuna storage upgrade`)"
         ) from error
     return study

@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 import dagster as dg
 
+from housing_assets.core.environment import without_password
+
 EXPERIMENT = "housing-prices"
 REGISTERED_MODEL = "housing-price"
 CHAMPION_ALIAS = "champion"
@@ -52,7 +54,7 @@ class Tracker:
                 return action()
         except Exception as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
-            self.problem = f"tracking is missing from here on: {what} failed ({reason})"
+            self.problem = without_password(f"tracking is missing from here on: {what} failed ({reason})")
             self._log(f"{self.problem}. Training goes on; check MLFLOW_TRACKING_URI")
             return None
 

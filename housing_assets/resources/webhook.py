@@ -2,17 +2,20 @@
 
 import json
 import urllib.request
+from dataclasses import dataclass, field
 from typing import Any
-
-import dagster as dg
 
 _SECONDS = 10
 
 
-class Webhook(dg.ConfigurableResource):
-    """Posts JSON to an address, such as Slack's or Teams' incoming webhooks; does nothing without one."""
+@dataclass(frozen=True)
+class Webhook:
+    """Posts JSON to an address, such as Slack's or Teams' incoming webhooks; does nothing without one.
 
-    url: str = ""
+    No Dagster resource with a configuration: that is kept with every job, and shown in the UI, with its values.
+    """
+
+    url: str = field(default="", repr=False)
 
     def send(self, text: str, **facts: Any) -> None:
         """Post a notice.

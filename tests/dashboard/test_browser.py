@@ -179,3 +179,14 @@ def test_every_page_fits_a_phone_and_a_dark_theme(browser, address, made, page_n
             r"\d+", page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor")
         )[:3]
         assert max(map(int, (red, green, blue))) < 60
+
+
+def test_an_address_opened_first_after_a_start_is_the_app_s_and_names_a_bad_value(browser, made, tmp_path):
+    # Streamlit takes a folder `pages` beside the app for its pages until the app has run once.
+    with (
+        dashboard(made.folder, tmp_path, HOUSING_API_SECONDS="soon") as (_, url),
+        opened(browser, f"{url}/map") as page,
+    ):
+        told = page.get_by_text("The dashboard cannot start: HOUSING_API_SECONDS='soon'")
+        expect(told).to_be_visible(timeout=WAIT)
+        expect(page.get_by_role("link", name="Data health")).to_be_visible()

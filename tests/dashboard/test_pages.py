@@ -194,6 +194,14 @@ def test_a_damaged_pointer_is_said_once_and_the_rest_is_shown(changeable, page):
     assert f"newest month: {NEWEST}" in texts(shown)
 
 
+def test_a_bad_value_in_the_environment_is_named_under_streamlit_run_too(monkeypatch):
+    monkeypatch.setenv("HOUSING_API_SECONDS", "soon")
+    shown = open_page()
+    assert not shown.exception
+    (told,) = shown.error
+    assert told.value.startswith("The dashboard cannot start: HOUSING_API_SECONDS='soon': ")
+
+
 def test_no_rows_for_a_choice(changeable):
     region = predicted(changeable, *HELD)["city_full"].drop_nulls().sort()[0]
     file = changeable / f"monthly_predictions/{NEWEST}.parquet"
@@ -352,7 +360,7 @@ import sys
 from streamlit.testing.v1 import AppTest
 app = AppTest.from_file({str(Path(__file__).parents[2] / "housing_dashboard/app.py")!r}, default_timeout=120)
 for page in {PAGES!r}:
-    app.switch_page(f"pages/{{page}}.py").run()
+    app.switch_page(f"views/{{page}}.py").run()
     assert not app.exception, page
 heavy = {{"dagster", "mlflow", "great_expectations", "evidently"}}
 print(sorted(heavy & {{name.partition(".")[0] for name in sys.modules}}))

@@ -85,7 +85,7 @@ def metro(rows: pl.DataFrame, region: str, month: str) -> None:
     kept = ("zipcode", "predicted_price", "predicted_low", "predicted_high", "actual_price", "percent")
     table = figures.with_errors(rows).select(kept).sort("predicted_price", descending=True)
     shell.show_table(table, "zips", f"Zips of {region}")
-    st.page_link("pages/overview.py", label=f"{region} on Overview", query_params={"region": region, "month": month})
+    st.page_link("views/overview.py", label=f"{region} on Overview", query_params={"region": region, "month": month})
 
 
 page()
