@@ -23,7 +23,6 @@ from string import Template
 PROJECT = Path(__file__).parents[2]
 OWN = ("app", "opt", "etc")
 """Folders of the root that a stage has for itself."""
-MEANT_FOR_AN_ENGINE = ("EXPOSE", "HEALTHCHECK", "STOPSIGNAL", "CMD", "VOLUME", "USER", "WORKDIR")
 _ENTER = """
 import fcntl, json, os, socket, struct, subprocess, sys
 plan = json.loads(sys.argv[1])
