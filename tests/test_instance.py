@@ -208,34 +208,46 @@ def test_the_daemon_launches_a_queued_run_as_a_task_of_ecs_and_looks_after_it_th
     assert line("status").code == 0  # which writes the instance's configuration and makes its tables
     launch = [str(programs / "dagster"), "job", "launch", *workspace, "-j", "training_job"]
     subprocess.run(launch, cwd=tmp_path, env=env, check=True, capture_output=True)
+
+    def launched() -> bool:
+        with dg.DagsterInstance.from_config(str(tmp_path / "home")) as instance:
+            runs = instance.get_runs(dg.RunsFilter(job_name="training_job"))
+        return any("ecs/task_arn" in run.tags for run in runs)
+
     # As a container does it: `housing start` becomes the daemon.
     start = [programs / "housing", "start", programs / "dagster-daemon", "run", *workspace]
     with (tmp_path / "daemon.log").open("wb") as log:
         daemon = subprocess.Popen(list(map(str, start)), cwd=tmp_path, env=env, stdout=log, stderr=log)
     try:
         until = time.monotonic() + 120
-        while not (arns := ecs.list_tasks(cluster="housing")["taskArns"]):
+        while not launched():
             told = (tmp_path / "daemon.log").read_text()
             assert time.monotonic() < until, told[-3_000:]
             assert "Traceback" not in told, told
+            time.sleep(0.5)
+        # Without the job's tag, as the UI starts assets alone: only the pool holds it.
+        subprocess.run([*launch, "--tags", '{"housing/job": ""}'], cwd=tmp_path, env=env, check=True)
+        while "is blocked by global concurrency limits" not in (tmp_path / "daemon.log").read_text():
+            assert time.monotonic() < until, (tmp_path / "daemon.log").read_text()[-3_000:]
             time.sleep(0.5)
     finally:
         daemon.terminate()
         daemon.wait(60)
 
-    (task,) = ecs.describe_tasks(cluster="housing", tasks=arns, include=["TAGS"])["tasks"]
-    assert task["taskDefinitionArn"] == definition
-    assert task["launchType"] == "FARGATE"
-    (override,) = task["overrides"]["containerOverrides"]
-    assert override["name"] == "run"
-    assert override["command"][:3] == ["dagster", "api", "execute_run"]
     with dg.DagsterInstance.from_config(str(tmp_path / "home")) as instance:
-        (run,) = instance.get_runs(dg.RunsFilter(job_name="training_job"))
+        waiting, run = instance.get_runs(dg.RunsFilter(job_name="training_job"))
+        assert waiting.status == dg.DagsterRunStatus.QUEUED
+        arn = run.tags["ecs/task_arn"]
+        (task,) = ecs.describe_tasks(cluster="housing", tasks=[arn])["tasks"]
+        assert task["taskDefinitionArn"] == definition
+        assert task["launchType"] == "FARGATE"
+        (override,) = task["overrides"]["containerOverrides"]
+        assert override["name"] == "run"
+        assert override["command"][:3] == ["dagster", "api", "execute_run"]
         assert run.run_id in override["command"][3]
-        assert run.tags["ecs/task_arn"] == arns[0]
         assert instance.run_launcher.check_run_worker_health(run).status.name == "RUNNING"
         assert instance.run_launcher.terminate(run.run_id)
-    assert ecs.describe_tasks(cluster="housing", tasks=arns)["tasks"][0]["lastStatus"] == "STOPPED"
+    assert ecs.describe_tasks(cluster="housing", tasks=[arn])["tasks"][0]["lastStatus"] == "STOPPED"
 
 
 # ---------------------------------------------------------------- databases
