@@ -2,10 +2,10 @@
 # Three images from one file: `docker build --target dagster|api|dashboard .`
 # Each has its own extra's lock and nothing else; each runs as a user without rights, on a read-only root, and writes
 # to one volume: /app/data, which is also its home and its folder for temporary files.
-ARG PYTHON_IMAGE=python:3.11.15-slim-trixie@sha256:db3ff2e1800a8581e2c48a27c3995339d47bdf046da21c7627accd3d51053a93
+FROM python:3.11.15-slim-trixie@sha256:db3ff2e1800a8581e2c48a27c3995339d47bdf046da21c7627accd3d51053a93 AS base
 
 # ---------------------------------------------------------------- what installs, and stays behind
-FROM ${PYTHON_IMAGE} AS installer
+FROM base AS installer
 ENV UV_COMPILE_BYTECODE=1 \
     UV_LINK_MODE=copy \
     UV_PYTHON_DOWNLOADS=never \
@@ -53,7 +53,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
  && python -m compileall -q housing_assets housing_dashboard
 
 # ---------------------------------------------------------------- what runs
-FROM ${PYTHON_IMAGE} AS runtime
+FROM base AS runtime
 RUN groupadd --gid 10001 housing \
  && useradd --uid 10001 --gid housing --no-create-home --home-dir /app/data --shell /usr/sbin/nologin housing \
  && install --directory --owner=housing --group=housing /app/data

@@ -64,30 +64,26 @@ class Stage:
     instructions: list[Instruction] = field(default_factory=list)
 
 
-def parse(text: str) -> tuple[dict[str, str], dict[str, Stage]]:
-    """The arguments before the first stage, and the stages by name."""
+def parse(text: str) -> dict[str, Stage]:
+    """The stages of a Dockerfile by name."""
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
-    arguments: dict[str, str] = {}
     stages: dict[str, Stage] = {}
-    stage = None
+    stage = Stage("", "")
     for line in "\n".join(lines).replace("\\\n", " ").splitlines():
         keyword, _, rest = line.strip().partition(" ")
         if not keyword:
             continue
+        if keyword == "FROM":
+            base, _, name = rest.strip().partition(" AS ")
+            stage = stages[name.strip()] = Stage(name.strip(), base)
+            continue
         flags = {}
-        while rest.lstrip().startswith("--") and keyword in ("COPY", "RUN", "HEALTHCHECK", "FROM"):
+        while rest.lstrip().startswith("--") and keyword in ("COPY", "RUN", "HEALTHCHECK"):
             flag, _, rest = rest.lstrip().partition(" ")
             name, _, value = flag.removeprefix("--").partition("=")
             flags[name] = value
-        if keyword == "FROM":
-            base, _, name = rest.strip().partition(" AS ")
-            stage = stages[name.strip()] = Stage(name.strip(), Template(base).substitute(arguments))
-        elif stage is None:
-            name, _, value = rest.strip().partition("=")
-            arguments[name] = value
-        else:
-            stage.instructions.append(Instruction(keyword, flags, rest.strip()))
-    return arguments, stages
+        stage.instructions.append(Instruction(keyword, flags, rest.strip()))
+    return stages
 
 
 def context(ignored: str) -> list[str]:
@@ -208,7 +204,7 @@ class Builder:
 
     def __init__(self, folder: Path, build_arguments: Mapping[str, str] | None = None) -> None:
         self.folder = folder
-        self.arguments, self.stages = parse((PROJECT / "Dockerfile").read_text())
+        self.stages = parse((PROJECT / "Dockerfile").read_text())
         self.given = dict(build_arguments or {})
         self.files = context((PROJECT / ".dockerignore").read_text())
         self._built: dict[str, Image] = {}

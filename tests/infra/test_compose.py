@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ from variables import known
 INFRA = PROJECT / "infra"
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((INFRA / "compose.yaml").read_text())["services"]
 OURS = {name: s for name, s in SERVICES.items() if "build" in s}
-_, STAGES = parse((PROJECT / "Dockerfile").read_text())
+STAGES = parse((PROJECT / "Dockerfile").read_text())
 
 
 def test_every_image_is_built_here_or_pinned_to_a_version():
@@ -115,7 +116,9 @@ def mlflow_server(tmp_path_factory):
     command = [swap.get(word, word) for word in told["command"]]
     outside = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
     with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(command, env={**outside, **env}, cwd=folder, stdout=log, stderr=log)
+        server = subprocess.Popen(
+            command, env={**outside, **env}, cwd=folder, stdout=log, stderr=log, start_new_session=True
+        )
     try:
         for _ in range(1_200):
             try:
@@ -126,5 +129,5 @@ def mlflow_server(tmp_path_factory):
             time.sleep(0.1)
         yield f"http://127.0.0.1:{port}"
     finally:
-        server.terminate()
+        os.killpg(server.pid, signal.SIGKILL)  # it has child processes, and nothing to lose
         server.wait(30)

@@ -18,12 +18,10 @@ HEAVY = ("dagster", "mlflow", "pandas", "great_expectations", "sklearn", "eviden
 def builder(tmp_path_factory) -> Iterator[Builder]:
     if reason := can_build():
         pytest.skip(reason)
-    folder, app = tmp_path_factory.mktemp("images"), Path("/app")
-    there = app.exists()
+    folder = tmp_path_factory.mktemp("images")
     yield Builder(folder, {"GIT_COMMIT": "0123abc"})
-    shutil.rmtree(folder)  # gigabytes
-    if not there:
-        app.rmdir()  # what the stages' own were mounted on
+    # Gigabytes. The empty /app that stages were mounted on stays: a run beside this one may have its own there.
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +66,15 @@ def test_the_api_answers_from_its_own_lock_alone(api):
 
 def test_the_dashboard_answers_from_its_own_lock_alone(dashboard):
     assert dashboard.get("/_stcore/health") == (200, "ok\n")
-    shown = "from streamlit.testing.v1 import AppTest\n"
-    shown += "app = AppTest.from_file('housing_dashboard/app.py', default_timeout=60).run()\n"
-    shown += (
-        "assert not app.exception, app.exception\nprint(*[m.value for m in [*app.info, *app.warning, *app.markdown]])"
+    shown = (
+        "from streamlit.testing.v1 import AppTest\n"
+        "app = AppTest.from_file('/app/housing_dashboard/app.py', default_timeout=60).run()\n"
+        "assert not app.exception, app.exception\n"
+        "print(*[told.value for told in [*app.info, *app.warning, *app.markdown]])"
     )
     told = dashboard.run("python", "-c", shown)
     assert told.returncode == 0, told.stderr
-    assert "housing run" in told.stdout or "make run" in told.stdout or "training_job" in told.stdout, told.stdout
+    assert "No month is predicted yet" in told.stdout
     assert imports(dashboard, tuple({*HEAVY, "fastapi"} - {"streamlit", "pandas"})) == set()
 
 
@@ -135,11 +134,11 @@ def test_no_secret_and_nothing_but_sources_can_get_into_an_image():
         "LICENSE", "README.md", "dagster.yaml", "housing_assets", "housing_dashboard", "housing_serving",
         "pyproject.toml", "requirements", "workspace.yaml",
     }  # fmt: skip
-    arguments, stages = parse((PROJECT / "Dockerfile").read_text())
+    stages = parse((PROJECT / "Dockerfile").read_text())
     named = {step.text.split("=")[0] for s in stages.values() for step in s.instructions if step.keyword == "ARG"}
     named |= {w.split("=")[0] for s in stages.values() for i in s.instructions if i.keyword == "ENV" for w in i.words}
     secret = re.compile("KEY|SECRET|TOKEN|PASSWORD|CREDENTIAL|POSTGRES|WEBHOOK", re.IGNORECASE)
-    assert not [name for name in {*arguments, *named} if secret.search(name)]
+    assert not [name for name in named if secret.search(name)]
 
 
 @pytest.mark.parametrize("name", [".env", "infra/.env", "housing_assets/.env", "housing_serving/.env.production"])
@@ -148,10 +147,9 @@ def test_a_file_of_secrets_is_kept_out_wherever_it_lies(name):
 
 
 def test_every_image_is_pinned_and_says_how_it_is_checked_and_stopped():
-    arguments, stages = parse((PROJECT / "Dockerfile").read_text())
-    assert re.fullmatch(r"python:3\.11\.\d+-slim-\w+@sha256:[0-9a-f]{64}", arguments["PYTHON_IMAGE"])
-    bases = {stage.base for stage in stages.values()} - stages.keys()
-    assert bases == {arguments["PYTHON_IMAGE"]}
+    stages = parse((PROJECT / "Dockerfile").read_text())
+    (outside,) = {stage.base for stage in stages.values()} - stages.keys()
+    assert re.fullmatch(r"python:3\.11\.\d+-slim-\w+@sha256:[0-9a-f]{64}", outside)
     for target in TARGETS:
         words = [step.keyword for step in stages[target].instructions]
         assert {"USER", "VOLUME", "EXPOSE", "HEALTHCHECK", "CMD"} <= set(words), target

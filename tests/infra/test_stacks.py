@@ -281,7 +281,7 @@ def test_every_variable_is_one_that_is_read_and_secrets_come_from_secrets_manage
 
 
 def test_containers_are_checked_as_their_images_are():
-    _, stages = parse((PROJECT / "Dockerfile").read_text())
+    stages = parse((PROJECT / "Dockerfile").read_text())
     for task, container, target in (
         ("ApiTask", "api", "api"),
         ("DashboardTask", "dashboard", "dashboard"),

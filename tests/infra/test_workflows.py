@@ -11,7 +11,7 @@ from stacks import of_type, read
 TEXT = (PROJECT / ".github/workflows/ci.yml").read_text()
 WORKFLOW: dict[Any, Any] = yaml.safe_load(TEXT)
 JOBS: dict[str, dict[str, Any]] = WORKFLOW["jobs"]
-ARGUMENTS, STAGES = parse((PROJECT / "Dockerfile").read_text())
+STAGES = parse((PROJECT / "Dockerfile").read_text())
 
 
 def test_every_action_is_pinned_to_a_commit_and_says_its_version():
@@ -72,7 +72,7 @@ def test_a_deploy_waits_for_tests_images_and_health_and_knows_the_way_back():
 
 
 def test_the_tests_run_on_the_python_of_the_images():
-    assert JOBS["verify"]["container"]["image"] == ARGUMENTS["PYTHON_IMAGE"]
+    assert JOBS["verify"]["container"]["image"] == STAGES["base"].base
 
 
 def test_cloudformation_may_change_the_services_but_neither_roles_nor_data():
