@@ -272,6 +272,8 @@ def secrets(container: dict[str, Any]) -> dict[str, Any]:
 def test_every_variable_is_one_that_is_read_and_secrets_come_from_secrets_manager(name):
     container = TASKS[name]
     assert variables(container).keys() | secrets(container).keys() <= known()
+    if not name.endswith(".databases"):
+        assert variables(container)["AWS_DEFAULT_REGION"] == {"Ref": "AWS::Region"}  # the only one that boto3 reads
     assert not variables(container).keys() & secrets(container).keys()
     hidden = {"HOUSING_API_KEYS", "HOUSING_API_KEY", "HOUSING_WEBHOOK_URL", "PGPASSWORD"}
     assert not hidden & variables(container).keys()
