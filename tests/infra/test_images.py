@@ -70,7 +70,7 @@ def test_the_dashboard_answers_from_its_own_lock_alone(dashboard):
         "from streamlit.testing.v1 import AppTest\n"
         "app = AppTest.from_file('/app/housing_dashboard/app.py', default_timeout=60).run()\n"
         "assert not app.exception, app.exception\n"
-        "print(*[told.value for told in [*app.info, *app.warning, *app.markdown]])"
+        "print(*[told.value for told in [*app.subheader, *app.markdown]])"
     )
     told = dashboard.run("python", "-c", shown)
     assert told.returncode == 0, told.stderr
