@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 LOCKS := $(addprefix requirements/,assets.txt serving.txt dashboard.txt)
+STACKS := $(addprefix infra/,network.yaml data.yaml services.yaml github.yaml)
 
 export UV_COMPILE_BYTECODE := 1
 export UV_LINK_MODE := copy
@@ -42,11 +43,17 @@ bench: $(VENV)/.installed-dev ## figures and ratios of one run beside their targ
 soak: $(VENV)/.installed-dev ## ten minutes of mixed traffic on the API over what `make run` made
 	@$(BIN)/python tests/benchmarks/soak.py
 
-lint: $(VENV)/.installed-dev ## ruff, pyright, import-linter
+lint: $(VENV)/.installed-dev ## ruff, pyright, import-linter, and the checks of the Dockerfile, infra/ and the workflows
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports
+	@$(BIN)/hadolint Dockerfile
+	@$(BIN)/cfn-lint $(STACKS)
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec infra/compose.yaml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	@$(BIN)/zizmor --quiet --offline .github
 
 audit: $(VENV)/.installed-dev ## known vulnerabilities of the locked packages; says so where nobody can be asked
 	@$(BIN)/python .ci/audit.py $(if $(REQUIRED),--required)

@@ -24,6 +24,9 @@ OTHERS = {
     "DAGSTER_HOME": ("`data/dagster`", "Folder of the Dagster instance"),
     "DAGSTER_PORT, API_PORT, DASHBOARD_PORT, MLFLOW_PORT": ("3000, 8000, 8501, 5000", "Ports of `make serve`"),
     "AWS_ENDPOINT_URL, AWS_REGION, AWS credentials": ("", "As in every AWS tool; S3-compatible stores: the endpoint"),
+    "AWS_DEFAULT_REGION": ("", "The region where AWS_REGION is not set; the one that Dagster's launcher and logs read"),
+    "PGPASSWORD, PGSSLMODE": ("", "As in every PostgreSQL tool, so that no address has a password"),
+    "MLFLOW_BACKEND_STORE_URI": ("", "Database of MLflow's server, which `housing databases` makes"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The command line: `housing sample | run | predict | promote | checks | serve | status`."""
+"""The command line: `housing sample | run | predict | promote | checks | serve | start | databases | status`."""
 
 import os
 import sys
@@ -135,6 +135,28 @@ def serve() -> None:
 
     dagster_home()
     serve_all(load_settings(), Path("data/logs"))
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def start(
+    command: Annotated[list[str], typer.Argument(help="Of Dagster, such as dagster-webserver -w workspace.yaml")],
+) -> None:
+    """Write the instance's dagster.yaml into DAGSTER_HOME and become a command: how containers start Dagster."""
+    dagster_home()
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        raise HousingError(f"{command[0]} cannot be started: {error.strerror}") from error
+
+
+@app.command()
+def databases() -> None:
+    """Make the PostgreSQL databases that the environment names, where they are missing."""
+    from housing_assets.databases import VARIABLES, create_databases
+
+    for name, new in create_databases(os.environ).items():
+        typer.echo(f"{name}: {'made' if new else 'there already'}")
+    typer.echo(f"looked at {', '.join(VARIABLES)}")
 
 
 @app.command()

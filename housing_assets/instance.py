@@ -1,11 +1,11 @@
-"""The Dagster instance: the project's `dagster.yaml`, with what the environment moves to PostgreSQL and S3."""
+"""The Dagster instance: the project's `dagster.yaml`, with what the environment moves to PostgreSQL, S3 and ECS."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from housing_assets.core.environment import read_environment
@@ -21,7 +21,7 @@ _POSTGRES, _ENDPOINT = "HOUSING_POSTGRES_URL", "AWS_ENDPOINT_URL"
 
 
 class InstanceSettings(BaseSettings):
-    """Where the instance keeps runs, events and logs."""
+    """Where the instance keeps runs, events and logs, and where its runs are."""
 
     model_config = SettingsConfigDict(env_prefix="HOUSING_", env_ignore_empty=True, frozen=True, extra="ignore")
 
@@ -32,6 +32,13 @@ class InstanceSettings(BaseSettings):
     )
     logs_bucket: str = Field("", description="S3 bucket of the runs' output; empty: a folder under DAGSTER_HOME")
     logs_prefix: str = Field("dagster", description="Prefix of the runs' output in that bucket")
+    ecs_task_definition: str = Field(
+        "", description="Family or ARN of the ECS task that each run gets; empty: runs are processes beside the daemon"
+    )
+    ecs_container: str = Field("run", description="Container of that task that the run is in")
+    ecs_cluster: str = Field("", description="ECS cluster of these tasks")
+    ecs_subnets: str = Field("", description="Their subnets, comma-separated")
+    ecs_security_groups: str = Field("", description="Their security groups, comma-separated")
 
     @field_validator("postgres_url")
     @classmethod
@@ -40,6 +47,14 @@ class InstanceSettings(BaseSettings):
         if url.get_secret_value() and not url.get_secret_value().startswith(_SCHEME):
             raise ValueError(f"write {_SCHEME}user:password@host/database")
         return url
+
+    @model_validator(mode="after")
+    def _knows_where_tasks_go(self) -> "InstanceSettings":
+        places = ("ecs_cluster", "ecs_subnets", "ecs_security_groups")
+        missing = [f"HOUSING_{name.upper()}" for name in places if not getattr(self, name)]
+        if self.ecs_task_definition and missing:
+            raise ValueError(f"HOUSING_ECS_TASK_DEFINITION={self.ecs_task_definition} needs {', '.join(missing)} too")
+        return self
 
 
 def load_instance_settings() -> InstanceSettings:
@@ -71,6 +86,30 @@ def instance_config(base: Mapping[str, Any], settings: InstanceSettings, endpoin
             "class": "S3ComputeLogManager",
             "config": place,
         }
+    if settings.ecs_task_definition:
+        config["run_launcher"] = {
+            "module": "dagster_aws.ecs",
+            "class": "EcsRunLauncher",
+            "config": {
+                "task_definition": settings.ecs_task_definition,
+                "container_name": settings.ecs_container,
+                # The task definition has the secrets: no list of all of the account's is asked for.
+                "secrets_tag": None,
+                "use_current_ecs_task_config": False,
+                "run_task_kwargs": {
+                    "cluster": settings.ecs_cluster,
+                    "launchType": "FARGATE",
+                    "propagateTags": "TASK_DEFINITION",
+                    "networkConfiguration": {
+                        "awsvpcConfiguration": {
+                            "subnets": _listed(settings.ecs_subnets),
+                            "securityGroups": _listed(settings.ecs_security_groups),
+                            "assignPublicIp": "DISABLED",
+                        }
+                    },
+                },
+            },
+        }
     return config
 
 
@@ -88,6 +127,10 @@ def open_instance(home: Path) -> "DagsterInstance":
     except DagsterPostgresException as error:
         reason = (str(error.__cause__ or error).splitlines() or [""])[0]
         raise HousingError(f"{_POSTGRES}: the database does not answer ({reason}): start it, or mend it") from None
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def write_instance(home: Path, settings: InstanceSettings, endpoint: str = "") -> None:

@@ -23,7 +23,7 @@ from housing_serving.bodies import BodyError
 from housing_serving.champion import Champion, Reload
 from housing_serving.logs import log_as_json
 from housing_serving.memory import share_arenas
-from housing_serving.middleware import Guarded, Limited, Metrics, Observed
+from housing_serving.middleware import Guarded, Limited, Metrics, Observed, Rooted
 from housing_serving.problems import kind_of, problem
 from housing_serving.routes.batches import add_batches
 from housing_serving.routes.health import add_health
@@ -82,8 +82,10 @@ def create_app(settings: ServingSettings | None = None) -> FastAPI:
     if settings.keys:
         app.add_middleware(Guarded, keys=settings.keys)
     app.add_middleware(Observed, metrics=metrics)
+    if settings.api_root_path:
+        app.add_middleware(Rooted, path=settings.api_root_path)
     _handle_errors(app)
-    add_health(app, champion, metrics)
+    add_health(app, settings, champion, metrics)
     add_predictions(app, settings, champion, metrics)
     add_months(app, store)
     add_batches(app, settings, store)

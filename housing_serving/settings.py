@@ -19,6 +19,9 @@ class ServingSettings(BaseSettings):
     api_keys: SecretStr = Field(SecretStr(""), description="Comma-separated keys; empty: no key is asked for")
     api_host: str = Field("127.0.0.1", description="Address that `python -m housing_serving` listens on")
     api_port: int = Field(8000, ge=1, le=65_535, description="Port that it listens on")
+    api_root_path: str = Field(
+        "", description="Path under which a load balancer shows the API and which it leaves on, such as /api"
+    )
     leave_seconds: float = Field(5, ge=0, description="Seconds it goes on answering after SIGTERM")
     keep_folder: str = Field("data/serving", description="Folder of the last good model; empty: none is kept")
     max_rows: int = Field(10_000, ge=1, description="Most rows of a call")
@@ -30,6 +33,13 @@ class ServingSettings(BaseSettings):
     reload_seconds: float = Field(5, gt=0, description="Seconds between looks for a new champion")
     start_seconds: float = Field(2, ge=0, description="Seconds the store has at start before the kept model serves")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged")
+
+    @field_validator("api_root_path")
+    @classmethod
+    def _is_path(cls, path: str) -> str:
+        if path and (not path.startswith("/") or path.endswith("/")):
+            raise ValueError("write a path that begins with / and does not end with it, such as /api")
+        return path
 
     @field_validator("rate_limit")
     @classmethod

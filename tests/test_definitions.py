@@ -74,6 +74,18 @@ def test_the_assets_are_these(definitions):
     assert {tuple(describe(spec)) for spec in specs(definitions).values()} == expected
 
 
+def test_what_writes_months_or_trains_has_a_pool_so_that_only_one_run_does_it_at_a_time(definitions):
+    pools = {}
+    for asset in definitions.resolve_asset_graph().assets_defs:
+        for pool in asset.op.pools if asset.is_executable else ():
+            pools.setdefault(pool, set()).update(key.to_user_string() for key in asset.keys)
+    assert pools == {
+        "ingest": {"raw_splits", "cleaned"},
+        "training": {"baseline_model", "tuned_model"},
+        "predictions": {"interval_calibration", "monthly_predictions"},
+    }
+
+
 def test_every_asset_says_what_it_is_and_has_a_code_version(definitions):
     for name, spec in specs(definitions).items():
         assert len(spec.description or "") > 40, name

@@ -84,6 +84,7 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
     @dg.asset(
         group_name="models",
+        pool="training",
         owners=ML_OWNERS,
         kinds={"xgboost", "mlflow"},
         code_version=CODE_VERSION,
@@ -105,6 +106,7 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
     @dg.asset(
         group_name="models",
+        pool="training",
         owners=ML_OWNERS,
         kinds={"xgboost", "optuna", "mlflow"},
         code_version=CODE_VERSION,

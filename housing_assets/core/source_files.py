@@ -5,6 +5,7 @@ file (`source_rows`) and what a panel is (`source`).
 """
 
 import hashlib
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -150,7 +151,8 @@ def _s3_client() -> Any:
     from botocore.config import Config
 
     # A session of its own: the default one is not safe between threads and remembers old credentials.
-    return boto3.Session().client(
+    # boto3 itself reads AWS_DEFAULT_REGION alone.
+    return boto3.Session(region_name=os.environ.get("AWS_REGION") or None).client(
         "s3",
         config=Config(
             connect_timeout=_CONNECT_SECONDS,

@@ -150,7 +150,9 @@ class S3Blobs:
             from botocore.config import Config
 
             config = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard"}, max_pool_connections=16)
-            self._client = boto3.Session().client("s3", config=config)
+            # boto3 itself reads AWS_DEFAULT_REGION alone.
+            region = os.environ.get("AWS_REGION") or None
+            self._client = boto3.Session(region_name=region).client("s3", config=config)
         return self._client
 
     def read(self, key: str) -> bytes:

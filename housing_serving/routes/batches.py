@@ -42,7 +42,7 @@ def add_batches(app: FastAPI, settings: ServingSettings, store: Store) -> None:
             return problem("no_store", "the store cannot be read now: try later", headers=RETRY_LATER)
         except MonthsError as error:
             return problem("not_valid", str(error), [FieldError(-1, "months", str(error))])
-        told = [_batch(run) for run in launched]
+        told = [_batch(run, settings) for run in launched]
         first = told[0]
         return answer(
             Batches(first.run_id, first.months, first.status, first.status_url, any(t.launched for t in told), told),
@@ -56,7 +56,9 @@ def add_batches(app: FastAPI, settings: ServingSettings, store: Store) -> None:
             found = await runs.find(run_id)
         except DagsterAwayError as error:
             return problem("no_dagster", str(error), headers=RETRY_LATER)
-        return answer(_batch(found)) if found else problem("not_found", f"there is no run {run_id} of predictions_job")
+        if found is None:
+            return problem("not_found", f"there is no run {run_id} of predictions_job")
+        return answer(_batch(found, settings))
 
 
 async def _asked(request: Request, settings: ServingSettings) -> BatchAsked:
@@ -75,5 +77,6 @@ async def _asked(request: Request, settings: ServingSettings) -> BatchAsked:
         raise BadRowsError(422, [FieldError(-1, "months", f'{told}: send {{"months": ["YYYY-MM", …]}}')]) from None
 
 
-def _batch(run: Run) -> Batch:
-    return Batch(run.run_id, list(run.months), run.status, f"/run_batch/{run.run_id}", run.launched)
+def _batch(run: Run, settings: ServingSettings) -> Batch:
+    address = f"{settings.api_root_path}/run_batch/{run.run_id}"
+    return Batch(run.run_id, list(run.months), run.status, address, run.launched)

@@ -12,19 +12,21 @@ from housing_serving.champion import Champion
 from housing_serving.middleware import Metrics
 from housing_serving.problems import RETRY_LATER, problem
 from housing_serving.schemas import About, Alive, Feature, Health, Model, Ready
+from housing_serving.settings import ServingSettings
 
 _TEXT: dict[int | str, dict[str, Any]] = {
     200: {"description": "Prometheus' text format", "content": {"text/plain": {"schema": {"type": "string"}}}}
 }
 
 
-def add_health(app: FastAPI, champion: Champion, metrics: Metrics) -> None:
+def add_health(app: FastAPI, settings: ServingSettings, champion: Champion, metrics: Metrics) -> None:
     """`/`, `/health*`, `/ping`, `/metrics`, `/model`."""
 
     @app.get("/", responses=answered(About))
     async def about() -> Response:
         """Name, version and links."""
-        links = {"docs": "/docs", "openapi": "/openapi.json", "health": "/health", "model": "/model"}
+        paths = {"docs": "/docs", "openapi": "/openapi.json", "health": "/health", "model": "/model"}
+        links = {name: f"{settings.api_root_path}{path}" for name, path in paths.items()}
         return answer(About(app.title, app.version, app.description, links))
 
     @app.get("/health/live", responses=answered(Alive))

@@ -3,7 +3,10 @@
 import json
 
 import pytest
+from pydantic import ValidationError
 from serving_fixtures import open_client, wait_ready
+
+from housing_serving.settings import ServingSettings
 
 ROWS = [
     {"date": "2020-03-31", "zipcode": "02139", "city_full": "Boston", "median_list_price": 800_000.0},
@@ -41,6 +44,39 @@ def test_without_a_key_nothing_is_told(guarded, key, path):
 @pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready", "/metrics", "/ping"])
 def test_health_and_metrics_need_no_key(guarded, path):
     assert guarded.get(path).status_code == 200
+
+
+# ---------------------------------------------------------------- behind a load balancer
+
+
+@pytest.fixture(scope="module")
+def under_api(made):
+    with open_client(made.folder, api_keys="first-key", api_root_path="/api", rate_limit="4/hour") as client:
+        wait_ready(client)
+        yield client
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready", "/metrics"])
+def test_under_a_path_health_and_metrics_are_open_and_never_limited(under_api, path):
+    for _ in range(6):
+        assert under_api.get(f"/api{path}").status_code == 200
+        assert under_api.get(path).status_code == 200  # as the balancer's health check and the dashboard ask
+
+
+def test_under_a_path_every_call_works_with_and_without_it_and_links_keep_it(under_api):
+    key = {"x-api-key": "first-key"}
+    assert under_api.post("/api/predict", json=ROWS).status_code == 401
+    under, direct = (under_api.post(f"{root}/predict", json=ROWS, headers=key) for root in ("/api", ""))
+    assert under.status_code == 200
+    assert under.json() == direct.json()
+    assert "/api/openapi.json" in under_api.get("/api/docs", headers=key).text
+    assert under_api.get("/api/", headers=key).json()["links"]["model"] == "/api/model"
+
+
+@pytest.mark.parametrize("path", ["api", "/api/", "/"])
+def test_a_path_that_is_none_is_refused(path):
+    with pytest.raises(ValidationError, match="such as /api"):
+        ServingSettings.model_validate({"api_root_path": path})
 
 
 # ---------------------------------------------------------------- MLflow's protocol

@@ -299,3 +299,11 @@ def test_more_keys_than_one_page_lists(bucket, s3_admin, s3_page):
         s3_admin.put_object(Bucket=bucket, Key=f"p/{name}", Body=b"")
     assert len(s3_admin.list_objects_v2(Bucket=bucket)["Contents"]) == s3_page
     assert S3Blobs(bucket, "p").keys("") == names
+
+
+@pytest.mark.parametrize("name", ["AWS_REGION", "AWS_DEFAULT_REGION"])
+def test_the_region_is_that_of_the_environment(s3_env, monkeypatch, name):
+    monkeypatch.delenv("AWS_REGION")
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.setenv(name, "eu-west-1")
+    assert S3Blobs("bucket", "").client.meta.region_name == "eu-west-1"
