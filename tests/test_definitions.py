@@ -22,14 +22,19 @@ cleaned              ingest       monthly  data  parquet+polars   <- raw_splits
 encoders             features     once     ml      parquet+polars   <- cleaned
 training_features    features     once     ml      parquet+polars   <- cleaned, encoders
 baseline_model       models       once     ml      mlflow+xgboost   <- encoders, training_features
-tuned_model          models       once     ml      mlflow+optuna+xgboost  <- encoders, training_features
+tuned_model          models       once     ml      mlflow+optuna+xgboost  <- cleaned, encoders, training_features
 model_evaluation     models       once     ml      mlflow+polars    <- baseline_model, cleaned, tuned_model
 champion_model       models       once     ml      mlflow+xgboost   <- model_evaluation, tuned_model
-interval_calibration  predictions  monthly  ml     parquet+polars   <- champion_model, cleaned
-monthly_predictions  predictions  monthly  ml    parquet+xgboost  <- champion_model, cleaned, interval_calibration
+price_history        predictions  once     data    parquet+polars   <- cleaned
+interval_calibration  predictions  monthly  ml     parquet+polars   <- champion_model, cleaned, price_history
+monthly_predictions  predictions  monthly  ml    parquet+xgboost  <- champion_model, cleaned, interval_calibration, \
+price_history
+forecast_model       forecasts    once     ml      mlflow+xgboost   <- cleaned
+forecast_evaluation  forecasts    once     ml      mlflow+polars    <- forecast_model, price_history
+monthly_forecasts    forecasts    monthly  ml      parquet+xgboost  <- forecast_evaluation, price_history
 drift_report         monitoring   monthly  ml    evidently+polars  <- champion_model, cleaned, monthly_predictions, \
 training_features
-prediction_accuracy  monitoring   monthly  ml    polars           <- monthly_predictions, training_features
+prediction_accuracy  monitoring   monthly  ml    polars  <- monthly_predictions, price_history, training_features
 data_quality         monitoring   once     data  html  <- cleaned, drift_report, monthly_predictions, \
 prediction_accuracy, raw_splits
 """
@@ -44,7 +49,8 @@ JOBS = {
         "model_evaluation",
         "champion_model",
     },
-    "predictions_job": {"interval_calibration", "monthly_predictions"},
+    "predictions_job": {"price_history", "interval_calibration", "monthly_predictions"},
+    "forecast_job": {"price_history", "forecast_model", "forecast_evaluation", "monthly_forecasts"},
 }
 
 
@@ -83,6 +89,7 @@ def test_what_writes_months_or_trains_has_a_pool_so_that_only_one_run_does_it_at
         "ingest": {"raw_splits", "cleaned"},
         "training": {"baseline_model", "tuned_model"},
         "predictions": {"interval_calibration", "monthly_predictions"},
+        "forecasts": {"forecast_model", "monthly_forecasts"},
     }
 
 
@@ -193,7 +200,7 @@ def test_an_asset_that_fails_in_the_shell_has_an_exit_code_of_its_own(home):
         "-m", "housing_assets.definitions",
     )  # fmt: skip
     assert done.code != 0
-    assert "has no champion model" in done.out + done.err
+    assert "price_history.parquet does not exist: materialize price_history first" in done.out + done.err
 
 
 def test_the_instance_queues_runs_one_of_a_job_at_a_time(tmp_path, definitions):
@@ -221,6 +228,7 @@ def test_every_schedule_and_sensor_says_what_it_is_for(definitions):
         "after_predictions",
         "retraining_sensor",
         "failure_notices",
+        "monthly_forecasts_schedule",
         "monthly_predictions_schedule",
         "quarterly_training_schedule",
     }

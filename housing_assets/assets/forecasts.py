@@ -83,6 +83,7 @@ def _forecast_model(settings: Settings) -> dg.AssetsDefinition:
 
     @dg.asset(
         group_name="forecasts",
+        pool="forecasts",
         owners=ML_OWNERS,
         kinds={"xgboost", "mlflow"},
         code_version=CODE_VERSION,
@@ -239,6 +240,7 @@ def _monthly_forecasts(settings: Settings) -> dg.AssetsDefinition:
         backfill_policy=SINGLE_RUN,
         freshness_policy=FRESHNESS,
         group_name="forecasts",
+        pool="forecasts",
         owners=ML_OWNERS,
         kinds={"xgboost", "parquet"},
         code_version=CODE_VERSION,

@@ -165,12 +165,18 @@ def follow(platform: Platform, sensor: str, job: str, months: list[str], **tags:
 
 def test_after_ingest_come_predictions_and_training(copy):
     assert follow(copy, "after_ingest", "ingest_job", [HELD[-1]]) == [("predictions_job", [HELD[-1]])]
-    # Intervals of the months after it rest on its errors.
+    # It is the history of the months after it.
     assert follow(copy, "after_ingest", "ingest_job", [HELD[0]]) == [("predictions_job", HELD)]
     both = [("training_job", []), ("predictions_job", HELD)]
     assert follow(copy, "after_ingest", "ingest_job", [EVAL]) == both
     assert follow(copy, "after_ingest", "ingest_job", MONTHS) == both
     assert follow(copy, "after_ingest", "ingest_job", HELD, **{OWNER_TAG: "1"}) == []
+
+
+def test_a_panel_long_enough_is_forecast_from_too(grown):
+    months = grown.store.months("monthly_forecasts").available()
+    last = [("predictions_job", months[-1:]), ("forecast_job", months[-1:])]
+    assert follow(grown, "after_ingest", "ingest_job", months[-1:]) == last
 
 
 def test_months_that_their_checks_stopped_are_not_predicted(copy):
@@ -204,6 +210,13 @@ def test_each_month_what_is_not_predicted_is(copy):
     (request,) = tick(copy, "monthly_predictions_schedule")
     assert tagged_months(request.tags) == [HELD[-1]]
     assert copy.job("predictions_job", tagged_months(request.tags)).success
+
+
+def test_each_month_what_is_not_forecast_is(grown, copy):
+    (skipped,) = tick(grown, "monthly_forecasts_schedule")
+    assert skipped.skip_message == "every month has its forecasts"
+    (skipped,) = tick(copy, "monthly_forecasts_schedule")
+    assert skipped.skip_message == "forecasts need 37 months before eval"
 
 
 def test_each_month_without_a_champion_that_is_said(tmp_path, source):
