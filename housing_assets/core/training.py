@@ -16,9 +16,6 @@ from housing_assets.core.schema import BY_NAME
 if TYPE_CHECKING:
     import xgboost
 
-# Idle OpenMP threads spin by default, which on a busy 2-core machine is 10 to 50 times slower.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 MIN_PRICE = float(BY_NAME["price"].low or 0)
 """US dollars: no prediction is lower, since no valid price is."""
 
