@@ -14,7 +14,7 @@ from pydantic import Field
 from housing_assets.assets.common import CODE_VERSION, ML_OWNERS, picture, table
 from housing_assets.core.encoding import Encoders
 from housing_assets.core.evaluation import compare, naive_predictions
-from housing_assets.core.features import FEATURES
+from housing_assets.core.features import FEATURES, KEYS
 from housing_assets.core.intervals import calibrate
 from housing_assets.core.model import PriceModel, model_files
 from housing_assets.core.months import Split
@@ -25,7 +25,7 @@ from housing_assets.resources.tracking import Tracker, git_commit
 from housing_assets.settings import Settings
 from housing_assets.source import source_fingerprint
 from housing_assets.store.bundles import load_bundle, publish_bundle
-from housing_assets.store.layout import Store, encode_parquet
+from housing_assets.store.layout import Store, TableFile
 from housing_assets.store.verdicts import require_sound
 
 _DEFAULTS = TrainingParams()
@@ -88,7 +88,7 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     def baseline_model(
         context: dg.AssetExecutionContext,
         config: BaselineConfig,
-        training_features: pl.DataFrame,
+        training_features: TableFile,
         encoders: pl.DataFrame,
     ) -> dict:
         require_sound(context.resources.store, "training_features")
@@ -109,14 +109,14 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     def tuned_model(
         context: dg.AssetExecutionContext,
         config: TuningConfig,
-        training_features: pl.DataFrame,
+        training_features: TableFile,
         encoders: pl.DataFrame,
     ) -> dict:
         require_sound(context.resources.store, "training_features")
         asked = config.model_dump()
         trials = settings.tune_trials if asked["trials"] is None else asked["trials"]
         spec = TuningSpec(**asked | {"trials": trials, "space": search_space(asked["space"])})
-        train = training_features.filter(pl.col("split") == Split.TRAIN)
+        train = training_features.of(Split.TRAIN).read()
         study = f"tuned-{_digest(train, asked)}"
         tracker: Tracker = context.resources.mlflow
         best = float("inf")
@@ -170,7 +170,7 @@ def _train_and_publish(
     context: dg.AssetExecutionContext,
     kind: str,
     params: TrainingParams,
-    data: pl.DataFrame,
+    data: TableFile,
     encoders: pl.DataFrame,
     facts: Mapping[str, Any],
 ) -> _Trained:
@@ -178,14 +178,14 @@ def _train_and_publish(
     train_months, eval_months = (settings.split_months(part) for part in (Split.TRAIN, Split.EVAL))
     store: Store = context.resources.store
     tracker: Tracker = context.resources.mlflow
-    train, held = (data.filter(pl.col("split") == part) for part in (Split.TRAIN, Split.EVAL))
+    train, held = data.of(Split.TRAIN).read(KEYS), data.of(Split.EVAL).read()
     context.log.info(f"training {params.n_estimators} trees on {train.height:,} rows")
 
     def progress(done: int, total: int) -> None:
         if done % max(1, total // 5) == 0:
             context.log.info(f"{done} of {total} trees")
 
-    trees = train_trees(train, params, progress)
+    trees = train_trees(data.of(Split.TRAIN), params, progress)
     predicted, actual = trees.prices(held), held["price"].to_numpy()
     report = compare(actual, {kind: predicted, **naive_predictions(train, held)})
     model = PriceModel(trees, Encoders.from_table(encoders), calibrate(held["city_full"], actual, predicted))
@@ -207,7 +207,7 @@ def _train_and_publish(
                 "eval": [eval_months[0], eval_months[-1]],
             },
             "rows": {"train": train.height, "eval": held.height},
-            "training_data_sha256": hashlib.sha256(encode_parquet(data)).hexdigest(),
+            "training_data_sha256": data.digest(),
             "source": "synthetic sample" if settings.uses_sample else settings.source_uri,
             **facts,
         },
