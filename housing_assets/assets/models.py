@@ -19,8 +19,9 @@ from housing_assets.core.intervals import calibrate
 from housing_assets.core.model import PriceModel, model_files
 from housing_assets.core.months import Split
 from housing_assets.core.plots import bars, predicted_against_actual, trial_history
-from housing_assets.core.training import TrainingParams, feature_importance, feature_matrix, train_trees
+from housing_assets.core.training import TrainingParams, feature_importance, feature_matrix
 from housing_assets.core.tuning import TuningResult, TuningSpec, search_space, tune
+from housing_assets.engines import fit_trees
 from housing_assets.resources.tracking import Tracker, git_commit
 from housing_assets.settings import Settings
 from housing_assets.source import source_fingerprint
@@ -185,7 +186,7 @@ def _train_and_publish(
         if done % max(1, total // 5) == 0:
             context.log.info(f"{done} of {total} trees")
 
-    trees = train_trees(data.of(Split.TRAIN), params, progress)
+    trees = fit_trees(settings, data.of(Split.TRAIN), params, progress, context.log.info)
     predicted, actual = trees.prices(held), held["price"].to_numpy()
     report = compare(actual, {kind: predicted, **naive_predictions(train, held)})
     model = PriceModel(trees, Encoders.from_table(encoders), calibrate(held["city_full"], actual, predicted))
