@@ -38,7 +38,9 @@ class Settings(BaseSettings):
     panel_end: str = Field(
         "", description="Last monthly partition; empty: the sample's last month, or the last complete month"
     )
-    tune_trials: int = Field(15, ge=1, le=MAX_TRIALS, description="Optuna trials of `tuned_model`")
+    tune_trials: int = Field(
+        15, ge=0, le=MAX_TRIALS, description="Optuna trials of `tuned_model`; 0: no search, the last hyperparameters"
+    )
     train_engine: Literal["local", "dask"] = Field(
         "local", description="Where trees are fitted: here, or on Dask workers"
     )

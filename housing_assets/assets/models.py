@@ -25,12 +25,13 @@ from housing_assets.engines import fit_trees
 from housing_assets.resources.tracking import Tracker, git_commit
 from housing_assets.settings import Settings
 from housing_assets.source import source_fingerprint
-from housing_assets.store.bundles import load_bundle, publish_bundle
+from housing_assets.store.bundles import BundleError, load_bundle, publish_bundle
 from housing_assets.store.layout import Store, TableFile
 from housing_assets.store.verdicts import require_sound
 
 _DEFAULTS = TrainingParams()
 _TUNING = TuningSpec()
+_UNTUNED = TrainingParams(target="log_anchor")
 _MOST_SHOWN = 25
 
 
@@ -54,7 +55,11 @@ class BaselineConfig(dg.Config):
 class TuningConfig(dg.Config):
     """How to search for hyperparameters."""
 
-    trials: int | None = Field(None, description="Optuna trials in all; not given: HOUSING_TUNE_TRIALS")
+    trials: int | None = Field(
+        None,
+        description="Optuna trials in all; 0: no search, the hyperparameters of the tuned model before; "
+        "not given: HOUSING_TUNE_TRIALS",
+    )
     time_limit: float = Field(_TUNING.time_limit, description="Seconds after which no trial begins; 0: none")
     folds: int = Field(_TUNING.folds, description="Rolling origins inside the train months")
     max_trees: int = Field(_TUNING.max_trees, description="Most trees of a fold")
@@ -116,6 +121,13 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         require_sound(context.resources.store, "training_features")
         asked = config.model_dump()
         trials = settings.tune_trials if asked["trials"] is None else asked["trials"]
+        if trials == 0:
+            params, told_by = _known_params(context.resources.store)
+            context.log.info(f"no search: the hyperparameters are those of {told_by}")
+            facts = {"tuning": {"trials": 0, "hyperparameters_of": told_by}}
+            made = _train_and_publish(settings, context, "tuned_model", params, training_features, encoders, facts)
+            context.add_output_metadata({**made.metadata, "hyperparameters of": told_by})
+            return {"version": made.version}
         spec = TuningSpec(**asked | {"trials": trials, "space": search_space(asked["space"])})
         train = training_features.of(Split.TRAIN).read()
         study = f"tuned-{_digest(train, asked)}"
@@ -247,6 +259,15 @@ def _train_and_publish(
             **tracker.metadata(),
         },
     )
+
+
+def _known_params(store: Store) -> tuple[TrainingParams, str]:
+    """Hyperparameters without a search, and whose they are: those of the present tuned model, if there is one."""
+    try:
+        version = store.read_json("tuned_model.json")["version"]
+        return TrainingParams(**load_bundle(store, version).manifest["parameters"]), version
+    except (FileNotFoundError, KeyError, TypeError, BundleError):
+        return _UNTUNED, "the search's own starting point"
 
 
 def _digest(train: pl.DataFrame, asked: Mapping[str, Any]) -> str:

@@ -1,8 +1,4 @@
-"""The data path, source CSV to `training_features`, as pure functions; and the two things it is measured against.
-
-The floor is what no pipeline can do without: read the CSV and write it as Parquet. The usual way is a pipeline as it is
-often begun: pandas, and every stage a script that reads the CSV of the stage before and writes its own.
-"""
+"""The data path, source CSV to `training_features`, as pure functions: what the assets do, without Dagster."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +17,6 @@ SPLIT = TimeSplit("2020-01", "2022-01")
 MONTHS = month_range(PANEL_START, PANEL_END)
 TRAIN = [m for m in MONTHS if m < SPLIT.eval_start]
 FITTED = [m for m in MONTHS if m < SPLIT.holdout_start]
-_MAX_LIST_PRICE = 19_000_000
 
 
 def data_path(source: Path, folder: Path) -> None:
@@ -34,7 +29,7 @@ def data_path(source: Path, folder: Path) -> None:
     columns = list(dict.fromkeys([*KEYS, *FEATURE_INPUTS]))
     rows = (frame for _, frame in cleaned.iterate(FITTED, columns))
     frames = map_ahead(lambda frame: make_training_features(frame, encoders), rows, "features")
-    store.write_table("training_features", pl.concat(frames))
+    store.write_pieces("training_features", frames)
 
 
 def ingest(source: Path, store: Store, months: list[str]) -> None:
