@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 DEFAULT_URI = "data/store"
 """Where assets live if HOUSING_STORE_URI does not say."""
 _WRITERS = 2
+_GROUP_ROWS = 65_536
+"""Rows of a table that are read at a time: some 10 MB of the matrix; with fewer, reading takes longer than training."""
 _MONTH_FILE = re.compile(r"[0-9]{4}-[0-9]{2}\.parquet")
 
 
@@ -84,13 +86,13 @@ class Store:
 
         Args:
             asset: its name.
-            frames: at least one; all have the same columns. Each becomes a row group.
+            frames: at least one; all have the same columns. So many as make up `_GROUP_ROWS` become a row group.
         """
         import pyarrow.parquet as pq
 
         rows, writer = 0, None
         with self.blobs.writing(f"{asset}.parquet") as file:
-            for frame in frames:
+            for frame in _gathered(frames):
                 piece = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
                 writer = writer or pq.ParquetWriter(file, piece.schema, compression="zstd", compression_level=1)
                 writer.write_table(piece, row_group_size=max(1, piece.num_rows))
@@ -204,6 +206,18 @@ class Months:
                     _ = [future.result() for future in done]
                 yield month
             _ = [future.result() for future in pending]
+
+
+def _gathered(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The same rows in frames of at least `_GROUP_ROWS`, but for the last."""
+    waiting: list[pl.DataFrame] = []
+    for frame in frames:
+        waiting.append(frame)
+        if sum(f.height for f in waiting) >= _GROUP_ROWS:
+            yield pl.concat(waiting)
+            waiting = []
+    if waiting:
+        yield pl.concat(waiting)
 
 
 @dataclass(frozen=True)

@@ -445,6 +445,7 @@ def main() -> None:
 def about(bench: Bench) -> dict[str, str]:
     """The machine, the versions and the size of the data."""
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    megabytes = bench.source.stat().st_size / 1e6
     versions = {name: version(name) for name in ("dagster", "polars", "pyarrow", "xgboost-cpu")}
     return {
         "cores": f"{os.cpu_count()} ({cpu[1].strip() if cpu else platform_name()})",
@@ -452,7 +453,7 @@ def about(bench: Bench) -> dict[str, str]:
         "system": platform_name(),
         "Python": sys.version.split()[0],
         **versions,
-        "panel": f"{bench.rows:,} rows x {len(COLUMN_NAMES)} columns, {bench.source.stat().st_size / 1e6:.0f} MB of CSV",
+        "panel": f"{bench.rows:,} rows x {len(COLUMN_NAMES)} columns, {megabytes:.0f} MB of CSV",
         "load before": f"{os.getloadavg()[0]:.1f}",
     }
 
