@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from housing_assets.store.layout import Store, TableFile
 # Each worker draws samples of its own rows; without samples, what is left of the difference is the engine's.
 WHOLE = {"subsample": 1.0, "colsample_bytree": 1.0}
 PARAMS = TrainingParams(n_estimators=80, learning_rate=0.2)
-SLOW = TrainingParams(n_estimators=1_500, max_depth=8, **WHOLE)
+SLOW = TrainingParams(n_estimators=1_500, max_depth=3, target="log_price", **WHOLE)
 
 
 @dataclass
@@ -73,53 +73,62 @@ def cluster(tmp_path) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory) -> TableFile:
-    """Training features of 200 zips over four years: the last year is eval."""
-    panel = sample_frame(SampleSpec(zips=200, start="2016-01", end="2019-12"))
+    """Training features of 500 zips over four years, of which every fourth month is eval.
+
+    So both engines are asked about a market like the one they were trained on: in a later one, a bin more or less moves
+    the error of so few rows by more than a percent, whatever the engine.
+    """
+    panel = sample_frame(SampleSpec(zips=500, start="2016-01", end="2019-12"))
     months = [clean_month(rows).frame for _, rows in panel.group_by("date", maintain_order=True)]
-    split = pl.when(pl.col("date").dt.year() < 2019).then(pl.lit("train")).otherwise(pl.lit("eval"))
+    split = pl.when(pl.col("date").dt.month() % 4 == 0).then(pl.lit("eval")).otherwise(pl.lit("train"))
     months = [month.with_columns(split.alias("split")) for month in sorted(months, key=lambda month: month["date"][0])]
-    encoders = fit_encoders(months[:36])
+    encoders = fit_encoders(month for month in months if month["split"][0] == "train")
     store = Store.open(str(tmp_path_factory.mktemp("store")))
-    store.write_pieces("training_features", (make_training_features(month, encoders) for month in months))
+    # Of the size that a platform writes, so few rows would be one piece, and the second worker would get none.
+    store.write_pieces("training_features", (make_training_features(month, encoders) for month in months), 1_000)
     return store.table("training_features")
 
 
-def rmse(trees: PriceTrees, table: TableFile) -> float:
+def error(trees: PriceTrees, table: TableFile) -> float:
+    """Mean absolute error on eval, US dollars."""
     held = table.of("eval").read()
-    return float(np.sqrt(((trees.prices(held) - held["price"].to_numpy()) ** 2).mean()))
+    return float(np.abs(trees.prices(held) - held["price"].to_numpy()).mean())
 
 
-@pytest.mark.parametrize("target", ["price", "log_anchor"])
+@pytest.mark.parametrize("target", ["log_price", "log_anchor"])
 def test_two_workers_train_a_model_as_good_as_one_process_does(cluster, table, target):
-    params = TrainingParams(n_estimators=300, target=target, **WHOLE)
+    params = TrainingParams(n_estimators=200, learning_rate=0.1, max_depth=3, target=target, **WHOLE)
     there = train_on_dask(cluster.address, table.of("train"), params)
     here = train_trees(table.of("train"), params)
     assert there.anchor == here.anchor
-    assert rmse(there, table) == pytest.approx(rmse(here, table), rel=0.01)
+    assert error(there, table) == pytest.approx(error(here, table), rel=0.01)
 
 
-def kill_once_it_trains(cluster: Cluster, victim: subprocess.Popen, told: list[str]) -> Callable[[str], None]:
-    """A log that kills a worker two seconds after the first training began."""
+def kill_once_it_trains(cluster: Cluster) -> subprocess.Popen:
+    """Kill the last worker a moment after it has begun to train, as its log tells."""
+    victim, log = cluster.processes[-1], cluster.folder / f"worker-{len(cluster.processes) - 1}.log"
 
-    def log(text: str) -> None:
-        told.append(text)
-        if text.startswith("training") and victim.poll() is None:
-            threading.Timer(3, lambda: victim.send_signal(signal.SIGKILL)).start()
+    def kill() -> None:
+        while "got rank" not in log.read_text() and victim.poll() is None:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        victim.send_signal(signal.SIGKILL)
 
-    return log
+    threading.Thread(target=kill, daemon=True).start()
+    return victim
 
 
 def test_a_worker_killed_while_it_trains_does_not_stop_the_training(cluster, table):
     told: list[str] = []
-    log = kill_once_it_trains(cluster, cluster.processes[-1], told)
-    trees = train_on_dask(cluster.address, table.of("train"), SLOW, log)
-    assert cluster.processes[-1].wait(1) == -signal.SIGKILL
+    victim = kill_once_it_trains(cluster)
+    trees = train_on_dask(cluster.address, table.of("train"), SLOW, told.append)
+    assert victim.wait(1) == -signal.SIGKILL
     first, lost, second = told
     assert first.startswith("training 1500 trees on 2 Dask workers")
     assert "were lost while they trained" in lost
     assert second.startswith("training 1500 trees on 1 Dask workers")
     assert trees.booster.num_boosted_rounds() == 1_500
-    assert rmse(trees, table) == pytest.approx(rmse(train_trees(table.of("train"), SLOW), table), rel=0.01)
+    assert error(trees, table) == pytest.approx(error(train_trees(table.of("train"), SLOW), table), rel=0.01)
 
 
 def test_the_last_worker_killed_is_an_error_and_leaves_what_there_was(cluster, made, tmp_path):

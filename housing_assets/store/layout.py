@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 DEFAULT_URI = "data/store"
 """Where assets live if HOUSING_STORE_URI does not say."""
 _WRITERS = 2
-_GROUP_ROWS = 65_536
+GROUP_ROWS = 65_536
 """Rows of a table that are read at a time: some 10 MB of the matrix; with fewer, reading takes longer than training."""
 _MONTH_FILE = re.compile(r"[0-9]{4}-[0-9]{2}\.parquet")
 
@@ -81,18 +81,19 @@ class Store:
         """The one file of an unpartitioned table asset, to be read in pieces."""
         return TableFile(self.blobs, asset)
 
-    def write_pieces(self, asset: str, frames: Iterable[pl.DataFrame]) -> tuple[int, int]:
+    def write_pieces(self, asset: str, frames: Iterable[pl.DataFrame], group_rows: int = GROUP_ROWS) -> tuple[int, int]:
         """Write an unpartitioned table asset piece by piece, whole or not at all; returns its rows and bytes.
 
         Args:
             asset: its name.
-            frames: at least one; all have the same columns. So many as make up `_GROUP_ROWS` become a row group.
+            frames: at least one; all have the same columns. As many as make up a row group become one.
+            group_rows: least rows of a row group, but for the last.
         """
         import pyarrow.parquet as pq
 
         rows, writer = 0, None
         with self.blobs.writing(f"{asset}.parquet") as file:
-            for frame in _gathered(frames):
+            for frame in _gathered(frames, group_rows):
                 piece = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
                 writer = writer or pq.ParquetWriter(file, piece.schema, compression="zstd", compression_level=1)
                 writer.write_table(piece, row_group_size=max(1, piece.num_rows))
@@ -208,12 +209,12 @@ class Months:
             _ = [future.result() for future in pending]
 
 
-def _gathered(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """The same rows in frames of at least `_GROUP_ROWS`, but for the last."""
+def _gathered(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
+    """The same rows in frames of at least so many, but for the last."""
     waiting: list[pl.DataFrame] = []
     for frame in frames:
         waiting.append(frame)
-        if sum(f.height for f in waiting) >= _GROUP_ROWS:
+        if sum(f.height for f in waiting) >= rows:
             yield pl.concat(waiting)
             waiting = []
     if waiting:
