@@ -1,0 +1,75 @@
+"""What runs out: the disk of the store, the disk of temporary files, memory. What was there before stays as it was."""
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+from platform_fixtures import Platform, tree
+
+from housing_assets.core.sample import SampleSpec, write_sample
+
+_TABLE = """
+import sys
+from housing_assets.core.errors import HousingError
+from housing_assets.store.layout import Store
+store = Store.open(sys.argv[1])
+frame = store.read_table("training_features")
+try:
+    store.write_pieces("training_features", [frame] * 200, 1_000)
+except HousingError as error:
+    sys.exit(str(error))
+"""
+_SPOOL = """
+import sys
+from housing_assets.core.errors import HousingError
+from housing_assets.core.source import open_panel
+try:
+    with open_panel(sys.argv[1], spool_bytes=0):
+        pass
+except HousingError as error:
+    sys.exit(str(error))
+"""
+
+
+def limited(code: str, *args: object, limit: int, size: int, **env: str) -> subprocess.CompletedProcess:
+    """Run Python under one limit of the operating system."""
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, args)],
+        env={**os.environ, **env},
+        preexec_fn=lambda: resource.setrlimit(limit, (size, size)),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def copy_of(made: Platform, folder: Path) -> Platform:
+    import shutil
+
+    shutil.copytree(made.folder, folder / "store")
+    return Platform(folder, made.source)
+
+
+def test_a_disk_that_fills_up_while_the_matrix_is_written_leaves_the_one_before(made, tmp_path):
+    platform = copy_of(made, tmp_path)
+    before = tree(platform.folder)
+    done = limited(_TABLE, platform.folder, limit=resource.RLIMIT_FSIZE, size=1_000_000)
+    assert done.returncode == 1
+    assert "training_features.parquet cannot be written" in done.stderr
+    assert "free space" in done.stderr
+    assert tree(platform.folder) == before
+    assert not list(platform.folder.rglob("*.part"))
+
+
+def test_a_full_temporary_folder_is_told_with_the_variable_that_moves_it(tmp_path):
+    write_sample(SampleSpec(zips=60, start="2019-01", end="2020-12"), tmp_path / "panel.csv")
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    done = limited(_SPOOL, tmp_path / "panel.csv", limit=resource.RLIMIT_FSIZE, size=100_000, TMPDIR=str(temporary))
+    assert done.returncode == 1
+    assert f"cannot write to the temporary folder {temporary}" in done.stderr
+    assert "set TMPDIR to a larger disk" in done.stderr
+    assert not list(temporary.iterdir())
