@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from housing_assets.core.errors import HousingError
 from housing_assets.core.training import PriceTrees, TrainingParams, train_trees
 from housing_assets.settings import Settings
 from housing_assets.store.layout import TableFile
@@ -26,8 +27,27 @@ def fit_trees(
     Raises:
         HousingError: the rows cannot be trained on, or the cluster cannot be used.
     """
-    if settings.train_engine == "local":
-        return train_trees(rows, params, progress)
-    from housing_assets.dask_training import train_on_dask
+    if settings.train_engine == "dask":
+        from housing_assets.dask_training import train_on_dask
 
-    return train_on_dask(settings.dask_address, rows, params, log)
+        return train_on_dask(settings.dask_address, rows, params, log)
+    return train_here(rows, params, progress)
+
+
+def train_here(rows: TableFile, params: TrainingParams, progress: Callable[[int, int], None]) -> PriceTrees:
+    """Fit trees in this process.
+
+    Raises:
+        HousingError: the rows cannot be trained on, or memory ran out.
+    """
+    from xgboost.core import XGBoostError
+
+    try:
+        return train_trees(rows, params, progress)
+    except (MemoryError, XGBoostError) as error:
+        if isinstance(error, XGBoostError) and "bad_alloc" not in str(error):
+            raise
+        raise HousingError(
+            f"memory ran out while {params.n_estimators} trees were trained on {rows.asset}: give the run more memory, "
+            "train on the workers of a Dask cluster (HOUSING_TRAIN_ENGINE=dask), or lower max_bin or max_depth"
+        ) from error

@@ -31,6 +31,23 @@ try:
 except HousingError as error:
     sys.exit(str(error))
 """
+_TRAINING = """
+import resource, sys
+import polars, xgboost
+from pathlib import Path
+from housing_assets.core.errors import HousingError
+from housing_assets.core.training import TrainingParams
+from housing_assets.engines import train_here
+from housing_assets.store.layout import Store
+rows = Store.open(sys.argv[1]).table("training_features").of("train")
+list(rows.pieces(["price"], [0]))
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (60 << 20),) * 2)
+try:
+    train_here(rows, TrainingParams(n_estimators=5, max_depth=16, max_bin=4096), lambda done, total: None)
+except HousingError as error:
+    sys.exit(str(error))
+"""
 
 
 def limited(code: str, *args: object, limit: int, size: int, **env: str) -> subprocess.CompletedProcess:
@@ -73,3 +90,15 @@ def test_a_full_temporary_folder_is_told_with_the_variable_that_moves_it(tmp_pat
     assert f"cannot write to the temporary folder {temporary}" in done.stderr
     assert "set TMPDIR to a larger disk" in done.stderr
     assert not list(temporary.iterdir())
+
+
+def test_memory_that_runs_out_while_trees_are_trained_is_told_with_the_ways_out(made, tmp_path):
+    platform = copy_of(made, tmp_path)
+    frame = platform.store.read_table("training_features").filter(split="train")
+    platform.store.write_pieces("training_features", [frame] * 50)
+    before = tree(platform.folder)
+    done = limited(_TRAINING, platform.folder, limit=resource.RLIMIT_NOFILE, size=1_024)
+    assert done.returncode == 1, done.stderr
+    assert "memory ran out while 5 trees were trained on training_features" in done.stderr
+    assert "HOUSING_TRAIN_ENGINE=dask" in done.stderr
+    assert tree(platform.folder) == before
