@@ -16,7 +16,7 @@ import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
@@ -93,14 +93,16 @@ class Store:
 
         rows, writer = 0, None
         with self.blobs.writing(f"{asset}.parquet") as file:
-            for frame in _gathered(frames, group_rows):
-                piece = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
-                writer = writer or pq.ParquetWriter(file, piece.schema, compression="zstd", compression_level=1)
-                writer.write_table(piece, row_group_size=max(1, piece.num_rows))
-                rows += piece.num_rows
+            with ExitStack() as closing:
+                for frame in _gathered(frames, group_rows):
+                    piece = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+                    writer = writer or closing.enter_context(
+                        pq.ParquetWriter(file, piece.schema, compression="zstd", compression_level=1)
+                    )
+                    writer.write_table(piece, row_group_size=max(1, piece.num_rows))
+                    rows += piece.num_rows
             if writer is None:
                 raise StoreError(f"{asset} has no rows to write: materialize what it is made of first")
-            writer.close()
             return rows, file.tell()
 
     def read_json(self, key: str) -> dict:
