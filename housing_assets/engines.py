@@ -7,6 +7,9 @@ from housing_assets.core.training import PriceTrees, TrainingParams, train_trees
 from housing_assets.settings import Settings
 from housing_assets.store.layout import TableFile
 
+_NO_MEMORY = ("bad_alloc", "bad_malloc")
+"""How XGBoost, which has one error for all, says that it got no memory."""
+
 
 def fit_trees(
     settings: Settings,
@@ -45,7 +48,7 @@ def train_here(rows: TableFile, params: TrainingParams, progress: Callable[[int,
     try:
         return train_trees(rows, params, progress)
     except (MemoryError, XGBoostError) as error:
-        if isinstance(error, XGBoostError) and "bad_alloc" not in str(error):
+        if isinstance(error, XGBoostError) and not any(words in str(error) for words in _NO_MEMORY):
             raise
         raise HousingError(
             f"memory ran out while {params.n_estimators} trees were trained on {rows.asset}: give the run more memory, "
