@@ -37,7 +37,7 @@ notebook: $(VENV)/.installed-dev ## notebooks/eda.ipynb over what `make run` mad
 test: $(VENV)/.installed-dev ## the whole test suite
 	@$(BIN)/pytest --numprocesses auto --dist loadfile
 
-bench: $(VENV)/.installed-dev ## figures and ratios of one run beside their targets; FULL=1: at full scale
+bench: $(VENV)/.installed-dev ## figures and ratios beside their targets; FULL=1: at full scale; ONLY=data,training: some
 	@$(BIN)/python tests/benchmarks/run.py
 
 soak: $(VENV)/.installed-dev ## ten minutes of mixed traffic on the API over what `make run` made

@@ -50,7 +50,7 @@ def run(
     months: Annotated[
         str | None, typer.Option(help="FIRST:LAST (YYYY-MM): ingest and predict these months alone")
     ] = None,
-    trials: Annotated[int | None, typer.Option(help="Tuning trials; default: HOUSING_TUNE_TRIALS")] = None,
+    trials: Annotated[int | None, typer.Option(help="Tuning trials; 0: none; default: HOUSING_TUNE_TRIALS")] = None,
     force: Annotated[bool, typer.Option(help="Run every stage, also what is up to date")] = False,
     accept_restated: Annotated[
         str, typer.Option(help="Accept past months whose values are no longer those accepted before: why")

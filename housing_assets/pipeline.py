@@ -50,6 +50,8 @@ _NOT_INGESTED = {
     "store_uri",
     "tune_trials",
     "study_storage",
+    "train_engine",
+    "dask_address",
     "mlflow_tracking_uri",
     "source_seconds",
     "follow_seconds",

@@ -2,6 +2,7 @@
 
 from datetime import date
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -40,7 +41,15 @@ class Settings(BaseSettings):
     panel_end: str = Field(
         "", description="Last monthly partition; empty: the sample's last month, or the last complete month"
     )
-    tune_trials: int = Field(15, ge=1, le=MAX_TRIALS, description="Optuna trials of `tuned_model`")
+    tune_trials: int = Field(
+        15, ge=0, le=MAX_TRIALS, description="Optuna trials of `tuned_model`; 0: no search, the last hyperparameters"
+    )
+    train_engine: Literal["local", "dask"] = Field(
+        "local", description="Where trees are fitted: here, or on Dask workers"
+    )
+    dask_address: str = Field(
+        "", description="Dask scheduler, `tcp://HOST:PORT`; empty: a cluster of this machine's cores for each training"
+    )
     study_storage: str = Field(
         "sqlite:///data/optuna/studies.db", description="SQLAlchemy URL of the tuning studies: a database of its own"
     )

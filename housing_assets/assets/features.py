@@ -1,9 +1,12 @@
 """Encoders and the training matrix, from exactly the train (and eval) months."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 import polars as pl
 
 from housing_assets.assets.common import CODE_VERSION, ML_OWNERS, column_schema, table
+from housing_assets.core.ahead import map_ahead
 from housing_assets.core.cleaning import CLEAN_DESCRIPTIONS
 from housing_assets.core.encoding import ENCODER_COLUMNS, Encoders, fit_encoders
 from housing_assets.core.features import (
@@ -16,7 +19,7 @@ from housing_assets.core.features import (
 )
 from housing_assets.core.months import Split
 from housing_assets.core.quality import MATRIX_SCHEMA
-from housing_assets.resources.io_manager import MonthReader
+from housing_assets.resources.io_manager import MonthReader, TablePieces
 from housing_assets.settings import Settings
 from housing_assets.store.layout import Store
 from housing_assets.store.verdicts import require_sound
@@ -69,25 +72,46 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         cleaned: MonthReader,
         encoders: pl.DataFrame,
         store: dg.ResourceParam[Store],
-    ) -> pl.DataFrame:
+    ) -> TablePieces:
         cleaned.months.require(train + evaluation)
         require_sound(store, "cleaned", train + evaluation)
         require_sound(store, "encoders")
         fitted = Encoders.from_table(encoders)
         columns = list(dict.fromkeys([*KEYS, *FEATURE_INPUTS]))
-        frame = pl.concat([make_training_features(rows, fitted) for _, rows in cleaned.iterate(columns)])
-        silent = silent_features(frame.filter(pl.col("split") == Split.TRAIN))
-        if silent:
-            told = ", ".join(f"{name} ({why})" for name, why in silent.items())
-            context.log.warning(f"{len(silent)} features say nothing in train: {told}")
-        nulls = frame.select(pl.col(FEATURES).null_count() / frame.height).row(0)
-        context.add_output_metadata(
-            {
-                "rows by split": table(frame.group_by("split", maintain_order=True).len("rows")),
-                "features that say nothing": len(silent),
-                "missing share": table(pl.DataFrame({"feature": FEATURES, "missing": nulls})),
-            }
-        )
-        return frame
+
+        def frames() -> Iterator[pl.DataFrame]:
+            counts: list[pl.DataFrame] = []
+            # The least and the greatest value of each month tell as well as all of them whether a feature is constant.
+            ends: list[pl.DataFrame] = []
+            months = (rows for _, rows in cleaned.iterate(columns))
+            for frame in map_ahead(lambda rows: make_training_features(rows, fitted), months, "features"):
+                counts.append(frame.group_by("split").agg(pl.len().alias("rows"), pl.col(FEATURES).null_count()))
+                known = frame.filter(pl.col("split") == Split.TRAIN).select(FEATURES)
+                ends += [known.min(), known.max()]
+                yield frame
+            _tell_of_matrix(context, pl.concat(counts), silent_features(pl.concat(ends)))
+
+        return TablePieces(frames())
 
     return [encoders, training_features]
+
+
+def _tell_of_matrix(context: dg.AssetExecutionContext, counts: pl.DataFrame, silent: dict[str, str]) -> None:
+    """Log and record what the matrix lacks.
+
+    Args:
+        context: of the asset.
+        counts: `split`, `rows`, and the missing values of each feature, for the months of each.
+        silent: features that say nothing in train, with why.
+    """
+    if silent:
+        told = ", ".join(f"{name} ({why})" for name, why in silent.items())
+        context.log.warning(f"{len(silent)} features say nothing in train: {told}")
+    nulls = counts.select(pl.col(FEATURES).sum() / pl.col("rows").sum()).row(0)
+    context.add_asset_metadata(
+        {
+            "rows by split": table(counts.group_by("split", maintain_order=True).agg(pl.col("rows").sum())),
+            "features that say nothing": len(silent),
+            "missing share": table(pl.DataFrame({"feature": FEATURES, "missing": nulls})),
+        }
+    )

@@ -16,7 +16,8 @@ from housing_assets.assets.common import (
     panel_partitions,
     table,
 )
-from housing_assets.core.cleaning import CLEAN_DESCRIPTIONS, CLEAN_SCHEMA, CleaningRules, clean_month
+from housing_assets.core.ahead import map_ahead
+from housing_assets.core.cleaning import CLEAN_DESCRIPTIONS, CLEAN_SCHEMA, CleaningRules, CleanMonth, clean_month
 from housing_assets.core.months import add_months
 from housing_assets.core.quality import RAW_SPLITS_SCHEMA
 from housing_assets.core.source import open_panel
@@ -96,16 +97,24 @@ def ingest_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         known = states(store, "raw_splits", {m for month in months for m in (add_months(month, -1), month)})
         wanted = sorted(month for month, state in known.items() if state in SOUND)
 
-        def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
+        def pairs() -> Iterator[tuple[str, pl.DataFrame, pl.DataFrame | None]]:
             previous: tuple[str, pl.DataFrame] | None = None
             for month, raw in raw_splits.months.iterate(wanted):
                 if month in months:
                     before = previous[1] if previous and previous[0] == add_months(month, -1) else None
-                    result = clean_month(raw, before, rules)
-                    store.months("quarantined").write(month, result.quarantined)
-                    counts.update(result.counts)
-                    yield month, result.frame, {**result.counts, "quarantined": result.quarantined.height}
+                    yield month, raw, before
                 previous = (month, raw)
+
+        def clean(pair: tuple[str, pl.DataFrame, pl.DataFrame | None]) -> tuple[str, CleanMonth]:
+            month, raw, before = pair
+            result = clean_month(raw, before, rules)
+            store.months("quarantined").write(month, result.quarantined)
+            return month, result
+
+        def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
+            for month, result in map_ahead(clean, pairs(), "clean"):
+                counts.update(result.counts)
+                yield month, result.frame, {**result.counts, "quarantined": result.quarantined.height}
 
         return monthly(
             context,

@@ -15,25 +15,27 @@ from housing_assets.assets.common import CODE_VERSION, ML_OWNERS, picture, table
 from housing_assets.core.encoding import Encoders
 from housing_assets.core.errors import HousingError
 from housing_assets.core.evaluation import compare, history_naive_predictions, naive_predictions
-from housing_assets.core.features import FEATURES
+from housing_assets.core.features import FEATURES, KEYS
 from housing_assets.core.growth import fit_growth
 from housing_assets.core.history import HISTORY_SCHEMA, History, history_table
 from housing_assets.core.intervals import calibrate
 from housing_assets.core.model import PriceModel, model_files
 from housing_assets.core.months import Split
 from housing_assets.core.plots import bars, predicted_against_actual, trial_history
-from housing_assets.core.training import TrainingParams, feature_importance, feature_matrix, train_trees
+from housing_assets.core.training import TrainingParams, feature_importance, feature_matrix
 from housing_assets.core.tuning import TuningResult, TuningSpec, search_space, tune
+from housing_assets.engines import fit_trees
 from housing_assets.resources.io_manager import MonthReader
 from housing_assets.resources.tracking import Tracker, git_commit
 from housing_assets.settings import Settings
 from housing_assets.source import source_fingerprint
-from housing_assets.store.bundles import load_bundle, publish_bundle
-from housing_assets.store.layout import Store, encode_parquet
+from housing_assets.store.bundles import BundleError, load_bundle, publish_bundle
+from housing_assets.store.layout import Store, TableFile
 from housing_assets.store.verdicts import require_sound
 
 _DEFAULTS = TrainingParams()
 _TUNING = TuningSpec()
+_UNTUNED = TrainingParams(target="log_anchor")
 _MOST_SHOWN = 25
 
 
@@ -57,7 +59,11 @@ class BaselineConfig(dg.Config):
 class TuningConfig(dg.Config):
     """How to search for hyperparameters."""
 
-    trials: int | None = Field(None, description="Optuna trials in all; not given: HOUSING_TUNE_TRIALS")
+    trials: int | None = Field(
+        None,
+        description="Optuna trials in all; 0: no search, the hyperparameters of the tuned model before; "
+        "not given: HOUSING_TUNE_TRIALS",
+    )
     time_limit: float = Field(_TUNING.time_limit, description="Seconds after which no trial begins; 0: none")
     folds: int = Field(_TUNING.folds, description="Rolling origins inside the train months")
     max_trees: int = Field(_TUNING.max_trees, description="Most trees of a fold")
@@ -95,7 +101,7 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     def baseline_model(
         context: dg.AssetExecutionContext,
         config: BaselineConfig,
-        training_features: pl.DataFrame,
+        training_features: TableFile,
         encoders: pl.DataFrame,
     ) -> dict:
         require_sound(context.resources.store, "training_features")
@@ -119,7 +125,7 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     def tuned_model(
         context: dg.AssetExecutionContext,
         config: TuningConfig,
-        training_features: pl.DataFrame,
+        training_features: TableFile,
         encoders: pl.DataFrame,
         cleaned: MonthReader,
     ) -> dict:
@@ -127,8 +133,21 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         asked = config.model_dump()
         use_history = asked.pop("use_history")
         trials = settings.tune_trials if asked["trials"] is None else asked["trials"]
+        history = None
+        if use_history:
+            require_sound(context.resources.store, "cleaned", before_holdout)
+            history = History.from_table(history_table(frame for _, frame in cleaned.iterate(list(HISTORY_SCHEMA))))
+        if trials == 0:
+            params, told_by = _known_params(context.resources.store)
+            context.log.info(f"no search: the hyperparameters are those of {told_by}")
+            facts = {"tuning": {"trials": 0, "hyperparameters_of": told_by}}
+            made = _train_and_publish(
+                settings, context, "tuned_model", params, training_features, encoders, facts, history
+            )
+            context.add_output_metadata({**made.metadata, "hyperparameters of": told_by})
+            return {"version": made.version}
         spec = TuningSpec(**asked | {"trials": trials, "space": search_space(asked["space"])})
-        train = training_features.filter(pl.col("split") == Split.TRAIN)
+        train = training_features.of(Split.TRAIN).read()
         study = f"tuned-{_digest(train, asked)}"
         tracker: Tracker = context.resources.mlflow
         best = float("inf")
@@ -148,20 +167,16 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         found = tune(train, spec, settings.study_storage, study, told)
         tracker.params({"trials": trials, "study": study, "folds": spec.folds}, "tuning.")
         # Without their seconds, the one thing that a repeated search does not repeat.
-        history = found.trials.drop("seconds").to_dicts()
+        searched = found.trials.drop("seconds").to_dicts()
         facts = {
             "tuning": {
                 "study": study,
                 "trials": found.trials.height,
                 "folds": spec.folds,
                 "seed": spec.seed,
-                "history": history,
+                "history": searched,
             }
         }
-        history = None
-        if use_history:
-            require_sound(context.resources.store, "cleaned", before_holdout)
-            history = History.from_table(history_table(frame for _, frame in cleaned.iterate(list(HISTORY_SCHEMA))))
         made = _train_and_publish(
             settings, context, "tuned_model", found.params, training_features, encoders, facts, history
         )
@@ -188,7 +203,7 @@ def _train_and_publish(
     context: dg.AssetExecutionContext,
     kind: str,
     params: TrainingParams,
-    data: pl.DataFrame,
+    data: TableFile,
     encoders: pl.DataFrame,
     facts: Mapping[str, Any],
     history: History | None = None,
@@ -197,14 +212,14 @@ def _train_and_publish(
     train_months, eval_months = (settings.split_months(part) for part in (Split.TRAIN, Split.EVAL))
     store: Store = context.resources.store
     tracker: Tracker = context.resources.mlflow
-    train, held = (data.filter(pl.col("split") == part) for part in (Split.TRAIN, Split.EVAL))
+    train, held = data.of(Split.TRAIN).read(KEYS), data.of(Split.EVAL).read()
     context.log.info(f"training {params.n_estimators} trees on {train.height:,} rows")
 
     def progress(done: int, total: int) -> None:
         if done % max(1, total // 5) == 0:
             context.log.info(f"{done} of {total} trees")
 
-    trees = train_trees(train, params, progress)
+    trees = fit_trees(settings, data.of(Split.TRAIN), params, progress, context.log.info)
     growth = None
     if history is not None:
         try:
@@ -246,7 +261,7 @@ def _train_and_publish(
                 "eval": [eval_months[0], eval_months[-1]],
             },
             "rows": {"train": train.height, "eval": held.height},
-            "training_data_sha256": hashlib.sha256(encode_parquet(data)).hexdigest(),
+            "training_data_sha256": data.digest(),
             "source": "synthetic sample" if settings.uses_sample else settings.source_uri,
             "history": {"used": growth is not None, "publication_lag": settings.publication_lag},
             **facts,
@@ -286,6 +301,15 @@ def _train_and_publish(
             **tracker.metadata(),
         },
     )
+
+
+def _known_params(store: Store) -> tuple[TrainingParams, str]:
+    """Hyperparameters without a search, and whose they are: those of the present tuned model, if there is one."""
+    try:
+        version = store.read_json("tuned_model.json")["version"]
+        return TrainingParams(**load_bundle(store, version).manifest["parameters"]), version
+    except (FileNotFoundError, KeyError, TypeError, BundleError):
+        return _UNTUNED, "the search's own starting point"
 
 
 def _digest(train: pl.DataFrame, asked: Mapping[str, Any]) -> str:

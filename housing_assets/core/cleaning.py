@@ -5,6 +5,7 @@
 """
 
 from dataclasses import dataclass, field
+from functools import cache
 
 import polars as pl
 
@@ -69,8 +70,21 @@ def standardize(raw: pl.DataFrame) -> pl.DataFrame:
     names = raw["city_full"].unique().drop_nulls().to_list()
     known: dict[str, Metro] = {n: METRO_BY_KEY[metro_key(n)] for n in names if metro_key(n) in METRO_BY_KEY}
     metro = pl.col("city_full")
+    return raw.with_columns(
+        *_gaps(),
+        pl.col("date").dt.month_end(),
+        pl.col("date").dt.year().cast(pl.Float64).alias("year"),
+        metro.replace(names, [known[n].name if n in known else " ".join(n.split()) for n in names]),
+        _lookup(metro, {n: m.latitude for n, m in known.items()}).alias("latitude"),
+        _lookup(metro, {n: m.longitude for n, m in known.items()}).alias("longitude"),
+    )
+
+
+@cache
+def _gaps() -> list[pl.Expr]:
+    """Columns in which a 0 says that there is none, with null for it. Built once: that takes longer than using it."""
     no_census = pl.col("Total Population") == 0
-    gaps = [
+    return [
         pl.when(pl.col(c.name) == 0 if c.zero is Zero.MISSING else (pl.col(c.name) == 0) & no_census)
         .then(None)
         .otherwise(pl.col(c.name))
@@ -78,14 +92,6 @@ def standardize(raw: pl.DataFrame) -> pl.DataFrame:
         for name in NUMBERS
         if (c := BY_NAME[name]).zero is not Zero.VALUE
     ]
-    return raw.with_columns(
-        *gaps,
-        pl.col("date").dt.month_end(),
-        pl.col("date").dt.year().cast(pl.Float64).alias("year"),
-        metro.replace(names, [known[n].name if n in known else " ".join(n.split()) for n in names]),
-        _lookup(metro, {n: m.latitude for n, m in known.items()}).alias("latitude"),
-        _lookup(metro, {n: m.longitude for n, m in known.items()}).alias("longitude"),
-    )
 
 
 def _lookup(column: pl.Expr, table: dict[str, float]) -> pl.Expr:
@@ -136,6 +142,7 @@ def clean_month(
     )
 
 
+@cache
 def _quarantine_reason(rules: CleaningRules) -> pl.Expr:
     """The first rule a row breaks, in words that name column, value and limit; null if it breaks none."""
     copies = pl.len().over("zipcode")

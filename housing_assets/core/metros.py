@@ -97,6 +97,7 @@ _AREA = re.compile(r"\s+(metro(politan)?(\s+statistical)?\s+area|msa)\s*$")
 _NOT_WORD = re.compile(r"[\W_]+")
 
 
+@lru_cache(maxsize=10_000)
 def metro_key(text: str) -> str:
     """Comparison key of a metro's name or code, the same for every spelling of the same words.
 

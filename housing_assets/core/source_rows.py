@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
+from housing_assets.core.ahead import map_ahead
 from housing_assets.core.errors import SourceError
 from housing_assets.core.months import month_end, month_of
 from housing_assets.core.schema import BY_NAME, COLUMN_NAMES, COLUMNS, REQUIRED
@@ -283,16 +284,20 @@ def _read_csv(path: Path, name: str, rules: Rules, notes: list[str]) -> Iterator
         null_values=_NULLS,
         strings_can_be_null=True,
     )
+
+    def parsed(numbered: tuple[int, bytes]) -> tuple[pl.DataFrame, list[Problem]]:
+        number, block = numbered
+        table = pa_csv.read_csv(
+            pa.BufferReader(block),
+            read_options=pa_csv.ReadOptions(column_names=header if number else None, block_size=_PARSE_BYTES),
+            parse_options=pa_csv.ParseOptions(newlines_in_values=b'"' in block),
+            convert_options=convert,
+        )
+        return _normalize(cast(pl.DataFrame, pl.from_arrow(table)), rules)
+
     try:
         with _open_bytes(path) as stream:
-            for i, block in enumerate(_blocks(stream)):
-                table = pa_csv.read_csv(
-                    pa.BufferReader(block),
-                    read_options=pa_csv.ReadOptions(column_names=header if i else None, block_size=_PARSE_BYTES),
-                    parse_options=pa_csv.ParseOptions(newlines_in_values=b'"' in block),
-                    convert_options=convert,
-                )
-                frame, bad = _normalize(cast(pl.DataFrame, pl.from_arrow(table)), rules)
+            for frame, bad in map_ahead(parsed, enumerate(_blocks(stream)), "parse"):
                 if bad:
                     raise _diagnose_csv(path, name, header, rules, bad[0].text)
                 yield frame

@@ -1,9 +1,9 @@
 """Training: XGBoost on a feature frame, and prices from its trees."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 import numpy as np
 import polars as pl
@@ -23,6 +23,9 @@ Target = Literal["price", "log_price", "log_anchor"]
 """What trees fit: the price in US dollars, its natural logarithm, or what that logarithm exceeds the anchor
 by (see `housing_assets.core.anchor`)."""
 TARGETS: tuple[Target, ...] = get_args(Target)
+
+LABEL_COLUMNS: tuple[str, ...] = ("price", *ANCHOR_FEATURES)
+"""What labels and anchor are made of."""
 
 MONOTONE_FEATURES: tuple[str, ...] = (
     "city_full_target",
@@ -132,10 +135,31 @@ class PriceTrees:
         return prices_from_trees(raw, features, self.target, self.anchor)
 
 
+class Rows(Protocol):
+    """Training features that are read piece by piece, from the start each time: memory holds a piece at a time."""
+
+    def pieces(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """These columns of all rows, in the same order each time."""
+        ...
+
+
+@dataclass(frozen=True)
+class WholeFrame:
+    """A feature frame in one piece."""
+
+    frame: pl.DataFrame
+
+    def pieces(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """See `Rows`."""
+        yield self.frame.select(columns)
+
+
 def train_trees(
-    features: pl.DataFrame, params: TrainingParams, progress: Callable[[int, int], None] | None = None
+    features: pl.DataFrame | Rows, params: TrainingParams, progress: Callable[[int, int], None] | None = None
 ) -> PriceTrees:
     """Fit trees, and the anchor if the target has one, on training features.
+
+    The trees are the same to the last bit in however many pieces the rows come.
 
     Args:
         features: n rows with `FEATURES` (missing is null) and `price` (US dollars).
@@ -148,14 +172,11 @@ def train_trees(
     import xgboost as xgb
     from xgboost.callback import TrainingCallback
 
-    require_prices(features)
-    anchor = target_anchor(features, params.target)
-    matrix = xgb.QuantileDMatrix(
-        feature_matrix(features),
-        label=training_labels(features, params.target, anchor),
-        feature_names=list(FEATURES),
-        max_bin=params.max_bin,
-    )
+    from housing_assets.core.matrix import quantile_matrix
+
+    rows = WholeFrame(features) if isinstance(features, pl.DataFrame) else features
+    anchor, labels = fit_labels(rows, params.target)
+    matrix = quantile_matrix(rows, labels, params.max_bin)
 
     class Report(TrainingCallback):
         def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: object) -> bool:  # noqa: ARG002
@@ -165,6 +186,18 @@ def train_trees(
 
     booster = xgb.train(params.booster_params(), matrix, num_boost_round=params.n_estimators, callbacks=[Report()])
     return PriceTrees(booster, params.target, anchor)
+
+
+def fit_labels(rows: Rows, target: Target) -> tuple[Anchor | None, np.ndarray]:
+    """The anchor of a target, None if it has none, and what the trees fit, shape (n,).
+
+    Raises:
+        HousingError: no rows, or a price that is null, not finite or not positive.
+    """
+    known = pl.concat(rows.pieces(LABEL_COLUMNS))
+    require_prices(known)
+    anchor = target_anchor(known, target)
+    return anchor, training_labels(known, target, anchor)
 
 
 def require_prices(features: pl.DataFrame) -> None:

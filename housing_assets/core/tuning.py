@@ -6,9 +6,12 @@ no tuning decision ever saw a value from after it. Eval is never read here.
 
 import math
 import os
+import socket
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +50,10 @@ _STARTUP_TRIALS = 5
 _FOLD_SCORES = "fold_scores"
 _TREES = "trees"
 _SECONDS = "seconds"
+_PROCESS = "process"
+_HEARTBEAT_SECONDS = 10
+_GRACE_SECONDS = 60
+_LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -221,7 +228,9 @@ def tune(
     """Search for the hyperparameters with the least error on validation months inside train.
 
     A study that was interrupted goes on after its last finished trial: each trial's sampler is seeded by its
-    own number, so that it ends where an undisturbed one would have.
+    own number, so that it ends where an undisturbed one would have. Processes that are given the same study at the
+    same time, here or on other machines, share its trials; each returns when all are finished. What they find then
+    depends on who was faster.
 
     Args:
         train: training features of the train months: `KEYS` and `FEATURES`.
@@ -241,9 +250,17 @@ def tune(
     for row in _trial_rows(study):
         on_trial(row)
     deadline = time.monotonic() + spec.time_limit if spec.time_limit else math.inf
-    while (done := len(_finished(study))) < spec.trials and (not done or time.monotonic() < deadline):
-        _run_trial(study, spec, folds, done)
-        on_trial(_trial_rows(study)[-1])
+    seen = len(_finished(study))
+    while seen < spec.trials and (not seen or time.monotonic() < deadline):
+        _fail_dead_trials(study)
+        if len(_counted(study)) < spec.trials:
+            _run_trial(study, spec, folds)
+        else:
+            time.sleep(_LOOK_SECONDS)  # others are at the last trials
+        rows = _trial_rows(study)
+        for row in rows[seen:]:
+            on_trial(row)
+        seen = len(rows)
     best = study.best_trial
     slower = max(1, round(best.params["learning_rate"] / FINAL_LEARNING_RATE))
     chosen = best.params | {"learning_rate": best.params["learning_rate"] / slower}
@@ -317,16 +334,18 @@ def _open_study(storage: str, name: str) -> "optuna.Study":
     try:
         if storage.startswith(_SQLITE):
             Path(storage.removeprefix(_SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+        with _experimental():
+            kept = optuna.storages.RDBStorage(
+                storage, heartbeat_interval=_HEARTBEAT_SECONDS, grace_period=_GRACE_SECONDS
+            )
         study = optuna.create_study(
-            storage=optuna.storages.RDBStorage(storage),
+            storage=kept,
             study_name=name,
             direction="minimize",
             pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP_TRIALS),
             load_if_exists=True,
         )
-        for trial in study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):
-            # Its process was killed; what it had is unknown, so that it does not count.
-            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+        _fail_dead_trials(study)
     except Exception as error:
         where = without_password(f"{storage} ({str(error).splitlines()[0]})")
         raise HousingError(
@@ -342,15 +361,65 @@ def _finished(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
     return study.get_trials(deepcopy=False, states=[TrialState.COMPLETE, TrialState.PRUNED])
 
 
-def _run_trial(study: "optuna.Study", spec: TuningSpec, folds: list[_FoldData], number: int) -> None:
+class _OneTooManyError(Exception):
+    """Another process began the last trial at the same moment; this one fails, and does not count."""
+
+
+@contextmanager
+def _experimental() -> Iterator[None]:
+    """Heartbeats and fixed parameters are experimental in Optuna; the tests hold them to what they do."""
+    from optuna.exceptions import ExperimentalWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        yield
+
+
+def _counted(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
+    """The trials that are finished or under way, in order."""
+    return sorted([*_finished(study), *_under_way(study)], key=lambda trial: trial.number)
+
+
+def _under_way(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
+    """The trials that some process says it is at; one that was killed before it said so does not count."""
+    from optuna.trial import TrialState
+
+    return [t for t in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]) if _PROCESS in t.user_attrs]
+
+
+def _fail_dead_trials(study: "optuna.Study") -> None:
+    """Trials whose process was killed no longer count; of another machine, once its heartbeat has stopped."""
     import optuna
 
-    study.sampler = optuna.samplers.TPESampler(seed=spec.seed + number, n_startup_trials=_STARTUP_TRIALS)
-    if number < len(_FIRST) and (first := _inside(spec.space, _FIRST[number])):
-        study.enqueue_trial(first)
+    for trial in _under_way(study):
+        host, _, pid = trial.user_attrs[_PROCESS].rpartition(":")
+        if host == socket.gethostname() and not _alive(int(pid)):
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+    with _experimental():
+        optuna.storages.fail_stale_trials(study)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _run_trial(study: "optuna.Study", spec: TuningSpec, folds: list[_FoldData]) -> None:
+    import optuna
 
     def objective(trial: optuna.Trial) -> float:
         began = time.monotonic()
+        trial.set_user_attr(_PROCESS, f"{socket.gethostname()}:{os.getpid()}")
+        # Its place among those that count seeds it: what failed before it changes nothing.
+        number = [other.number for other in _counted(study)].index(trial.number)
+        if number >= spec.trials:
+            raise _OneTooManyError
+        study.sampler = _sampler(spec, number)
         params = TrainingParams(**_suggest(trial, spec.space), n_estimators=spec.max_trees, seed=spec.seed)
         scores: list[float] = []
         trees: list[int] = []
@@ -365,7 +434,18 @@ def _run_trial(study: "optuna.Study", spec: TuningSpec, folds: list[_FoldData], 
                 raise optuna.TrialPruned
         return float(np.mean(scores))
 
-    study.optimize(objective, n_trials=1)
+    with _experimental():
+        study.optimize(objective, n_trials=1, catch=(_OneTooManyError,))
+
+
+def _sampler(spec: TuningSpec, number: int) -> "optuna.samplers.BaseSampler":
+    """What suggests the parameters of the trial with this number; the first ones are given."""
+    import optuna
+
+    sampler = optuna.samplers.TPESampler(seed=spec.seed + number, n_startup_trials=_STARTUP_TRIALS)
+    if number < len(_FIRST) and (first := _inside(spec.space, _FIRST[number])):
+        return optuna.samplers.PartialFixedSampler(first, sampler)
+    return sampler
 
 
 def _fold_scores(folds: list[_FoldData], params: TrainingParams, patience: int) -> Iterator[tuple[float, int]]:

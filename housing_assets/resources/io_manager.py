@@ -5,7 +5,6 @@ Dagster's stock UPath IO managers cannot write more than one partition in a run.
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import dagster as dg
@@ -13,9 +12,8 @@ import polars as pl
 
 from housing_assets.core.errors import MissingMonthError
 from housing_assets.core.months import describe_months
-from housing_assets.store.layout import Months, Store
+from housing_assets.store.layout import Months, Store, TableFile
 
-_WRITERS = 2
 _REPORT_SECONDS = 5.0
 
 
@@ -24,6 +22,13 @@ class MonthlyFrames:
     """What a monthly asset returns: `(month, frame)`, each month of the run once, made while they are written."""
 
     frames: Iterable[tuple[str, pl.DataFrame]]
+
+
+@dataclass(frozen=True)
+class TablePieces:
+    """What a table asset returns that need not be in memory at once: its frames in order, made while written."""
+
+    frames: Iterable[pl.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,9 @@ class StoreIOManager(dg.IOManager):
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    def handle_output(self, context: dg.OutputContext, obj: MonthlyFrames | pl.DataFrame | dict | None) -> None:
+    def handle_output(
+        self, context: dg.OutputContext, obj: MonthlyFrames | TablePieces | pl.DataFrame | dict | None
+    ) -> None:
         """Write what an asset returned, each file whole or not at all."""
         name = context.asset_key.path[-1]
         if obj is None:
@@ -57,11 +64,14 @@ class StoreIOManager(dg.IOManager):
         if isinstance(obj, MonthlyFrames):
             self._write_months(context, name, obj)
             context.add_output_metadata({"path": f"{self.store.uri}/{name}"})
-        elif isinstance(obj, pl.DataFrame):
-            size = self.store.write_table(name, obj)
+        elif isinstance(obj, pl.DataFrame | TablePieces):
+            if isinstance(obj, TablePieces):
+                rows, size = self.store.write_pieces(name, obj.frames)
+            else:
+                rows, size = obj.height, self.store.write_table(name, obj)
             context.add_output_metadata(
                 {
-                    "dagster/row_count": obj.height,
+                    "dagster/row_count": rows,
                     "bytes": size,
                     "path": f"{self.store.uri}/{name}.parquet",
                 }
@@ -70,34 +80,33 @@ class StoreIOManager(dg.IOManager):
             self.store.write_json(f"{name}.json", obj)
             context.add_output_metadata({"path": f"{self.store.uri}/{name}.json"})
 
-    def load_input(self, context: dg.InputContext) -> MonthReader | pl.DataFrame | dict:
-        """A reader over the mapped months of a monthly asset; the frame or dict of another."""
+    def load_input(self, context: dg.InputContext) -> MonthReader | TableFile | pl.DataFrame | dict:
+        """A reader over the mapped months of a monthly asset; the dict, the table in pieces or the frame of another."""
         name = context.asset_key.path[-1]
         if context.has_asset_partitions:
             return MonthReader(self.store.months(name), tuple(context.asset_partition_keys))
         if context.dagster_type.typing_type is dict:
             return self.store.read_json(f"{name}.json")
+        if context.dagster_type.typing_type is TableFile:
+            return self.store.table(name)
         return self.store.read_table(name)
 
     def _write_months(self, context: dg.OutputContext, name: str, obj: MonthlyFrames) -> None:
-        """Write months as they are made, two at a time; months made stay at most a few ahead of the disk."""
+        """Write months as they are made."""
         expected = list(context.asset_partition_keys)
-        months = self.store.months(name)
-        made: set[str] = set()
-        reported = time.monotonic()
-        with ThreadPoolExecutor(_WRITERS, thread_name_prefix="write") as pool:
-            pending: set[Future[int]] = set()
+
+        def known() -> Iterator[tuple[str, pl.DataFrame]]:
             for month, frame in obj.frames:
                 if month not in expected:
                     raise MissingMonthError(f"{name} made {month}, which is not a month of this run")
-                made.add(month)
-                pending.add(pool.submit(months.write, month, frame))
-                if len(pending) > _WRITERS:
-                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                    _ = [future.result() for future in done]
-                if time.monotonic() - reported > _REPORT_SECONDS:
-                    reported = time.monotonic()
-                    context.log.info(f"{len(made)} of {len(expected)} months, now at {month}")
-            _ = [future.result() for future in pending]
+                yield month, frame
+
+        made: set[str] = set()
+        reported = time.monotonic()
+        for month in self.store.months(name).write_each(known()):
+            made.add(month)
+            if time.monotonic() - reported > _REPORT_SECONDS:
+                reported = time.monotonic()
+                context.log.info(f"{len(made)} of {len(expected)} months, now at {month}")
         if missing := sorted(set(expected) - made):
             raise MissingMonthError(f"{name} did not make {describe_months(missing)}")

@@ -5,15 +5,19 @@ known here: see `housing_assets.store.layout`.
 """
 
 import hashlib
+import io
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
 from housing_assets.core.errors import StoreError
+
+_RANGE_BYTES = 1 << 20
+"""Least that is read of an object at a time: a call to S3 costs as much as this takes to arrive."""
 
 
 class Blobs(Protocol):
@@ -27,6 +31,14 @@ class Blobs(Protocol):
 
     def write(self, key: str, data: bytes) -> None:
         """Put `data` at `key` in one step, in place of what was there."""
+        ...
+
+    def open(self, key: str) -> io.BufferedReader:
+        """The bytes of `key` as a file to seek in, where memory should not hold them all; errors as of `read`."""
+        ...
+
+    def writing(self, key: str) -> AbstractContextManager[BinaryIO]:
+        """A file that becomes `key` on leaving, in one step; what was there stays if the block fails."""
         ...
 
     def keys(self, prefix: str) -> list[str]:
@@ -71,15 +83,26 @@ class FolderBlobs:
         with self._explained(key, "read"):
             return (self.root / key).read_bytes()
 
+    def open(self, key: str) -> io.BufferedReader:
+        """See `Blobs.open`. A file that is replaced meanwhile is read to its end as it was."""
+        with self._explained(key, "read"):
+            return (self.root / key).open("rb")
+
     def write(self, key: str, data: bytes) -> None:
-        """See `Blobs.write`: written aside, flushed to disk, then moved in."""
+        """See `Blobs.write`."""
+        with self.writing(key) as file:
+            file.write(data)
+
+    @contextmanager
+    def writing(self, key: str) -> Iterator[BinaryIO]:
+        """See `Blobs.writing`: written aside, flushed to disk, then moved in."""
         path = self.root / key
         with self._explained(key, "written"):
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
             try:
                 with os.fdopen(handle, "wb") as file:
-                    file.write(data)
+                    yield file
                     file.flush()
                     os.fsync(file.fileno())
                 Path(aside).chmod(0o644)
@@ -165,6 +188,27 @@ class S3Blobs:
         with self._explained(key, "written"):
             self.client.put_object(Bucket=self.bucket, Key=self._full(key), Body=data)
 
+    def open(self, key: str) -> io.BufferedReader:
+        """See `Blobs.open`: read in ranges, as they are asked for, of the object as it is now."""
+        with self._explained(key, "read"):
+            told = self.client.head_object(Bucket=self.bucket, Key=self._full(key))
+        return io.BufferedReader(_S3Ranges(self, key, told["ContentLength"], told["ETag"]), _RANGE_BYTES)
+
+    @contextmanager
+    def writing(self, key: str) -> Iterator[BinaryIO]:
+        """See `Blobs.writing`: on this machine first, then uploaded in parts, of which none shows before the last."""
+        with tempfile.TemporaryFile(prefix="housing-upload-") as file:
+            yield cast(BinaryIO, file)
+            file.seek(0)
+            with self._explained(key, "written"):
+                self.client.upload_fileobj(file, self.bucket, self._full(key))
+
+    def read_range(self, key: str, start: int, end: int, etag: str) -> bytes:
+        """Bytes `start` to `end`, excluded, of `key`; StoreError if its content is no longer that of `etag`."""
+        with self._explained(key, "read"):
+            asked = {"Range": f"bytes={start}-{end - 1}", "IfMatch": etag}
+            return self.client.get_object(Bucket=self.bucket, Key=self._full(key), **asked)["Body"].read()
+
     def keys(self, prefix: str) -> list[str]:
         """See `Blobs.keys`."""
         return sorted(self.stamps(prefix))
@@ -203,6 +247,7 @@ class S3Blobs:
             remedy = {
                 "NoSuchBucket": "Create the bucket, or set HOUSING_STORE_URI to one that exists",
                 "AccessDenied": "Give these credentials the right to it",
+                "PreconditionFailed": "It was replaced while it was read: try again",
                 "403": "Give these credentials the right to it",
                 "InvalidAccessKeyId": "Check AWS_ACCESS_KEY_ID",
                 "SignatureDoesNotMatch": "Check AWS_SECRET_ACCESS_KEY",
@@ -212,3 +257,29 @@ class S3Blobs:
             raise StoreError(
                 f"{where} cannot be {done}: {error}. Check AWS_ENDPOINT_URL, AWS_REGION and the network"
             ) from error
+
+
+class _S3Ranges(io.RawIOBase):
+    """One object as a file to seek in."""
+
+    def __init__(self, blobs: S3Blobs, key: str, size: int, etag: str) -> None:
+        self._blobs, self._key, self._size, self._etag, self._at = blobs, key, size, etag, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        end = min(self._at + len(buffer), self._size)
+        if end <= self._at:
+            return 0
+        data = self._blobs.read_range(self._key, self._at, end, self._etag)
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)

@@ -14,22 +14,32 @@ models/champion.json          models/forecast_champion.json (pointers)
 ```
 """
 
+import hashlib
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
 
 import polars as pl
+import pyarrow as pa
 
+from housing_assets.core.ahead import map_ahead
 from housing_assets.core.errors import MissingMonthError, StoreError
 from housing_assets.core.months import describe_months
 from housing_assets.store.blobs import Blobs, open_blobs
 
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
 DEFAULT_URI = "data/store"
 """Where assets live if HOUSING_STORE_URI does not say."""
-_READ_AHEAD = 4
+_WRITERS = 2
+GROUP_ROWS = 65_536
+"""Rows of a table that are read at a time: some 10 MB of the matrix; with fewer, reading takes longer than training."""
 _MONTH_FILE = re.compile(r"[0-9]{4}-[0-9]{2}\.parquet")
 
 
@@ -70,6 +80,34 @@ class Store:
         data = encode_parquet(frame)
         self.blobs.write(f"{asset}.parquet", data)
         return len(data)
+
+    def table(self, asset: str) -> "TableFile":
+        """The one file of an unpartitioned table asset, to be read in pieces."""
+        return TableFile(self.blobs, asset)
+
+    def write_pieces(self, asset: str, frames: Iterable[pl.DataFrame], group_rows: int = GROUP_ROWS) -> tuple[int, int]:
+        """Write an unpartitioned table asset piece by piece, whole or not at all; returns its rows and bytes.
+
+        Args:
+            asset: its name.
+            frames: at least one; all have the same columns. As many as make up a row group become one.
+            group_rows: least rows of a row group, but for the last.
+        """
+        import pyarrow.parquet as pq
+
+        rows, writer = 0, None
+        with self.blobs.writing(f"{asset}.parquet") as file:
+            with ExitStack() as closing:
+                for frame in _gathered(frames, group_rows):
+                    piece = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+                    writer = writer or closing.enter_context(
+                        pq.ParquetWriter(file, piece.schema, compression="zstd", compression_level=1)
+                    )
+                    writer.write_table(piece, row_group_size=max(1, piece.num_rows))
+                    rows += piece.num_rows
+            if writer is None:
+                raise StoreError(f"{asset} has no rows to write: materialize what it is made of first")
+            return rows, file.tell()
 
     def read_json(self, key: str) -> dict:
         """A JSON object; FileNotFoundError if there is none.
@@ -128,17 +166,7 @@ class Months:
     ) -> Iterator[tuple[str, pl.DataFrame]]:
         """Months one after the other, a few read ahead: memory holds those alone."""
         months = list(months)
-        with ThreadPoolExecutor(2, thread_name_prefix="read") as pool:
-            pending = [pool.submit(self.read, m, columns) for m in months[:_READ_AHEAD]]
-            try:
-                for i, month in enumerate(months):
-                    frame = pending.pop(0).result()
-                    if i + _READ_AHEAD < len(months):
-                        pending.append(pool.submit(self.read, months[i + _READ_AHEAD], columns))
-                    yield month, frame
-            finally:
-                for future in pending:
-                    future.cancel()
+        yield from zip(months, map_ahead(lambda month: self.read(month, columns), months, "read"), strict=True)
 
     def read_many(self, months: Iterable[str], columns: Sequence[str] | None = None) -> pl.DataFrame:
         """Several months as one frame, in the order asked.
@@ -170,6 +198,120 @@ class Months:
         data = encode_parquet(frame)
         self.blobs.write(self.key(month), data)
         return len(data)
+
+    def write_each(self, frames: Iterable[tuple[str, pl.DataFrame]]) -> Iterator[str]:
+        """Write months while the next ones are made, two at a time; gives each month once it has been handed over.
+
+        Months that were made stay at most a few ahead of the disk, so that memory holds those alone.
+        """
+        with ThreadPoolExecutor(_WRITERS, thread_name_prefix="write") as pool:
+            pending: set[Future[int]] = set()
+            for month, frame in frames:
+                pending.add(pool.submit(self.write, month, frame))
+                if len(pending) > _WRITERS:
+                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                    _ = [future.result() for future in done]
+                yield month
+            _ = [future.result() for future in pending]
+
+
+def _gathered(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
+    """The same rows in frames of at least so many, but for the last."""
+    waiting: list[pl.DataFrame] = []
+    for frame in frames:
+        waiting.append(frame)
+        if sum(f.height for f in waiting) >= rows:
+            yield pl.concat(waiting)
+            waiting = []
+    if waiting:
+        yield pl.concat(waiting)
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """An unpartitioned table asset, read a row group at a time.
+
+    Attributes:
+        blobs: where it is.
+        asset: its name.
+        split: rows of this split alone; None reads all.
+    """
+
+    blobs: Blobs
+    asset: str
+    split: str | None = None
+
+    def of(self, split: str) -> "TableFile":
+        """The rows of one split."""
+        return replace(self, split=split)
+
+    def pieces(
+        self, columns: Sequence[str] | None = None, only: Collection[int] | None = None
+    ) -> Iterator[pl.DataFrame]:
+        """The row groups in order, those of the split.
+
+        Args:
+            columns: to read; None reads all.
+            only: positions of the row groups to read, as `groups` gives them; None reads all of the split.
+
+        Raises:
+            StoreError: the table was never materialized, or is damaged.
+        """
+        with self._opened() as file:
+            asked = None if columns is None else list(dict.fromkeys([*columns, *(["split"] if self.split else [])]))
+            for group in self._groups(file) if only is None else only:
+                frame = cast(pl.DataFrame, pl.from_arrow(file.read_row_group(group, asked)))
+                if self.split:
+                    frame = frame.filter(pl.col("split") == self.split)
+                yield frame if columns is None else frame.select(columns)
+
+    def read(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """All rows of the split as one frame; errors as of `pieces`."""
+        return pl.concat(self.pieces(columns))
+
+    def groups(self) -> dict[int, int]:
+        """Row groups that may have rows of the split, with the rows they have; errors as of `pieces`."""
+        with self._opened() as file:
+            return {group: file.metadata.row_group(group).num_rows for group in self._groups(file)}
+
+    def digest(self) -> str:
+        """The sha256 of the file; errors as of `pieces`."""
+        with self._explained(), self.blobs.open(self._key) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    @property
+    def _key(self) -> str:
+        return f"{self.asset}.parquet"
+
+    def _groups(self, file: "pq.ParquetFile") -> list[int]:
+        """The row groups whose statistics do not rule the split out."""
+        every = range(file.metadata.num_row_groups)
+        if self.split is None:
+            return list(every)
+        column = file.schema_arrow.get_field_index("split")
+        found = []
+        for group in every:
+            statistics = file.metadata.row_group(group).column(column).statistics
+            if not (statistics and statistics.has_min_max) or statistics.min <= self.split <= statistics.max:
+                found.append(group)
+        return found
+
+    @contextmanager
+    def _opened(self) -> Iterator["pq.ParquetFile"]:
+        import pyarrow.parquet as pq
+
+        with self._explained(), self.blobs.open(self._key) as stream, pq.ParquetFile(stream) as file:
+            yield file
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        where = f"{self.blobs.uri}/{self._key}"
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise StoreError(f"{where} does not exist: materialize {self.asset} first") from error
+        except (pa.ArrowException, KeyError) as error:
+            raise StoreError(f"{where} is damaged ({error}): materialize {self.asset} again") from error
 
 
 def encode_parquet(frame: pl.DataFrame) -> bytes:

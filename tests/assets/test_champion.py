@@ -183,3 +183,18 @@ def test_a_bundle_says_where_it_comes_from(made):
     assert (
         load_bundle(made.store, made.store.read_json("baseline_model.json")["version"]).manifest["kind"] == "baseline"
     )
+
+
+def test_without_trials_the_hyperparameters_of_the_tuned_model_before_are_trained_on(ingested):
+    before = ingested.store.read_json("tuned_model.json")["version"]
+    assert ingested.job("training_job", config=config({"trials": 0})).success
+    manifest = load_bundle(ingested.store, ingested.store.read_json("tuned_model.json")["version"]).manifest
+    assert manifest["parameters"] == load_bundle(ingested.store, before).manifest["parameters"]
+    assert manifest["tuning"] == {"trials": 0, "hyperparameters_of": before}
+
+
+def test_without_trials_and_without_a_tuned_model_the_search_begins_and_ends_with_its_starting_point(ingested):
+    ingested.store.blobs.delete("tuned_model.json")
+    assert ingested.job("training_job", config=config({"trials": 0})).success
+    manifest = load_bundle(ingested.store, ingested.store.read_json("tuned_model.json")["version"]).manifest
+    assert manifest["tuning"]["hyperparameters_of"] == "the search's own starting point"

@@ -41,6 +41,25 @@ def test_the_same_seed_gives_the_same_model_to_the_byte(train):
     assert trees(train, small(seed=1)) == trees(train, small(seed=1))
 
 
+class InPieces:
+    """A frame that is handed out a few rows at a time."""
+
+    def __init__(self, frame: pl.DataFrame, rows: int) -> None:
+        self.frame, self.rows = frame, rows
+
+    def pieces(self, columns):
+        return (part.select(columns) for part in self.frame.iter_slices(self.rows))
+
+
+@pytest.mark.parametrize("target", ["price", "log_anchor"])
+@pytest.mark.parametrize("rows", [7, 250, 100_000])
+def test_rows_in_pieces_give_the_same_model_to_the_byte(train, rows, target):
+    params = TrainingParams(n_estimators=8, target=target)
+    whole, pieces = train_trees(train, params), train_trees(InPieces(train, rows), params)
+    assert pieces.booster.save_raw() == whole.booster.save_raw()
+    assert pieces.anchor == whole.anchor
+
+
 def test_another_seed_gives_another_model(train):
     assert trees(train, small(seed=1)) != trees(train, small(seed=2))
 

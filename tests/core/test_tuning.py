@@ -1,5 +1,9 @@
 """Tuning: what a trial may see, that a search repeats and resumes, and what is refused."""
 
+import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +126,57 @@ def test_a_search_that_has_its_trials_already_is_only_read(train, undisturbed, t
     search(train, tmp_path)
     monkeypatch.setattr(tuning, "_run_trial", None)
     assert search(train, tmp_path).params == undisturbed.params
+
+
+_WORKER = """
+import json, sys
+import polars as pl
+from housing_assets.core.tuning import TuningSpec, tune
+rows, storage, quick = sys.argv[1:]
+found = tune(pl.read_parquet(rows), TuningSpec(**json.loads(quick)), storage, "shared")
+print(json.dumps([found.trials["trial"].to_list(), found.trials["score"].min()]))
+"""
+
+
+def shared_search(train, tmp_path, trials: int) -> list[subprocess.Popen]:
+    """Two processes that are given the same study."""
+    train.write_parquet(tmp_path / "train.parquet")
+    storage = f"sqlite:///{tmp_path}/studies.db"
+    optuna.storages.RDBStorage(storage)
+    quick = json.dumps({**QUICK, "trials": trials})
+    command = [sys.executable, "-c", _WORKER, str(tmp_path / "train.parquet"), storage, quick]
+    return [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+
+
+def process_of(trial: optuna.trial.FrozenTrial) -> str:
+    return trial.user_attrs["process"].rpartition(":")[2]
+
+
+def test_two_processes_share_the_trials_of_one_study(train, tmp_path):
+    told = [json.loads(p.communicate(timeout=120)[0]) for p in shared_search(train, tmp_path, trials=8)]
+    study = optuna.load_study(study_name="shared", storage=f"sqlite:///{tmp_path}/studies.db")
+    done = study.get_trials(states=[optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED])
+    assert len(done) in (8, 9)  # nine, if both began the last one in the same milliseconds
+    assert len({process_of(t) for t in done}) == 2
+    assert [t.params["target"] for t in done[:3]] == ["price", "log_price", "log_anchor"]
+    assert len({json.dumps(t.params) for t in done}) >= 8
+    assert told[0] == told[1] == [[t.number for t in done], told[0][1]]
+
+
+def test_the_trials_of_a_process_that_is_killed_are_done_by_the_other(train, tmp_path):
+    killed, other = shared_search(train, tmp_path, trials=8)
+    storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path}/studies.db")
+    while not any(
+        process_of(t) == str(killed.pid)
+        for t in optuna.create_study(study_name="shared", storage=storage, load_if_exists=True).get_trials(
+            states=[optuna.trial.TrialState.RUNNING]
+        )
+        if "process" in t.user_attrs
+    ):
+        time.sleep(0.01)
+    killed.kill()
+    numbers, _ = json.loads(other.communicate(timeout=120)[0])
+    assert len(numbers) in (8, 9)
 
 
 def test_a_time_limit_ends_the_search_after_the_trial_it_falls_in(train, tmp_path):

@@ -217,3 +217,68 @@ def test_a_month_being_replaced_is_always_one_of_its_two_contents(tmp_path):
     finally:
         writer.join()
     assert heights == {50_000, 200_000}
+
+
+# ---------------------------------------------------------------- tables in pieces
+
+
+def split_frames(count: int = 6) -> list[pl.DataFrame]:
+    """Frames of three rows, the later half of them eval."""
+    parts = ["train"] * (count // 2) + ["eval"] * (count - count // 2)
+    return [
+        pl.DataFrame({"place": [f"{i}-{j}" for j in range(3)], "split": part, "x": float(i)})
+        for i, part in enumerate(parts)
+    ]
+
+
+def test_a_table_written_in_pieces_is_the_table(store):
+    frames = split_frames()
+    rows, size = store.write_pieces("table", frames, 5)
+    assert (rows, size) == (18, len(store.blobs.read("table.parquet")))
+    assert_frame_equal(store.read_table("table"), pl.concat(frames))
+    table = store.table("table")
+    assert_frame_equal(table.read(), pl.concat(frames))
+    assert [piece.height for piece in table.pieces()] == [6, 6, 6]
+
+
+def test_one_split_of_a_table_is_read_without_the_row_groups_of_others(store):
+    store.write_pieces("table", split_frames(), 6)
+    train = store.table("table").of("train")
+    assert train.groups() == {0: 6, 1: 6}  # the second holds the last rows of train and the first of eval
+    assert train.read(["x"])["x"].to_list() == [0.0] * 3 + [1.0] * 3 + [2.0] * 3
+    assert store.table("table").of("holdout").groups().keys() <= {1}
+
+
+def test_columns_of_a_piece_come_in_the_order_asked(store):
+    store.write_pieces("table", split_frames())
+    assert [piece.columns for piece in store.table("table").of("eval").pieces(["x", "place"])] == [["x", "place"]]
+
+
+def test_a_table_of_frames_that_fail_leaves_the_one_before(store):
+    store.write_pieces("table", split_frames())
+    before = store.table("table").digest()
+
+    def failing():
+        yield split_frames()[0]
+        raise ValueError("no more")
+
+    with pytest.raises(ValueError, match="no more"):
+        store.write_pieces("table", failing(), 1)
+    assert store.table("table").digest() == before
+    assert store.blobs.keys("") == ["table.parquet"]
+
+
+def test_a_table_without_frames_is_refused(store):
+    with pytest.raises(StoreError, match="table has no rows to write"):
+        store.write_pieces("table", [])
+    assert store.blobs.keys("") == []
+
+
+def test_a_missing_or_damaged_table_is_told_when_it_is_read_in_pieces(store):
+    with pytest.raises(StoreError, match=r"table.parquet does not exist: materialize table first"):
+        store.table("table").read()
+    store.blobs.write("table.parquet", b"PAR1 nothing of the kind PAR1")
+    with pytest.raises(StoreError, match=r"table.parquet is damaged .*materialize table again"):
+        store.table("table").read()
+    with pytest.raises(StoreError, match="does not exist"):
+        store.table("other").digest()

@@ -1,0 +1,98 @@
+"""Pieces of work, each in a process of its own: `python pieces.py NAME ARGUMENTS` prints seconds and memory as JSON."""
+
+import json
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import data_path
+import numpy as np
+import training
+import usual_way
+
+
+def main() -> None:
+    """Run one piece and tell what it took."""
+    name, *arguments = sys.argv[1:]
+    seconds = PIECES[name](*arguments)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"seconds": seconds, "memory": memory}))
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds of a piece of work."""
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def floor(source: str, folder: str) -> float:
+    """Read the CSV and write it as Parquet."""
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    path = _fresh(folder) / "panel.parquet"
+    return timed(lambda: pyarrow.parquet.write_table(pyarrow.csv.read_csv(source), path, compression="zstd"))
+
+
+def pure(source: str, folder: str) -> float:
+    """The data path of the platform."""
+    there = _fresh(folder)
+    return timed(lambda: data_path.data_path(Path(source), there))
+
+
+def pure_month(source: str, folder: str, month: str) -> float:
+    """The ingest of one month into a store that has the others."""
+    store = data_path.Store.open(folder)
+    return timed(lambda: data_path.ingest(Path(source), store, [month]))
+
+
+def usual(source: str, folder: str) -> float:
+    """The data path in pandas, a CSV after each stage."""
+    there = _fresh(folder)
+    return timed(lambda: usual_way.run(Path(source), there))
+
+
+def matrix(folder: str, split: str) -> None:
+    """Keep the ready matrix of one split as arrays."""
+    for name, array in training.ready(data_path.Store.open(folder), split).items():
+        np.save(Path(folder) / f"{split}-{name}.npy", array)
+
+
+def bare_training(folder: str, trees: str) -> float:
+    """`xgboost.train` on the ready matrix."""
+    return training.bare(Path(folder), int(trees))
+
+
+def own_training(folder: str, trees: str) -> float:
+    """Training as the assets do it, from `training_features` in the store."""
+    return timed(lambda: training.own(data_path.Store.open(folder), int(trees)))
+
+
+def ready(folder: str, split: str) -> float:
+    """The matrices that the bare pieces begin with."""
+    return timed(lambda: matrix(folder, split))
+
+
+def dagster(source: str, folder: str, month: str) -> float:
+    """The data path through Dagster; prints its own figures into `dagster.json`."""
+    import dagster_runs
+
+    return timed(lambda: dagster_runs.run(Path(source), Path(folder), month))
+
+
+def _fresh(folder: str) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    Path(folder).mkdir(parents=True)
+    return Path(folder)
+
+
+PIECES: dict[str, Callable[..., float]] = {
+    made.__name__: made for made in (floor, pure, pure_month, usual, ready, bare_training, own_training, dagster)
+}
+
+if __name__ == "__main__":
+    main()
