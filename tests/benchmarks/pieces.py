@@ -84,6 +84,33 @@ def dagster(source: str, folder: str, month: str) -> float:
     return timed(lambda: dagster_runs.run(Path(source), Path(folder), month))
 
 
+def forecast_fit(store: str) -> float:
+    """The fits of the forecast model, those of its backtest included, from `price_history` in the store."""
+    from housing_assets.core.forecasting import fit_forecast_model
+    from housing_assets.store.histories import read_history
+
+    def fit() -> None:
+        history = read_history(data_path.Store.open(store))
+        assert history is not None
+        fit_forecast_model(history, data_path.SPLIT)
+
+    return timed(fit)
+
+
+def forecast_month(store: str) -> float:
+    """The forecasts of every zip from the newest month, 12 horizons each."""
+    from housing_assets.core.forecasting import forecast, forecast_model_from_files
+    from housing_assets.store.bundles import forecast_champion, load_bundle
+    from housing_assets.store.histories import read_history
+
+    there = data_path.Store.open(store)
+    version, published = forecast_champion(there)
+    model = forecast_model_from_files(load_bundle(there, version).files, version)
+    history, widths = read_history(there), there.read_table("forecast_intervals")
+    assert history is not None
+    return timed(lambda: forecast(history, history.last_month, model, published, widths))
+
+
 def _fresh(folder: str) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     Path(folder).mkdir(parents=True)
@@ -91,7 +118,19 @@ def _fresh(folder: str) -> Path:
 
 
 PIECES: dict[str, Callable[..., float]] = {
-    made.__name__: made for made in (floor, pure, pure_month, usual, ready, bare_training, own_training, dagster)
+    made.__name__: made
+    for made in (
+        floor,
+        pure,
+        pure_month,
+        usual,
+        ready,
+        bare_training,
+        own_training,
+        dagster,
+        forecast_fit,
+        forecast_month,
+    )
 }
 
 if __name__ == "__main__":

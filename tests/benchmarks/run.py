@@ -24,6 +24,7 @@ import polars as pl
 import psutil
 from dashboard import dashboard_figures
 from figures import Cost, Figure, command, piece, typical
+from forecasts import history_figures
 from rich.console import Console
 from rich.table import Table
 from serving import serving
@@ -153,7 +154,9 @@ class Bench:
 
     @cached_property
     def source(self) -> Path:
-        """The panel as a CSV."""
+        """The panel as a CSV: that of HOUSING_SOURCE_URI, or a synthetic one."""
+        if given := os.environ.get("HOUSING_SOURCE_URI"):
+            return Path(given).absolute()
         return panel(self.folder / "panel.csv", FULL_ZIPS if self.full else DEFAULT_ZIPS)
 
     @cached_property
@@ -401,6 +404,7 @@ GROUPS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "tuning": tuning,
     "accuracy": lambda bench: accuracy(bench.platform.store),
     "intervals": lambda bench: intervals(bench.platform.store),
+    "forecasts": lambda bench: history_figures(bench.platform.store),
     "checks": lambda bench: checks(bench.platform.seconds),
     "predictions": predictions,
     "startup": startup,
