@@ -55,7 +55,7 @@ def accuracy(store: Store) -> Iterator[Figure]:
     """The tuned model against the baselines on eval and holdout."""
     table = store.read_table("model_evaluation").filter(by="overall")
     for split in ("eval", "holdout"):
-        rows = {row["predictor"]: row for row in table.filter(split=split).to_dicts()}
+        rows = rows_of(table, split)
         tuned = rows["tuned_model"]
         saved = 100 * (1 - tuned["rmse"] / rows["baseline_model"]["rmse"])
         target = ("at least 3%", saved >= 3) if split == "eval" else ("", None)
@@ -67,6 +67,16 @@ def accuracy(store: Store) -> Iterator[Figure]:
             yield Figure("accuracy", f"{split}: RMSE of {name} / tuned_model", f"{ratio:.2f}", *told)
         figures = f"MAE {tuned['mae']:,.0f}, RMSE {tuned['rmse']:,.0f}, R2 {tuned['r2']:.4f}"
         yield Figure("accuracy", f"{split}: tuned_model, US dollars", figures)
+    on_eval = load_champion(store).metrics()["eval"]
+    if without := on_eval.get("tuned_model without history"):
+        saved = 100 * (1 - without["rmse"] / rows_of(table, "eval")["baseline_model"]["rmse"])
+        name = "eval: RMSE of zips without history below baseline_model's"
+        yield Figure("accuracy", name, f"{saved:.1f}%", "at least 3%", saved >= 3)
+
+
+def rows_of(table: pl.DataFrame, split: str) -> dict[str, dict[str, float]]:
+    """The figures of a split by predictor."""
+    return {row["predictor"]: row for row in table.filter(split=split).to_dicts()}
 
 
 def intervals(store: Store) -> Iterator[Figure]:
