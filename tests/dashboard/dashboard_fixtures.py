@@ -27,7 +27,7 @@ def open_page(page: str = "overview", query: Mapping[str, str] | None = None) ->
     shown = AppTest.from_file(str(APP), default_timeout=120)
     shown.query_params.update(query or {})
     if page != "overview":
-        shown.switch_page(f"pages/{page}.py")
+        shown.switch_page(f"views/{page}.py")
     return shown.run()
 
 

@@ -352,7 +352,7 @@ import sys
 from streamlit.testing.v1 import AppTest
 app = AppTest.from_file({str(Path(__file__).parents[2] / "housing_dashboard/app.py")!r}, default_timeout=120)
 for page in {PAGES!r}:
-    app.switch_page(f"pages/{{page}}.py").run()
+    app.switch_page(f"views/{{page}}.py").run()
     assert not app.exception, page
 heavy = {{"dagster", "mlflow", "great_expectations", "evidently"}}
 print(sorted(heavy & {{name.partition(".")[0] for name in sys.modules}}))
