@@ -429,11 +429,11 @@ def heat(grid: pl.DataFrame, rows: str, title: str, unit: str = "%") -> go.Figur
             x=across,
             y=[name or "no metro" for name in grid[rows].to_list()],
             colorscale="Cividis",
-            colorbar=_colours_below(title) | {"ticksuffix": unit},
+            colorbar=_colours_below(title) | {"ticksuffix": unit, "nticks": 4, "tickangle": 0},
             hovertemplate="%{y}<br>%{x}: %{z:.2f}" + unit + "<extra></extra>",
         )
     )
-    figure.update_xaxes(type="category", nticks=6, tickangle=0)
+    figure.update_xaxes(type="category", nticks=5)
     figure.update_yaxes(autorange="reversed")
     return figure
 
@@ -479,8 +479,8 @@ def dots(frame: pl.DataFrame, name: str, value: str, title: str) -> go.Figure:
     )
     figure.update_yaxes(autorange="reversed", showgrid=True)
     # Room for the figure beside the last dot.
-    ends = [math.log10(0.7 * frame[value].min()), math.log10(2.5 * frame[value].max())]  # type: ignore[operator]
-    ticks = [step * 10**power for power in range(-2, 4) for step in (1, 2, 5)]
+    ends = [math.log10(0.7 * frame[value].min()), math.log10(4 * frame[value].max())]  # type: ignore[operator]
+    ticks = [10.0**power for power in range(-2, 4)]
     figure.update_xaxes(title=title, type="log", range=ends, tickvals=ticks, ticktext=[f"{t:g}%" for t in ticks])
     return figure
 

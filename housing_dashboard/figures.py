@@ -314,13 +314,14 @@ def published_table(graded: pl.DataFrame, published: Mapping[int, str]) -> pl.Da
     return table.sort("horizon")
 
 
-def skill_over_best(table: pl.DataFrame) -> pl.DataFrame:
-    """The row of each horizon against the baseline that is hardest to beat: where the skill is least.
+def surely_skilled(table: pl.DataFrame) -> list[int]:
+    """Horizons at which the model beats every naive baseline beyond doubt: no interval of its skill reaches down to 0.
 
     Args:
         table: of one split, as `forecast_skill` has them.
     """
-    return table.sort("skill").group_by("horizon", maintain_order=True).first().sort("horizon")
+    least = table.group_by("horizon").agg(pl.col("skill_low").min())
+    return least.filter(pl.col("skill_low") > 0)["horizon"].sort().to_list()
 
 
 def by_kind(rows: pl.DataFrame) -> pl.DataFrame:

@@ -180,13 +180,12 @@ def skill(split: str) -> None:
     if part.is_empty():
         shell.empty(f"No skill is known on {split}", "Materialize `forecast_evaluation` again.")
         return
-    best = figures.skill_over_best(part)
-    sure = best.filter(pl.col("skill_low") > 0)["horizon"].to_list()
+    sure = figures.surely_skilled(part)
     told = "Share of each naive baseline's error that the model saves, with its 95% interval from resampling months. "
     told += (
-        f"It surely beats the baseline that is hardest to beat {figures.spans(sure)} ahead."
+        f"It beats every one of them, whatever months are drawn, {figures.spans(sure)} ahead."
         if sure
-        else "At no horizon does it surely beat the baseline that is hardest to beat."
+        else "At no horizon does it beat every one of them whatever months are drawn."
     )
     names = {name: figures.predictor_name(name) for name in NAIVE_GROWTH}
     written = part.drop("split").with_columns(pl.col("against").replace(figures.PREDICTOR_NAMES))
