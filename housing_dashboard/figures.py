@@ -231,7 +231,8 @@ def who_forecasts(published: Mapping[int, str]) -> str:
         if predictor == MODEL:
             told.append(f"the model forecasts {months}")
         else:
-            told.append(f"the naive baseline “{predictor_name(predictor)}” forecasts {months}, where it was better")
+            baseline = f"the naive baseline “{predictor_name(predictor)}” forecasts {months}"
+            told.append(f"{baseline}, where the model is not known to be better")
     sentence = "; ".join(told)
     return f"{sentence[0].upper()}{sentence[1:]}." if told else ""
 

@@ -21,7 +21,7 @@ VALUES = {
 
 def page() -> None:
     """The page."""
-    shell.header("Map", "Where are homes dear, where is the model wrong, and where do prices move, and will?")
+    shell.header("Map", "Where are homes dear, where is the model wrong, where do prices move, and where will they?")
     months = data.months_of("monthly_predictions")
     if not months:
         shell.no_months()

@@ -152,10 +152,11 @@ def trend(rows: pl.DataFrame, year: str, month: str, region: str) -> None:
 def table(chosen: pl.DataFrame, name: str) -> None:
     """Rows, those with the largest error first, and all of them to download."""
     st.subheader("Rows", anchor=False)
-    kept = [*COLUMNS, "error", "percent", "model_version"]
+    origins = [name for name in ("model_version", "from_history") if name in chosen.columns]
+    kept = [*COLUMNS, "error", "percent", *origins]
     order = chosen.select(*kept, pl.col("percent").abs().alias("off by"))
     order = order.sort("off by", "zipcode", descending=[True, False], nulls_last=True)
-    listed = order.head(MOST_LISTED).drop("model_version")
+    listed = order.head(MOST_LISTED).drop(origins)
     widest = figures.largest_or_none(listed["off by"]) or 1.0
     bar = st.column_config.ProgressColumn("Off by", format="%.2f%%", min_value=0, max_value=widest)
     shell.show_table(listed, "rows", "Predicted rows, those with the largest error first", **{"off by": bar})

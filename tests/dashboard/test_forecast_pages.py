@@ -1,6 +1,7 @@
 """Forecasts on the pages: what will come, what became of earlier ones, and every state without."""
 
 import json
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -215,6 +216,9 @@ def test_the_model_page_compares_what_is_published_with_the_best_naive(forecasti
     assert table["predictor"].tolist() == [predictor_name(name) for name in published.values()]
     for _, row in table.iterrows():
         of = dict(graded.filter(horizon=int(row["horizon"])).select("predictor", "mape").iter_rows())
+        if not of:  # a year of eval has no outcome of so far ahead
+            assert math.isnan(row["eval"])
+            continue
         best = min(of[name] for name in NAIVE_GROWTH)
         assert row["eval"] == pytest.approx(of["published"], rel=1e-4)
         assert row["eval_ratio"] == pytest.approx(of["published"] / best, rel=1e-4)
