@@ -429,7 +429,7 @@ def heat(grid: pl.DataFrame, rows: str, title: str, unit: str = "%") -> go.Figur
             x=across,
             y=[name or "no metro" for name in grid[rows].to_list()],
             colorscale="Cividis",
-            colorbar=_colours_below(title) | {"ticksuffix": unit, "nticks": 4, "tickangle": 0},
+            colorbar=_colours_below(title) | {"ticksuffix": unit, "nticks": 2, "tickangle": 0},
             hovertemplate="%{y}<br>%{x}: %{z:.2f}" + unit + "<extra></extra>",
         )
     )

@@ -186,7 +186,7 @@ def _table(forecasts: pl.DataFrame) -> pl.DataFrame:
 
 def became(outcomes: pl.DataFrame, actual: pl.DataFrame, zipcode: str, ahead: int) -> None:
     """Every forecast against what happened."""
-    st.subheader("What became of earlier forecasts", anchor=False)
+    st.subheader("What became of forecasts", anchor=False)
     of_horizon = outcomes.filter(horizon=ahead)
     due = of_horizon.drop_nulls("actual_price")
     if due.is_empty():

@@ -103,8 +103,8 @@ def step(high: float) -> float:
 def show(answer: dict[str, Any], published: dict[str, Any], why: dict[str, Any], start: dict[str, Any]) -> None:
     """The prediction from the figures alone, beside the one with history, and what it is made of."""
     price = answer["predictions"][0]
-    # An API of before histories tells of none.
-    from_history = published.get("from_history", [False])[0]
+    # An API of before histories does not tell.
+    from_history = published.get("from_history", [None])[0]
     one, two = st.columns(2)
     one.metric("Live prediction", f"${price:,.0f}", border=True)
     two.metric("90% interval", _interval(answer), border=True)
@@ -117,7 +117,7 @@ def show(answer: dict[str, Any], published: dict[str, Any], why: dict[str, Any],
             f"published for {start['zipcode']} is the price **with its history**: it comes from the zip's own past "
             "prices, is far surer, and does not follow the form."
         )
-    else:
+    elif from_history is not None:
         st.markdown(f"No history of {start['zipcode']} is used in this month: what is published is the same.")
     for warning in answer["warnings"]:
         st.warning(f"{warning['field']}: {warning['message']}")
