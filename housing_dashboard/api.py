@@ -33,22 +33,26 @@ class Api:
         """
         return self._ask("GET", "/openapi.json")["components"]["schemas"]["RawRow"]["properties"]
 
-    def predict(self, row: Mapping[str, Any]) -> dict[str, Any]:
+    def predict(self, row: Mapping[str, Any], history: bool = True) -> dict[str, Any]:
         """The answer of `POST /predict` for one row.
+
+        Args:
+            row: to predict.
+            history: may the zip's own past prices be used? If not, the figures of the row alone are.
 
         Raises:
             ApiAwayError: the API does not answer.
             ApiRefusedError: a value of the row is wrong.
         """
-        return self._ask("POST", "/predict", [dict(row)])
+        return self._ask("POST", "/predict", [dict(row)], history)
 
-    def explain(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """The one explanation of `POST /explain`; errors as those of `predict`."""
-        return self._ask("POST", "/explain", [dict(row)])["explanations"][0]
+    def explain(self, row: Mapping[str, Any], history: bool = True) -> dict[str, Any]:
+        """The one explanation of `POST /explain`; arguments and errors as those of `predict`."""
+        return self._ask("POST", "/explain", [dict(row)], history)["explanations"][0]
 
-    def _ask(self, method: str, path: str, body: object = None) -> Any:
+    def _ask(self, method: str, path: str, body: object = None, history: bool = True) -> Any:
         try:
-            answer = self._client.request(method, path, json=body)
+            answer = self._client.request(method, path, json=body, params=None if history else {"history": "false"})
         except httpx.TimeoutException as error:
             raise ApiAwayError(f"it did not answer within {self._client.timeout.read:g} seconds") from error
         except httpx.TransportError as error:

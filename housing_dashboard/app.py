@@ -18,6 +18,7 @@ _STYLE = """<style>
   [class*=st-key-figures] [data-testid=stColumn] {min-width: calc(50% - 0.6rem); flex: 1 1 calc(50% - 0.6rem)}
 }
 </style>"""
+# Not `pages`: Streamlit serves a folder of that name by itself, past this file, until this file has run once.
 PAGES = Path(__file__).parent / "views"
 
 

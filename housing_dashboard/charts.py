@@ -1,6 +1,8 @@
 """Plots. Colours are Okabe and Ito's (2008, "Color Universal Design"), which colour-blind readers can tell apart."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from textwrap import wrap
 from typing import Any
 
@@ -8,13 +10,28 @@ import plotly.graph_objects as go
 import polars as pl
 
 from housing_assets.core.metros import METRO_BY_KEY, metro_key
+from housing_assets.core.months import month_end
+from housing_dashboard.figures import percent
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#7F7F7F"
+VERMILION, SKY = "#D55E00", "#56B4E9"
+_SERIES = (
+    (BLUE, "solid", "circle"),
+    (ORANGE, "dot", "square"),
+    (GREEN, "dash", "diamond"),
+    (PURPLE, "dashdot", "triangle-up"),
+    (VERMILION, "longdash", "x"),
+    (SKY, "solid", "triangle-down"),
+    (GREY, "dot", "cross"),
+)
+"""Colour, line and marker of each series of a chart: told apart without the colour as well."""
 BAND = "rgba(86,180,233,0.25)"
 MOST_POINTS = 1_500
 """Points of a scatter: more hide each other and take seconds to send."""
 _SMALL = 380
 _FOLD = 26
+_LEGEND_LINE = 50
+"""Characters of a legend that fit in one line of a phone, with what stands between them."""
 _TICKS = (50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000)
 # The contiguous United States in some sixty points, longitude and latitude: enough to see where a metro lies.
 _LAND: tuple[tuple[float, float], ...] = (
@@ -46,11 +63,35 @@ def _figure(height: int = _SMALL, **layout: Any) -> go.Figure:
 
 def scatter(rows: pl.DataFrame) -> go.Figure:
     """Predicted against actual price, with the line on which they are equal; drawn with WebGL."""
-    figure = _figure(420)
+    figure = _points(rows, "predicted_price")
     ends = [
         rows.select(pl.min_horizontal("actual_price", "predicted_price").min()).item(),
         rows.select(pl.max_horizontal("actual_price", "predicted_price").max()).item(),
     ]
+    figure.add_trace(
+        go.Scattergl(x=ends, y=ends, mode="lines", line={"color": GREY, "dash": "dash"}, name="predicted = actual")
+    )
+    figure.update_yaxes(title="predicted price", type="log", **_PRICE_TICKS)
+    return figure
+
+
+def residuals(rows: pl.DataFrame) -> go.Figure:
+    """Error in percent by actual price: shows what a scatter of prices hides once errors are small; with WebGL."""
+    figure = _points(rows, "percent")
+    figure.add_hline(y=0, line={"color": GREY, "dash": "dash"})
+    figure.update_yaxes(title="error", ticksuffix="%")
+    return figure
+
+
+_PRICE_TICKS = {
+    "tickvals": list(_TICKS),
+    "ticktext": [f"${v / 1e3:,.0f}k" if v < 1e6 else f"${v / 1e6:g}M" for v in _TICKS],
+}
+
+
+def _points(rows: pl.DataFrame, value: str) -> go.Figure:
+    """A point for each prediction: a column over the actual price."""
+    figure = _figure(420)
     for inside, name, colour, symbol in (
         (True, "inside its interval", BLUE, "circle"),
         (False, "outside", ORANGE, "x"),
@@ -59,24 +100,16 @@ def scatter(rows: pl.DataFrame) -> go.Figure:
         figure.add_trace(
             go.Scattergl(
                 x=part["actual_price"].to_numpy(),
-                y=part["predicted_price"].to_numpy(),
-                customdata=part.select("zipcode", "month", "percent").to_numpy(),
-                hovertemplate="%{customdata[0]}, %{customdata[1]}<br>actual %{x:$,.0f}<br>predicted %{y:$,.0f}"
-                "<br>%{customdata[2]:+.1f}%<extra></extra>",
+                y=part[value].to_numpy(),
+                customdata=part.select("zipcode", "month", "predicted_price", "percent").to_numpy(),
+                hovertemplate="%{customdata[0]}, %{customdata[1]}<br>actual %{x:$,.0f}"
+                "<br>predicted %{customdata[2]:$,.0f}<br>%{customdata[3]:+.2f}%<extra></extra>",
                 mode="markers",
                 marker={"size": 5, "color": colour, "symbol": symbol, "opacity": 0.7},
                 name=name,
             )
         )
-    figure.add_trace(
-        go.Scattergl(x=ends, y=ends, mode="lines", line={"color": GREY, "dash": "dash"}, name="predicted = actual")
-    )
-    ticks = {
-        "tickvals": list(_TICKS),
-        "ticktext": [f"${v / 1e3:,.0f}k" if v < 1e6 else f"${v / 1e6:g}M" for v in _TICKS],
-    }
-    figure.update_xaxes(title="actual price", type="log", **ticks)
-    figure.update_yaxes(title="predicted price", type="log", **ticks)
+    figure.update_xaxes(title="actual price", type="log", **_PRICE_TICKS)
     return figure
 
 
@@ -123,26 +156,52 @@ def _band(figure: go.Figure, x: Sequence, low: Sequence, high: Sequence) -> None
     figure.add_trace(go.Scatter(x=x, y=low, fill="tonexty", fillcolor=BAND, name="90% interval", **edge))
 
 
-def lines(frame: pl.DataFrame, x: str, names: dict[str, str], unit: str = "%") -> go.Figure:
-    """Several columns over one."""
+def lines(
+    frame: pl.DataFrame,
+    x: str,
+    names: Mapping[str, str],
+    title: str = "",
+    level: float | None = None,
+    least: float | None = None,
+) -> go.Figure:
+    """Several columns in percent over one.
+
+    Args:
+        frame: to show.
+        x: the column across.
+        names: the columns, with their names in words.
+        title: of the axis across.
+        level: drawn as a line to compare with.
+        least: where the axis begins; None: at zero, or below it where values are.
+    """
     figure = _figure(300)
-    for (column, name), colour, dash in zip(
-        names.items(), (BLUE, ORANGE, GREEN, PURPLE), ("solid", "dot", "dash", "dashdot"), strict=False
-    ):
-        hover = f"%{{x}}<br>{name} %{{y:,.2f}}{unit}<extra></extra>"
+    for (column, name), (colour, dash, symbol) in zip(names.items(), _SERIES, strict=False):
         figure.add_trace(
             go.Scatter(
                 x=frame[x].to_list(),
                 y=frame[column].to_list(),
                 mode="lines+markers",
                 line={"color": colour, "dash": dash},
+                marker={"symbol": symbol},
                 name=name,
-                hovertemplate=hover,
+                hovertemplate=f"%{{x}}<br>{name} %{{y:,.2f}}%<extra></extra>",
             )
         )
-    figure.update_yaxes(ticksuffix=unit, rangemode="tozero")
-    figure.update_xaxes(type="category", nticks=8)
+    if level is not None:
+        figure.add_hline(y=level, line={"color": GREY, "dash": "dash"})
+    figure.update_yaxes(ticksuffix="%", rangemode="tozero")
+    if least is not None:
+        figure.update_yaxes(range=[least, 101])
+    figure.update_xaxes(type="category", nticks=8, title=title or None)
+    _room_for_legend(figure, names.values())
     return figure
+
+
+def _room_for_legend(figure: go.Figure, names: Iterable[str], below: float = -0.25) -> None:
+    """Put a legend that would fold over the chart on a phone below it, by so much of the chart's height."""
+    if sum(len(name) + 6 for name in names) > _LEGEND_LINE:
+        height: Any = figure.layout.height  # pyright: ignore[reportAttributeAccessIssue]
+        figure.update_layout(height=height + 80, legend={"y": below, "yanchor": "top"})
 
 
 def metro_map(metros: pl.DataFrame, value: str, title: str, unit: str, diverging: bool = False) -> go.Figure:
@@ -186,7 +245,7 @@ def metro_map(metros: pl.DataFrame, value: str, title: str, unit: str, diverging
                 **colours,
             },
             hovertemplate="%{customdata[0]}<br>%{customdata[1]} zips<br>"
-            + ("%{marker.color:$,.0f}" if money else "%{marker.color:.1f}%")
+            + ("%{marker.color:$,.0f}" if money else "%{marker.color:.2f}%")
             + "<extra></extra>",
         )
     )
@@ -196,45 +255,185 @@ def metro_map(metros: pl.DataFrame, value: str, title: str, unit: str, diverging
     return figure
 
 
-def place_history(actual: pl.DataFrame, predicted: pl.DataFrame, metro: pl.DataFrame) -> go.Figure:
-    """A zip's actual prices, its predictions with intervals, and its metro's median."""
+def fan(
+    actual: pl.DataFrame, forecast: pl.DataFrame, earlier: pl.DataFrame, metro: pl.DataFrame, horizon: int
+) -> go.Figure:
+    """A zip's known prices, its forecast with the interval opening like a fan, and what was forecast before.
+
+    Args:
+        actual: `date`, `price` of the zip.
+        forecast: of one origin, `monthly_forecasts`, by horizon; empty: there is none.
+        earlier: of the other origins, by origin and horizon.
+        metro: `date`, `price`: the median of the metro; shown when its name in the legend is clicked.
+        horizon: months ahead that are marked.
+    """
     figure = _figure(430)
+    paths: list[tuple[Any, Any]] = []
+    for (_, start), path in earlier.group_by("origin", "last_known_price", maintain_order=True):
+        paths += [(_origin_end(path), start), *path.select("date", "predicted_price").iter_rows(), (None, None)]
+    if paths:
+        figure.add_trace(
+            go.Scatter(
+                x=[day for day, _ in paths],
+                y=[price for _, price in paths],
+                mode="lines",
+                line={"color": SKY, "width": 1},
+                opacity=0.75,
+                name="forecasts of other months",
+                hovertemplate="%{x|%b %Y}<br>forecast then %{y:$,.0f}<extra></extra>",
+            )
+        )
+    if forecast.height:
+        _band(figure, *(_from_origin(forecast, column) for column in ("date", "predicted_low", "predicted_high")))
+        figure.add_vline(x=str(_origin_end(forecast)), line={"color": GREY, "dash": "dot", "width": 1})
+    figure.add_trace(
+        go.Scatter(
+            x=metro["date"].to_list(),
+            y=metro["price"].to_list(),
+            mode="lines",
+            line={"color": GREY, "dash": "dash", "width": 1.5},
+            name="metro median",
+            visible="legendonly",
+            hovertemplate="%{x|%b %Y}<br>metro median %{y:$,.0f}<extra></extra>",
+        )
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=actual["date"].to_list(),
+            y=actual["price"].to_list(),
+            mode="lines",
+            line={"color": ORANGE, "width": 2.5},
+            name="actual",
+            hovertemplate="%{x|%b %Y}<br>actual %{y:$,.0f}<extra></extra>",
+        )
+    )
+    if forecast.height:
+        ends = (_from_origin(forecast, column) for column in ("predicted_low", "predicted_high"))
+        figure.add_trace(
+            go.Scatter(
+                x=_from_origin(forecast, "date"),
+                y=_from_origin(forecast, "predicted_price"),
+                customdata=list(zip(*ends, strict=True)),
+                mode="lines",
+                line={"color": BLUE, "width": 2.5},
+                name="forecast",
+                hovertemplate="%{x|%b %Y}<br>forecast %{y:$,.0f}"
+                "<br>%{customdata[0]:$,.0f} to %{customdata[1]:$,.0f}<extra></extra>",
+            )
+        )
+        marked = forecast.filter(horizon=horizon)
+        figure.add_trace(
+            go.Scatter(
+                x=marked["date"].to_list(),
+                y=marked["predicted_price"].to_list(),
+                mode="markers+text",
+                marker={"color": BLUE, "size": 9},
+                text=[f"${price / 1e3:,.0f}k" for price in marked["predicted_price"]],
+                textposition="top left",
+                showlegend=False,
+                hoverinfo="skip",
+            )
+        )
+    figure.update_yaxes(tickprefix="$")
+    _room_for_legend(figure, (str(trace.name) for trace in figure.data if trace.showlegend is not False), -0.1)
+    return figure
+
+
+def _from_origin(path: pl.DataFrame, column: str) -> list[Any]:
+    """A column of the forecasts of one origin, with the known price there, which they set out from, before it."""
+    first = _origin_end(path) if column == "date" else path["last_known_price"][0]
+    return [first, *path[column]]
+
+
+def _origin_end(path: pl.DataFrame) -> date:
+    """The last day of the month that the forecasts of one origin start from."""
+    return month_end(path["origin"][0])
+
+
+def against_actual(predicted: pl.DataFrame, actual: pl.DataFrame, name: str) -> go.Figure:
+    """What was said of months, with its interval, and what came.
+
+    Args:
+        predicted: `date`, `predicted_price`, `predicted_low`, `predicted_high`, by date.
+        actual: `date`, `price`.
+        name: of what was said.
+    """
+    figure = _figure(380)
     days = predicted["date"].to_list()
     _band(figure, days, predicted["predicted_low"].to_list(), predicted["predicted_high"].to_list())
-    for frame, column, name, colour, dash in (
-        (metro, "price", "metro median, actual", GREY, "dash"),
-        (predicted, "predicted_price", "predicted", BLUE, "solid"),
+    for frame, column, called, colour, dash in (
+        (predicted, "predicted_price", name, BLUE, "solid"),
         (actual, "price", "actual", ORANGE, "dot"),
     ):
         figure.add_trace(
             go.Scatter(
                 x=frame["date"].to_list(),
                 y=frame[column].to_list(),
-                mode="lines",
-                line={"color": colour, "dash": dash, "width": 2.5},
-                name=name,
-                hovertemplate=f"%{{x|%b %Y}}<br>{name} %{{y:$,.0f}}<extra></extra>",
+                mode="lines+markers",
+                line={"color": colour, "dash": dash, "width": 2},
+                marker={"size": 5},
+                name=called,
+                hovertemplate=f"%{{x|%b %Y}}<br>{called} %{{y:$,.0f}}<extra></extra>",
             )
         )
     figure.update_yaxes(tickprefix="$")
     return figure
 
 
+def skill(table: pl.DataFrame, names: Mapping[str, str]) -> go.Figure:
+    """Share of each baseline's error that the model saves, by horizon, with its 95% interval.
+
+    Args:
+        table: `horizon`, `against`, `skill`, `skill_low`, `skill_high`.
+        names: the baselines, with their names in words.
+    """
+    figure = _figure(400)
+    for place, ((against, name), (colour, _, symbol)) in enumerate(zip(names.items(), _SERIES[1:], strict=False)):
+        part = table.filter(against=against).sort("horizon")
+        # Side by side, or their intervals hide each other.
+        aside = 0.14 * (place - (len(names) - 1) / 2)
+        figure.add_trace(
+            go.Scatter(
+                x=[horizon + aside for horizon in part["horizon"]],
+                y=part["skill"].to_list(),
+                error_y={
+                    "type": "data",
+                    "symmetric": False,
+                    "array": (part["skill_high"] - part["skill"]).to_list(),
+                    "arrayminus": (part["skill"] - part["skill_low"]).to_list(),
+                    "width": 0,
+                    "thickness": 1.5,
+                },
+                customdata=part.select("horizon", "skill_low", "skill_high").to_numpy(),
+                mode="markers",
+                marker={"color": colour, "symbol": symbol, "size": 7},
+                name=name,
+                hovertemplate=f"{name}, %{{customdata[0]}} months ahead<br>%{{y:.1f}}% saved"
+                "<br>%{customdata[1]:.1f}% to %{customdata[2]:.1f}%<extra></extra>",
+            )
+        )
+    figure.add_hline(y=0, line={"color": GREY, "dash": "dash"})
+    figure.update_yaxes(ticksuffix="%", title="error saved")
+    figure.update_xaxes(title="months ahead", dtick=1, range=[0.4, table["horizon"].max() + 0.6])  # type: ignore[operator]
+    _room_for_legend(figure, names.values())
+    return figure
+
+
 def heat(grid: pl.DataFrame, rows: str, title: str, unit: str = "%") -> go.Figure:
     """A table as colours: rows named by one column, the others across."""
     across = [c for c in grid.columns if c != rows]
-    figure = _figure(max(_SMALL, 60 + 19 * grid.height))
+    figure = _figure(max(_SMALL, 120 + 19 * grid.height))
     figure.add_trace(
         go.Heatmap(
             z=grid.select(across).to_numpy(),
             x=across,
             y=[name or "no metro" for name in grid[rows].to_list()],
             colorscale="Cividis",
-            colorbar={"title": {"text": title}, "ticksuffix": unit, "thickness": 12},
-            hovertemplate="%{y}<br>%{x}: %{z:.1f}" + unit + "<extra></extra>",
+            colorbar=_colours_below(title) | {"ticksuffix": unit, "nticks": 2, "tickangle": 0},
+            hovertemplate="%{y}<br>%{x}: %{z:.2f}" + unit + "<extra></extra>",
         )
     )
-    figure.update_xaxes(type="category", nticks=8)
+    figure.update_xaxes(type="category", nticks=5)
     figure.update_yaxes(autorange="reversed")
     return figure
 
@@ -256,6 +455,33 @@ def bars(frame: pl.DataFrame, name: str, value: str, title: str) -> go.Figure:
     figure.add_trace(go.Bar(x=frame[value].to_list(), y=names, orientation="h", marker={"color": BLUE}))
     figure.update_yaxes(autorange="reversed")
     figure.update_xaxes(title=title)
+    return figure
+
+
+def dots(frame: pl.DataFrame, name: str, value: str, title: str) -> go.Figure:
+    """Values in percent of different orders of size: dots over a logarithmic axis, the least at the top, written out.
+
+    Bars need an axis from zero, on which the small ones would vanish beside the large.
+    """
+    names = _folded(frame[name].to_list())
+    figure = _figure(max(220, 60 + _height(names)))
+    figure.add_trace(
+        go.Scatter(
+            x=frame[value].to_list(),
+            y=names,
+            text=[f" {percent(v)}" for v in frame[value]],
+            mode="markers+text",
+            textposition="middle right",
+            cliponaxis=False,
+            marker={"color": BLUE, "size": 10},
+            hovertemplate="%{y}: %{x:.2f}%<extra></extra>",
+        )
+    )
+    figure.update_yaxes(autorange="reversed", showgrid=True)
+    # Room for the figure beside the last dot.
+    ends = [math.log10(0.7 * frame[value].min()), math.log10(4 * frame[value].max())]  # type: ignore[operator]
+    ticks = [10.0**power for power in range(-2, 4)]
+    figure.update_xaxes(title=title, type="log", range=ends, tickvals=ticks, ticktext=[f"{t:g}%" for t in ticks])
     return figure
 
 
@@ -335,7 +561,7 @@ def waterfall(base: float, parts: Sequence[tuple[str, float]], price: float) -> 
 
 
 _STATES = {"green": 0, "warn": 1, "red": 2, "never checked": 3, "newer than its check": 4, "": 5}
-_STATE_COLOURS = (GREEN, ORANGE, "#D55E00", GREY, PURPLE, "rgba(127,127,127,0.12)")
+_STATE_COLOURS = (GREEN, ORANGE, VERMILION, GREY, PURPLE, "rgba(127,127,127,0.12)")
 
 
 def state_grid(assets: Sequence[str], months: Sequence[str], found: dict[str, dict[str, str]]) -> go.Figure:

@@ -6,7 +6,7 @@ the next look, and nothing else is read again.
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +16,16 @@ import streamlit as st
 from housing_assets.core.environment import read_environment
 from housing_assets.core.errors import HousingError, StoreError
 from housing_assets.core.months import add_months, month_range
-from housing_assets.store.bundles import Bundle, champion_version, list_versions, load_bundle
+from housing_assets.store.bundles import (
+    FORECAST_POINTER,
+    Bundle,
+    champion_version,
+    forecast_champion,
+    list_versions,
+    load_bundle,
+)
 from housing_assets.store.layout import Store
-from housing_assets.store.verdicts import State, Verdict, read_verdicts, state_of
+from housing_assets.store.verdicts import State, Verdict, data_stamps, read_verdicts, state_of
 from housing_dashboard.settings import DashboardSettings
 
 _LOOK_AGAIN = 2.0
@@ -88,6 +95,12 @@ def months_of(asset: str) -> list[str]:
 
 def read_months(asset: str, months: Sequence[str], columns: Sequence[str] | None = None) -> Read:
     """Some months as one frame; a damaged one is left out and named."""
+    uri, kept = settings().store_uri, tuple(columns) if columns else None
+    return _read_each(asset, months, lambda month, stamp: _month(uri, asset, month, stamp, kept))
+
+
+def _read_each(asset: str, months: Sequence[str], read: Callable[[str, str], pl.DataFrame]) -> Read:
+    """What `read` gives of each month that is there and its stamp; a damaged one is left out and named."""
     known, uri = stamps(f"{asset}/"), settings().store_uri
     frames, damaged = [], {}
     for month in months:
@@ -95,10 +108,11 @@ def read_months(asset: str, months: Sequence[str], columns: Sequence[str] | None
         if stamp is None:
             continue
         try:
-            frames.append(_month(uri, asset, month, stamp, tuple(columns) if columns else None))
+            frames.append(read(month, stamp))
         except StoreError as error:
             damaged[month] = str(error).replace(uri, "the store")
-    return Read(pl.concat(frames) if frames else pl.DataFrame(), damaged)
+    # Months of an earlier version of the platform may lack a column.
+    return Read(pl.concat(frames, how="diagonal") if frames else pl.DataFrame(), damaged)
 
 
 def read_table(asset: str) -> pl.DataFrame | None:
@@ -125,15 +139,92 @@ def predictions(months: Sequence[str]) -> Read:
     return Read(frame.join(known, on=["month", "zipcode"], how="left", maintain_order="left"), found.damaged)
 
 
-def history(first: str | None = None) -> Read:
-    """Actual prices of every cleaned month from `first` on: `date`, `zipcode`, `city_full`, `price`."""
-    months = [m for m in months_of("cleaned") if first is None or m >= first]
-    return read_months("cleaned", months, ("date", "zipcode", "city_full", "price"))
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _price_history(uri: str, stamp: str) -> pl.DataFrame:
+    del stamp  # a key
+    table = _open(uri).read_table("price_history", ("date", "zipcode", "city_full", "price"))
+    # As categories the full panel takes a third of the memory, and a zip is found in milliseconds.
+    return table.drop_nulls("price").with_columns(pl.col("zipcode", "city_full").cast(pl.Categorical))
+
+
+def _known_prices(chosen: pl.Expr) -> pl.DataFrame | None:
+    stamp = stamps("price_history.parquet").get("price_history.parquet")
+    if stamp is None:
+        return None
+    found = _price_history(settings().store_uri, stamp).filter(chosen).sort("date")
+    return found.with_columns(pl.col("zipcode", "city_full").cast(pl.String))
+
+
+def zip_history(zipcode: str) -> pl.DataFrame | None:
+    """Known prices of a zip by month: `date`, `zipcode`, `city_full`, `price`; None before there is a `price_history`.
+
+    Raises:
+        StoreError: `price_history` is damaged.
+    """
+    return _known_prices(pl.col("zipcode") == zipcode)
+
+
+def metro_history(metro: str) -> pl.DataFrame | None:
+    """Median known price of the zips of a metro by month: `date`, `price`; None and errors as in `zip_history`."""
+    found = _known_prices(pl.col("city_full") == metro)
+    return None if found is None else found.group_by("date").agg(pl.col("price").median()).sort("date")
+
+
+FORECAST_COLUMNS = (
+    "origin",
+    "date",
+    "horizon",
+    "zipcode",
+    "city_full",
+    "predicted_price",
+    "predicted_low",
+    "predicted_high",
+    "predictor",
+    "last_known_price",
+)
+"""What the pages show of `monthly_forecasts`."""
+
+
+@st.cache_resource(max_entries=2_000, show_spinner=False)
+def _forecasts_of_zip(uri: str, origin: str, zipcode: str, stamp: str) -> pl.DataFrame:
+    del stamp  # a key
+    return _open(uri).months("monthly_forecasts").read(origin, FORECAST_COLUMNS).filter(zipcode=zipcode)
+
+
+def forecasts_of_zip(zipcode: str) -> Read:
+    """Forecasts of a zip from every origin; only its own rows are kept, since an origin has those of every zip."""
+    uri = settings().store_uri
+    return _read_each(
+        "monthly_forecasts",
+        months_of("monthly_forecasts"),
+        lambda origin, stamp: _forecasts_of_zip(uri, origin, zipcode, stamp),
+    )
+
+
+@st.cache_resource(max_entries=50, show_spinner=False)
+def _forecasts_at(uri: str, origin: str, horizon: int, stamp: str) -> pl.DataFrame:
+    del stamp  # a key
+    return _open(uri).months("monthly_forecasts").read(origin, FORECAST_COLUMNS).filter(horizon=horizon)
+
+
+def forecasts_at(origin: str, horizon: int) -> Read:
+    """Forecasts of every zip from one origin at one horizon."""
+    uri = settings().store_uri
+    return _read_each("monthly_forecasts", [origin], lambda month, stamp: _forecasts_at(uri, month, horizon, stamp))
+
+
+def published_forecasts() -> tuple[str, dict[int, str]] | None:
+    """The version that forecasts, and whose forecast is published by horizon; None before there is one.
+
+    Raises:
+        HousingError: the pointer is damaged.
+    """
+    return forecast_champion(store()) if FORECAST_POINTER in stamps(FORECAST_POINTER) else None
 
 
 @dataclass(frozen=True)
 class Champion:
-    """The champion's bundle, and the promotion decisions about every version, the newest first."""
+    """The champion's bundle, and the promotion decisions about every version of its kind, the newest first."""
 
     bundle: Bundle
     decisions: list[dict[str, Any]]
@@ -158,21 +249,49 @@ def champion() -> Champion | None:
     Raises:
         HousingError: the pointer or the bundle is damaged.
     """
-    there = store()
-    version = champion_version(there)
+    version = champion_version(store())
     if version is None:
         return None
     found = _bundle(settings().store_uri, version, tuple(sorted(stamps(f"models/{version}/").items())))
+    return Champion(found, [d for d in _decisions() if not _forecasts(d.get("candidate", ""))])
+
+
+def forecast_decisions() -> list[dict[str, Any]]:
+    """The promotion decisions about forecast models, the newest first."""
+    return [d for d in _decisions() if _forecasts(d.get("candidate", ""))]
+
+
+def _decisions() -> list[dict[str, Any]]:
     decided = [key for key in stamps("models/") if "/decisions/" in key]
-    decisions = [json.loads(there.blobs.read(key)) for key in decided]
-    return Champion(found, sorted(decisions, key=lambda d: d.get("decided", ""), reverse=True))
+    decisions = [json.loads(store().blobs.read(key)) for key in decided]
+    return sorted(decisions, key=lambda d: d.get("decided", ""), reverse=True)
+
+
+def _forecasts(version: str) -> bool:
+    return version.rpartition("-")[0] == "forecast"
 
 
 @st.cache_resource(max_entries=200, show_spinner=False)
-def _eval_figures(uri: str, version: str, stamp: str) -> dict[str, float]:
+def _eval_figures(uri: str, version: str, stamp: str) -> dict[str, dict[str, float]]:
     del stamp  # a key
-    kind = version.rpartition("-")[0]
-    return _open(uri).read_json(f"models/{version}/metrics.json")["eval"][f"{kind}_model"]
+    return _open(uri).read_json(f"models/{version}/metrics.json")["eval"]
+
+
+def eval_figures(version: str) -> dict[str, float]:
+    """What a price model's bundle says of its errors on eval: figures of `price_metrics`."""
+    key = f"models/{version}/metrics.json"
+    return _eval_figures(settings().store_uri, version, stamps(key)[key])[_predictor(version)]
+
+
+def eval_figures_without_history(version: str) -> dict[str, float] | None:
+    """The same with no row predicted from its history; None where the bundle does not tell."""
+    key = f"models/{version}/metrics.json"
+    known = _eval_figures(settings().store_uri, version, stamps(key)[key])
+    return known.get(f"{_predictor(version)} without history")
+
+
+def _predictor(version: str) -> str:
+    return f"{version.rpartition('-')[0]}_model"
 
 
 def champions(found: Champion) -> pl.DataFrame:
@@ -185,7 +304,7 @@ def champions(found: Champion) -> pl.DataFrame:
         key = f"models/{version}/metrics.json"
         if decision.get("outcome") != "promoted" or key not in known:
             continue
-        figures = _eval_figures(settings().store_uri, version, known[key])
+        figures = eval_figures(version)
         kept = {name: figures[name] for name in ("mae", "rmse", "mape")}
         rows.append({"version": version, "serves since": decision["decided"][:16].replace("T", " "), **kept})
     return pl.DataFrame(rows)
@@ -220,6 +339,21 @@ def check_states(asset: str, months: Sequence[str]) -> dict[str, State]:
     """What is known of months of an asset: also whether they were written after their check."""
     known, files = verdicts(asset), stamps(f"{asset}/")
     return {m: state_of(known.get(m), files.get(f"{asset}/{m}.parquet")) for m in months}
+
+
+@st.cache_data(ttl=_LOOK_AGAIN, show_spinner=False)
+def _data_stamps(uri: str, asset: str) -> dict[str, str]:
+    return data_stamps(_open(uri), asset)
+
+
+def whole_state(asset: str) -> list[tuple[State, str]]:
+    """What is known of an asset without months, and when it was checked; empty if it is not there."""
+    found = _data_stamps(settings().store_uri, asset)
+    if not found:
+        return []
+    verdict = verdicts(asset).get("")
+    checked = f"{verdict.checked[:16].replace('T', ' ')} UTC" if verdict else ""
+    return [(state_of(verdict, found.get("")), checked)]
 
 
 def source_label() -> str:

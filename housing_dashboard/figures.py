@@ -1,15 +1,21 @@
 """Figures of predicted rows: pure functions of frames like `monthly_predictions`, with `month` and `naive_price`."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
 from housing_assets.core.evaluation import price_metrics
+from housing_assets.core.forecasting import MODEL, PUBLISHED
+from housing_assets.core.growth import NAIVE_GROWTH
 from housing_assets.core.months import add_months
 
 ALL = "all"
 """The filter that filters nothing."""
+WITHIN: tuple[float, ...] = (0.5, 1, 5)
+"""Percent of the actual price: how close a prediction is counted to be. From a known past it errs by a few tenths of a
+percent, without one by several percent."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +25,8 @@ class Headline:
     Attributes:
         rows: predicted.
         known: of them with an actual price.
-        model: figures of `price_metrics` over the known rows; empty if there are none.
+        model: figures of `price_metrics` over the known rows, and shares `within_0.5` to `within_5` as `WITHIN` has
+            them, in percent; empty if there are none.
         naive: the same of `naive_price`, over known rows that have one.
         coverage: percent of the known rows whose actual price lies in the interval.
     """
@@ -48,7 +55,11 @@ def headline(rows: pl.DataFrame) -> Headline:
 
 
 def _metrics(rows: pl.DataFrame, said: str) -> dict[str, float]:
-    return price_metrics(rows["actual_price"].to_numpy(), rows[said].to_numpy()) if rows.height else {}
+    if rows.is_empty():
+        return {}
+    actual, prices = rows["actual_price"].to_numpy(), rows[said].to_numpy()
+    close = {f"within_{p:g}": 100 * float((np.abs(prices / actual - 1) <= p / 100).mean()) for p in WITHIN}
+    return price_metrics(actual, prices) | close
 
 
 def with_errors(rows: pl.DataFrame) -> pl.DataFrame:
@@ -169,3 +180,178 @@ def median_or_none(values: pl.Series) -> float | None:
     """The median of what is known; None if nothing is."""
     found = values.drop_nulls().to_numpy()
     return float(np.median(found)) if found.size else None
+
+
+def largest_or_none(values: pl.Series) -> float | None:
+    """The largest of what is known; None if nothing is."""
+    found = values.drop_nulls().to_numpy()
+    return float(found.max()) if found.size else None
+
+
+PREDICTOR_NAMES: dict[str, str] = {
+    MODEL: "the model",
+    PUBLISHED: "what is published",
+    "flat": "no change",
+    "momentum_3": "3-month growth goes on",
+    "momentum_12": "12-month growth goes on",
+    "damped_momentum": "3-month growth fades",
+    "metro_growth": "metro growth fades",
+}
+"""Predictors of forecasts in words: the naive baselines by what they assume."""
+
+
+def predictor_name(predictor: str) -> str:
+    """A predictor of forecasts in words."""
+    return PREDICTOR_NAMES.get(predictor, predictor)
+
+
+def spans(numbers: Sequence[int]) -> str:
+    """Numbers in order, runs of them as spans: 1 to 3, 5, 7 to 9."""
+    runs: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+
+
+def who_forecasts(published: Mapping[int, str]) -> str:
+    """Whose forecast is published, in a sentence.
+
+    Args:
+        published: predictor by horizon in months.
+    """
+    by_predictor: dict[str, list[int]] = {}
+    for horizon, predictor in sorted(published.items()):
+        by_predictor.setdefault(predictor, []).append(horizon)
+    told = []
+    for predictor, horizons in by_predictor.items():
+        months = f"{spans(horizons)} month{'s' if horizons != [1] else ''} ahead"
+        if predictor == MODEL:
+            told.append(f"the model forecasts {months}")
+        else:
+            baseline = f"the naive baseline “{predictor_name(predictor)}” forecasts {months}"
+            told.append(f"{baseline}, where the model is not known to be better")
+    sentence = "; ".join(told)
+    return f"{sentence[0].upper()}{sentence[1:]}." if told else ""
+
+
+def with_outcomes(forecasts: pl.DataFrame, actual: pl.DataFrame) -> pl.DataFrame:
+    """Forecasts with what came, null where that is not known yet.
+
+    Args:
+        forecasts: of one zip, as `monthly_forecasts` has them.
+        actual: its known prices: `date`, `price`.
+
+    Returns:
+        The forecasts with `actual_price`, `error` (US dollars, forecast less actual), `percent` (of the actual price),
+        `naive_price` (the price at the origin, which says that nothing changes), `naive` (its error in percent) and
+        `inside` the interval.
+    """
+    known = actual.select("date", pl.col("price").alias("actual_price"))
+    joined = forecasts.join(known, on="date", how="left", maintain_order="left")
+    flat = 100 * (pl.col("last_known_price") / pl.col("actual_price") - 1)
+    return with_errors(joined).with_columns(pl.col("last_known_price").alias("naive_price"), flat.alias("naive"))
+
+
+def by_horizon(outcomes: pl.DataFrame) -> pl.DataFrame:
+    """Errors of forecasts with an outcome by horizon: `horizon`, `rows`, `mape`, `naive_mape`, `bias`, `coverage`
+    (percent; null where no forecast had an interval)."""
+    return (
+        outcomes.drop_nulls("actual_price")
+        .group_by("horizon")
+        .agg(
+            pl.len().alias("rows"),
+            pl.col("percent").abs().mean().alias("mape"),
+            pl.col("naive").abs().mean().alias("naive_mape"),
+            pl.col("percent").mean().alias("bias"),
+            (100 * pl.col("inside").mean()).alias("coverage"),
+        )
+        .sort("horizon")
+    )
+
+
+def forecast_change(forecasts: pl.DataFrame) -> pl.DataFrame:
+    """Median percent by which the zips of a metro are forecast to change from their last known price: `city_full`,
+    `zips`, `change`.
+
+    Args:
+        forecasts: of one origin at one horizon.
+    """
+    change = 100 * (pl.col("predicted_price") / pl.col("last_known_price") - 1)
+    return (
+        forecasts.group_by("city_full")
+        .agg(pl.col("zipcode").n_unique().alias("zips"), change.median().alias("change"))
+        .sort("city_full", nulls_last=True)
+    )
+
+
+def published_table(graded: pl.DataFrame, published: Mapping[int, str]) -> pl.DataFrame:
+    """What is published by horizon, beside the best naive baseline.
+
+    Args:
+        graded: the rows of `forecast_evaluation` over everything.
+        published: predictor by horizon.
+
+    Returns:
+        `horizon`, `predictor` and, for eval and for holdout where they are graded, the mean absolute percent errors
+        `<split>` of what is published and `<split>_naive` of the best baseline, and `<split>_ratio` of the two.
+    """
+    table = pl.DataFrame(
+        {"horizon": list(published), "predictor": [predictor_name(name) for name in published.values()]},
+        schema={"horizon": pl.Int64, "predictor": pl.String},
+    )
+    errors = graded.with_columns(pl.col("horizon").cast(pl.Int64))
+    for split in ("eval", "holdout"):
+        part = errors.filter(pl.col("split") == split)
+        if part.is_empty():
+            continue
+        ours = part.filter(pl.col("predictor") == PUBLISHED).select("horizon", pl.col("mape").alias(split))
+        naive = part.filter(pl.col("predictor").is_in(NAIVE_GROWTH)).group_by("horizon")
+        best = naive.agg(pl.col("mape").min().alias(f"{split}_naive"))
+        table = table.join(ours, on="horizon", how="left").join(best, on="horizon", how="left")
+        table = table.with_columns((pl.col(split) / pl.col(f"{split}_naive")).alias(f"{split}_ratio"))
+    return table.sort("horizon")
+
+
+def surely_skilled(table: pl.DataFrame) -> list[int]:
+    """Horizons at which the model beats every naive baseline beyond doubt: no interval of its skill reaches down to 0.
+
+    Args:
+        table: of one split, as `forecast_skill` has them.
+    """
+    least = table.group_by("horizon").agg(pl.col("skill_low").min())
+    return least.filter(pl.col("skill_low") > 0)["horizon"].sort().to_list()
+
+
+def by_kind(rows: pl.DataFrame) -> pl.DataFrame:
+    """Predictions from a zip's own history and those without: `from_history`, `rows`, `known` (with an actual price),
+    `mape`, `coverage` and the median `width` of the interval, the last three in percent."""
+    share = (pl.col("predicted_price") / pl.col("actual_price") - 1).abs()
+    inside = pl.col("actual_price").is_between("predicted_low", "predicted_high")
+    width = (pl.col("predicted_high") - pl.col("predicted_low")) / pl.col("predicted_price")
+    return (
+        rows.group_by("from_history")
+        .agg(
+            pl.len().alias("rows"),
+            pl.col("actual_price").count().alias("known"),
+            (100 * share.mean()).alias("mape"),
+            (100 * inside.mean()).alias("coverage"),
+            (100 * width.median()).alias("width"),
+        )
+        .sort("from_history", descending=True)
+    )
+
+
+def percent(value: float, signed: bool = False) -> str:
+    """An error or a change in percent: a second decimal below ten, where it still means something."""
+    decimals = 2 if abs(value) < 9.995 else 1
+    return f"{value:{'+' if signed else ''}.{decimals}f}%"
+
+
+def price_range(low: float, high: float) -> str:
+    """An interval of prices, short enough for a headline figure: thousands of US dollars, with a decimal where it is
+    narrow."""
+    decimals = 0 if high - low >= 5_000 else 1
+    return f"${low / 1e3:,.{decimals}f}–{high / 1e3:,.{decimals}f}k"  # noqa: RUF001

@@ -15,6 +15,8 @@ from housing_dashboard import data
 
 log = logging.getLogger("housing_dashboard")
 _MOST_LISTED = 1_000
+_WHOLE_ROWS = 13
+"""Rows of a table that is shown without scrolling in it."""
 NOTE = "an estimate, not an appraisal"
 
 
@@ -86,7 +88,15 @@ def _dollars(label: str) -> Any:
 
 
 def _percent(label: str) -> Any:
+    return st.column_config.NumberColumn(label, format="%.2f%%")
+
+
+def _share(label: str) -> Any:
     return st.column_config.NumberColumn(label, format="%.1f%%")
+
+
+def _ratio(label: str) -> Any:
+    return st.column_config.NumberColumn(label, format="%.2f", help="Its error over that of the best naive baseline")
 
 
 def _columns() -> dict[str, Any]:
@@ -95,6 +105,11 @@ def _columns() -> dict[str, Any]:
         "date": st.column_config.DateColumn("Month", format="YYYY-MM"),
         "zipcode": "Zip",
         "city_full": "Metro",
+        "horizon": "Months ahead",
+        "predictor": "Predictor",
+        "against": "Against",
+        "origins": "Origins",
+        **{f"{split}_ratio": _ratio(f"Ratio on {split}") for split in ("eval", "holdout")},
         **{
             name: _dollars(label)
             for name, label in {
@@ -103,6 +118,7 @@ def _columns() -> dict[str, Any]:
                 "predicted_high": "High",
                 "actual_price": "Actual",
                 "naive_price": "Month before",
+                "last_known_price": "Last known",
                 "price": "Price",
                 "predicted": "Predicted",
                 "actual": "Actual",
@@ -123,11 +139,26 @@ def _columns() -> dict[str, Any]:
                 "naive_mape": "Naive % error",
                 "naive": "Naive % error",
                 "bias": "Bias",
-                "change": "Change in a year",
+                "change": "Change",
+                "eval": "% error on eval",
+                "eval_naive": "Best naive on eval",
+                "holdout": "% error on holdout",
+                "holdout_naive": "Best naive on holdout",
+                "width": "Width",
+            }.items()
+        },
+        **{
+            name: _share(label)
+            for name, label in {
+                "coverage": "Inside the interval",
+                "within_5": "Within 5%",
                 "within_10": "Within 10%",
                 "below": "Below",
                 "inside": "Inside",
                 "above": "Above",
+                "skill": "Error saved",
+                "skill_low": "Saved at least",
+                "skill_high": "Saved at most",
             }.items()
         },
     }
@@ -146,7 +177,8 @@ def show_table(table: pl.DataFrame, key: str, alt: str, **columns: Any) -> None:
     written = {name: told for name, told in {**_columns(), **columns}.items() if name in few.columns}
     # A truth value is no percentage.
     written = {name: told for name, told in written.items() if few.schema[name] != pl.Boolean}
-    st.dataframe(few, hide_index=True, key=key, alt=alt, column_config=written)
+    height = "content" if few.height <= _WHOLE_ROWS else "auto"
+    st.dataframe(few, hide_index=True, key=key, alt=alt, column_config=written, height=height)
 
 
 def choice(

@@ -12,10 +12,22 @@ MONTHLY = (
     "cleaned",
     "interval_calibration",
     "monthly_predictions",
+    "monthly_forecasts",
     "drift_report",
     "prediction_accuracy",
 )
-TRAINED = ("encoders", "training_features", "baseline_model", "tuned_model", "model_evaluation", "champion_model")
+TRAINED = (
+    "price_history",
+    "encoders",
+    "training_features",
+    "baseline_model",
+    "tuned_model",
+    "model_evaluation",
+    "champion_model",
+    "forecast_model",
+    "forecast_evaluation",
+)
+_NEWEST = ("cleaned", "monthly_predictions", "monthly_forecasts", "prediction_accuracy")
 _MOST_MONTHS = 36
 
 
@@ -40,8 +52,8 @@ def page() -> None:
 def freshness() -> None:
     """Newest month of each asset, and when it was checked."""
     with st.container(key="figures-freshness"):
-        cells = st.columns(4)
-    for cell, asset in zip(cells, ("raw_splits", "cleaned", "monthly_predictions", "prediction_accuracy"), strict=True):
+        cells = st.columns(len(_NEWEST))
+    for cell, asset in zip(cells, _NEWEST, strict=True):
         there = data.months_of(asset)
         found = data.verdicts(asset).get(there[-1]) if there else None
         with cell.container(border=True, gap=None):
@@ -66,6 +78,13 @@ def checks(months: list[str]) -> None:
     table = pl.DataFrame([{"asset": a, "month": m, "state": s} for a, known in found.items() for m, s in known.items()])
     figure = charts.state_grid(MONTHLY, shown, found)
     shell.chart(figure, f"What the checks said of {shown[0]} to {shown[-1]}: {told}.", table, "states")
+    whole = [{"asset": a, "state": str(s), "checked": when} for a in TRAINED for s, when in data.whole_state(a)]
+    if whole:
+        listed = pl.DataFrame(whole)
+        bad = [f"`{row['asset']}` is {row['state']}" for row in whole if row["state"] not in ("green", "warn")]
+        st.markdown("Assets without months: " + ("; ".join(bad) if bad else "all checked, none red") + ".")
+        with st.expander("Assets without months, one by one"):
+            shell.show_table(listed, "whole", "What the checks said of assets without months")
     missing = [m for m in months if m not in set(data.months_of("cleaned"))]
     if missing:
         st.warning(f"`cleaned` lacks {describe_months(missing)}: the checks of their raw rows say why.")

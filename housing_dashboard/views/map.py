@@ -1,8 +1,11 @@
-"""Where the model says what: metros by price, error, or change over a year."""
+"""Where the model says what: metros by price, error, change over a year, or forecast change."""
+
+from collections.abc import Callable
 
 import polars as pl
 import streamlit as st
 
+from housing_assets.core.forecasting import HORIZONS
 from housing_assets.core.metros import is_metro
 from housing_assets.core.months import add_months
 from housing_dashboard import charts, data, figures, shell
@@ -12,12 +15,13 @@ VALUES = {
     "error": "Mean % error",
     "bias": "Too high or too low",
     "change": "Change in a year",
+    "forecast": "Forecast change",
 }
 
 
 def page() -> None:
     """The page."""
-    shell.header("Map", "Where are homes dear, where is the model wrong, and where do prices move?")
+    shell.header("Map", "Where are homes dear, where is the model wrong, where do prices move, and where will they?")
     months = data.months_of("monthly_predictions")
     if not months:
         shell.no_months()
@@ -25,6 +29,14 @@ def page() -> None:
     one, two = st.columns([1, 2])
     with one:
         value = shell.choice("Colour", list(VALUES), "colour", "price", format_func=VALUES.__getitem__)
+    if value == "forecast":
+        with two:
+            ahead = shell.choice(
+                "Months ahead", [str(h) for h in HORIZONS], "ahead", str(HORIZONS[-1]), st.select_slider
+            )
+        with shell.guard():
+            forecast(int(ahead))
+        return
     with two:
         month = shell.choice("Month", months, "month", months[-1], st.select_slider)
     found = data.predictions([month])
@@ -36,6 +48,62 @@ def page() -> None:
         return
     with shell.guard():
         metros(found.frame, month, value)
+
+
+def forecast(ahead: int) -> None:
+    """Metros by what their prices are forecast to change, from the newest origin."""
+    origins = data.months_of("monthly_forecasts")
+    if not origins:
+        shell.empty("No month is forecast yet", "Run `make run`, or `forecast_job` in Dagster.")
+        return
+    origin = origins[-1]
+    found = data.forecasts_at(origin, ahead)
+    shell.damaged(found.damaged)
+    if found.frame.is_empty():
+        shell.empty(
+            f"No forecast {ahead} months ahead of {origin} can be read",
+            "Choose fewer months ahead, or materialize `monthly_forecasts` for it again.",
+        )
+        return
+    placed = _placed(figures.forecast_change(found.frame))
+    month = add_months(origin, ahead)
+    span = f"{ahead} months" if ahead > 1 else "one month"
+    told = f"{placed.height} metros, the median change of their zips' prices forecast over {span}, {origin} to {month}"
+    told += ": each dot a metro, larger with more zips."
+    figure = charts.metro_map(placed, "change", f"% in {span}", "%", True)
+    told += _ends(placed, "change", lambda value: figures.percent(value, signed=True))
+    shell.chart(figure, told, placed, "metros", on_select=lambda: take(placed))
+    if placed.is_empty():
+        return
+    region = shell.choice("Metro", placed["city_full"].to_list(), "region", placed["city_full"][0])
+    st.subheader(f"{region}, forecast for {month}", anchor=False)
+    change = (100 * (pl.col("predicted_price") / pl.col("last_known_price") - 1)).alias("change")
+    kept = ("zipcode", "last_known_price", "predicted_price", "predicted_low", "predicted_high")
+    table = found.frame.filter(city_full=region).select(*kept, change, "predictor").sort("change", descending=True)
+    whose = figures.who_forecasts(dict(found.frame.select("horizon", "predictor").unique().iter_rows()))
+    st.markdown(f"**{table.height}** zips. {whose}")
+    named = table.with_columns(pl.col("predictor").replace(figures.PREDICTOR_NAMES))
+    shell.show_table(named, "zips", f"Forecasts of the zips of {region}")
+    st.page_link(
+        "views/place.py",
+        label=f"{table['zipcode'][0]} on Place",
+        query_params={"zip": table["zipcode"][0], "ahead": str(ahead)},
+    )
+
+
+def _placed(table: pl.DataFrame) -> pl.DataFrame:
+    """Metros whose place on the map is known."""
+    named = table.filter(pl.col("city_full").is_not_null())
+    return named.filter(pl.col("city_full").map_elements(is_metro, pl.Boolean))
+
+
+def _ends(placed: pl.DataFrame, column: str, shown: Callable[[float], str]) -> str:
+    """The metros with the least and the most, in words."""
+    ranked = placed.drop_nulls(column).sort(column)
+    if ranked.is_empty():
+        return ""
+    low, high = ranked.row(0, named=True), ranked.row(-1, named=True)
+    return f" From {low['city_full']} ({shown(low[column])}) to {high['city_full']} ({shown(high[column])})."
 
 
 def metros(rows: pl.DataFrame, month: str, value: str) -> None:
@@ -53,15 +121,9 @@ def metros(rows: pl.DataFrame, month: str, value: str) -> None:
     if column not in table.columns:
         shell.empty("Not known", f"{add_months(month, -12)} is not there to compare {month} with.")
         return
-    placed = table.filter(pl.col("city_full").is_not_null()).filter(
-        pl.col("city_full").map_elements(is_metro, pl.Boolean)
-    )
-    ranked = placed.drop_nulls(column).sort(column)
+    placed = _placed(table)
     told = f"{placed.height} metros in {month}, {VALUES[value].lower()}: each dot a metro, larger with more zips."
-    if ranked.height:
-        low, high = ranked.row(0, named=True), ranked.row(-1, named=True)
-        shown = (lambda v: f"${v:,.0f}") if unit == "$" else (lambda v: f"{v:.1f}%")
-        told += f" From {low['city_full']} ({shown(low[column])}) to {high['city_full']} ({shown(high[column])})."
+    told += _ends(placed, column, (lambda v: f"${v:,.0f}") if unit == "$" else figures.percent)
     figure = charts.metro_map(placed, column, title, unit, diverging)
     shell.chart(figure, told, table, "metros", on_select=lambda: take(placed))
     region = shell.choice("Metro", placed["city_full"].to_list(), "region", placed["city_full"][0])
@@ -80,7 +142,11 @@ def metro(rows: pl.DataFrame, region: str, month: str) -> None:
     """The zips of a metro."""
     st.subheader(f"{region}, {month}", anchor=False)
     known = figures.headline(rows)
-    error = f"off by {known.model['mape']:.1f}% on average" if known.model else "actual prices are not known yet"
+    error = (
+        f"off by {figures.percent(known.model['mape'])} on average"
+        if known.model
+        else "actual prices are not known yet"
+    )
     st.markdown(f"**{rows.height}** zips, {error}.")
     kept = ("zipcode", "predicted_price", "predicted_low", "predicted_high", "actual_price", "percent")
     table = figures.with_errors(rows).select(kept).sort("predicted_price", descending=True)

@@ -1,6 +1,7 @@
 """What the model says, and how wrong it was: figures, predictions against actuals, the trend, rows to download."""
 
 import io
+import re
 
 import polars as pl
 import streamlit as st
@@ -14,9 +15,7 @@ FIGURES = (
     ("mdape", "Median % error", "%"),
     ("mae", "MAE", "$"),
     ("rmse", "RMSE", "$"),
-    ("within_5", "Within 5%", "%"),
-    ("within_10", "Within 10%", "%"),
-    ("within_20", "Within 20%", "%"),
+    *((f"within_{p:g}", f"Within {p:g}%", "share") for p in figures.WITHIN),
 )
 MOST_LISTED = 500
 
@@ -82,7 +81,7 @@ def headline(rows: pl.DataFrame, chosen: pl.DataFrame, year: str, month: str, re
         with cell.container(border=True, gap=None):
             metric(label, now.model.get(key), before.model.get(key), now.naive.get(key), unit, name, better_low)
     with cells[7].container(border=True, gap=None):
-        metric("Interval coverage", now.coverage, before.coverage, None, "%", name, None, "90% is what it aims at")
+        metric("Interval coverage", now.coverage, before.coverage, None, "share", name, None, "90% is what it aims at")
     known = f"{now.known:,} with a known price" if now.known else "none of them has a known price yet"
     st.markdown(f"**{now.rows:,}** predictions, {known}. *Naive* carries each zip's price of the month before forward.")
 
@@ -100,24 +99,29 @@ def metric(
     """One figure with its change, and the naive one in words."""
     change = None if value is None or before is None else value - before
     colour = "off" if better_low is None else "inverse" if better_low else "normal"
+    told = None if change is None else f"{amount(change, unit, signed=True)} vs {name}"
+    if told and not re.search("[1-9]", told.removesuffix(name)):
+        colour = "off"  # no change worth a colour
     st.metric(
         label,
         "not known yet" if value is None else amount(value, unit),
-        None if change is None else f"{amount(change, unit, signed=True)} vs {name}",
+        told,
         delta_color=colour,
     )
     st.caption(note or (f"naive: {amount(naive, unit)}" if naive is not None else "naive: not known"))
 
 
 def amount(value: float, unit: str, signed: bool = False) -> str:
-    """A figure with its unit."""
+    """A figure with its unit: `$`, `%` (an error), or `share` (of rows, in percent)."""
+    if unit == "%":
+        return figures.percent(value, signed)
     sign = ("+" if value >= 0 else "-") if signed else ("-" if value < 0 else "")
     return f"{sign}${abs(value):,.0f}" if unit == "$" else f"{sign}{abs(value):.1f}%"
 
 
 def scatter(chosen: pl.DataFrame) -> None:
-    """Predictions against actuals."""
-    st.subheader("Predicted against actual", anchor=False)
+    """Errors by price, or predictions against actuals."""
+    st.subheader("Error by price", anchor=False)
     known = chosen.filter(pl.col("actual_price").is_not_null())
     if known.is_empty():
         shell.empty("No actual price is known yet", "They come with the next month's data.")
@@ -126,7 +130,9 @@ def scatter(chosen: pl.DataFrame) -> None:
     outside = 100 * (1 - known["inside"].mean())  # type: ignore[operator]
     of = f" ({shown.height:,} drawn at random)" if shown.height < known.height else ""
     told = f"{known.height:,} predictions{of}; {outside:.1f}% of the actual prices lie outside their 90% interval."
-    shell.chart(charts.scatter(shown), told, shown.select(*COLUMNS, "percent"), "scatter")
+    as_prices = st.toggle("Predicted against actual price", key="as-prices")
+    figure = charts.scatter(shown) if as_prices else charts.residuals(shown)
+    shell.chart(figure, told, shown.select(*COLUMNS, "percent"), "scatter")
 
 
 def trend(rows: pl.DataFrame, year: str, month: str, region: str) -> None:
@@ -137,18 +143,22 @@ def trend(rows: pl.DataFrame, year: str, month: str, region: str) -> None:
     worst = months.drop_nulls("mape").sort("mape").tail(1)
     told = "Mean actual and predicted price with the 90% interval."
     if worst.height:
-        told += f" The month with the largest error is {worst['month'][0]}: {worst['mape'][0]:.1f}% on average."
+        told += (
+            f" The month with the largest error is {worst['month'][0]}: {figures.percent(worst['mape'][0])} on average."
+        )
     shell.chart(charts.trend(months, month if month != ALL else None), told, months, "trend")
 
 
 def table(chosen: pl.DataFrame, name: str) -> None:
     """Rows, those with the largest error first, and all of them to download."""
     st.subheader("Rows", anchor=False)
-    kept = [*COLUMNS, "error", "percent", "model_version"]
+    origins = [name for name in ("model_version", "from_history") if name in chosen.columns]
+    kept = [*COLUMNS, "error", "percent", *origins]
     order = chosen.select(*kept, pl.col("percent").abs().alias("off by"))
     order = order.sort("off by", "zipcode", descending=[True, False], nulls_last=True)
-    bar = st.column_config.ProgressColumn("Off by", format="%.1f%%", min_value=0, max_value=50)
-    listed = order.head(MOST_LISTED).drop("model_version")
+    listed = order.head(MOST_LISTED).drop(origins)
+    widest = figures.largest_or_none(listed["off by"]) or 1.0
+    bar = st.column_config.ProgressColumn("Off by", format="%.2f%%", min_value=0, max_value=widest)
     shell.show_table(listed, "rows", "Predicted rows, those with the largest error first", **{"off by": bar})
     shown = min(order.height, MOST_LISTED)
     st.caption(f"The {shown:,} of {order.height:,} rows with the largest error. The downloads have all of them.")

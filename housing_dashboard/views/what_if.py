@@ -1,4 +1,8 @@
-"""A live prediction: change what is known of a place, and see what the model makes of it, and why."""
+"""A live prediction: change what is known of a place, and see what the model makes of it, and why.
+
+A zip with a history is predicted from its own past prices, which no figure of the month moves. So the page asks what
+the figures alone say, and shows beside it what is published.
+"""
 
 from datetime import date
 from typing import Any
@@ -8,7 +12,7 @@ import streamlit as st
 
 from housing_assets.core.features import describe_feature
 from housing_assets.core.schema import COLUMN_NAMES, NUMERIC_FEATURES
-from housing_dashboard import charts, data, shell
+from housing_dashboard import charts, data, figures, shell
 from housing_dashboard.api import Api, ApiAwayError, ApiRefusedError
 
 _SHOWN = 12
@@ -16,7 +20,9 @@ _SHOWN = 12
 
 def page() -> None:
     """The page."""
-    shell.header("What if", "What would the model say if the market, the homes or the people were others?")
+    shell.header(
+        "What if", "What would the month's figures alone say if the market, the homes or the people were others?"
+    )
     months = data.months_of("cleaned")
     if not months:
         shell.empty("No month is cleaned yet", "Run `make run`, or `ingest_job` in Dagster.")
@@ -46,8 +52,9 @@ def live(start: dict[str, Any]) -> None:
     try:
         with left:
             row = form(api.row_schema(), start)
-        answer = api.predict(row)
-        why = api.explain(row)
+        answer = api.predict(row, history=False)
+        why = api.explain(row, history=False)
+        published = api.predict(row)
     except ApiAwayError as error:
         st.warning(f"No live prediction: the API is not there ({error}). What is stored is on the other pages.")
         st.button("Try again", icon=":material/refresh:")
@@ -56,7 +63,7 @@ def live(start: dict[str, Any]) -> None:
         right.error(f"The API does not take this row: {error}")
         return
     with right, shell.guard():
-        show(answer, why, start)
+        show(answer, published, why, start)
 
 
 def form(schema: dict[str, dict[str, Any]], start: dict[str, Any]) -> dict[str, Any]:
@@ -84,17 +91,34 @@ def form(schema: dict[str, dict[str, Any]], start: dict[str, Any]) -> dict[str, 
     return row
 
 
+def _interval(answer: dict[str, Any]) -> str:
+    return figures.price_range(*answer["intervals"][0])
+
+
 def step(high: float) -> float:
     """What one press of + adds."""
     return 0.01 if high <= 1 else 0.05 if high <= 10 else 1.0 if high <= 100_000 else 10_000.0
 
 
-def show(answer: dict[str, Any], why: dict[str, Any], start: dict[str, Any]) -> None:
-    """The prediction, its interval and warnings, and what it is made of."""
-    price, (low, high) = answer["predictions"][0], answer["intervals"][0]
+def show(answer: dict[str, Any], published: dict[str, Any], why: dict[str, Any], start: dict[str, Any]) -> None:
+    """The prediction from the figures alone, beside the one with history, and what it is made of."""
+    price = answer["predictions"][0]
+    # An API of before histories does not tell.
+    from_history = published.get("from_history", [None])[0]
     one, two = st.columns(2)
     one.metric("Live prediction", f"${price:,.0f}", border=True)
-    two.metric("90% interval", f"${low / 1e3:,.0f}k to ${high / 1e3:,.0f}k", border=True)
+    two.metric("90% interval", _interval(answer), border=True)
+    if from_history:
+        one, two = st.columns(2)
+        one.metric("With its history", f"${published['predictions'][0]:,.0f}", border=True)
+        two.metric("90% interval with it", _interval(published), border=True)
+        st.markdown(
+            "The live prediction rests on the figures of the form alone, as of a zip whose past is not known. What is "
+            f"published for {start['zipcode']} is the price **with its history**: it comes from the zip's own past "
+            "prices, is far surer, and does not follow the form."
+        )
+    elif from_history is not None:
+        st.markdown(f"No history of {start['zipcode']} is used in this month: what is published is the same.")
     for warning in answer["warnings"]:
         st.warning(f"{warning['field']}: {warning['message']}")
     if start["price"]:

@@ -12,7 +12,6 @@ from pathlib import Path
 from statistics import median
 
 import httpx
-import numpy as np
 import polars as pl
 import psutil
 from figures import Figure
@@ -41,17 +40,25 @@ def full_size(store: Store, folder: Path) -> Store:
     """A store whose predicted months have as many zips as the real panel: the given one's rows, as often as needed."""
     for part in ("models", "checks"):
         shutil.copytree(Path(store.uri) / part, folder / part)
-    for file in ("model_evaluation.parquet",):
-        shutil.copy(Path(store.uri) / file, folder / file)
+    for file in ("model_evaluation", "forecast_evaluation", "forecast_skill", "forecast_coverage"):
+        shutil.copy(Path(store.uri) / f"{file}.parquet", folder / f"{file}.parquet")
     there = Store.open(str(folder))
-    for asset in ("monthly_predictions", "cleaned"):
+    for asset in ("monthly_predictions", "cleaned", "monthly_forecasts"):
         months = store.months(asset)
         for month in months.available()[-MONTHS - 1 :]:
-            rows = months.read(month)
-            names = pl.Series("zipcode", [f"{i:05d}" for i in range(FULL_ZIPS)])
-            at = np.arange(FULL_ZIPS) % rows.height
-            there.months(asset).write(month, rows[at].with_columns(names))
+            there.months(asset).write(month, _as_many_zips(months.read(month)))
+    there.write_table("price_history", _as_many_zips(store.read_table("price_history")))
     return there
+
+
+def _as_many_zips(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of as many zips as the real panel has: those of the given ones, as often as needed."""
+    zips = rows["zipcode"].unique().sort()
+    numbers = pl.Series("number", range(FULL_ZIPS))
+    renamed = pl.DataFrame({"zipcode": zips.gather(numbers % zips.len()), "number": numbers})
+    names = pl.col("number").cast(pl.String).str.zfill(5).alias("zipcode")
+    wide = renamed.join(rows, on="zipcode", how="left", maintain_order="left").with_columns(names).select(rows.columns)
+    return wide.sort("date", maintain_order=True)
 
 
 @contextlib.contextmanager

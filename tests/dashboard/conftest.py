@@ -31,3 +31,20 @@ def changeable(showing, tmp_path, monkeypatch) -> Path:
     shutil.copytree(showing, folder)
     monkeypatch.setenv("HOUSING_STORE_URI", str(folder))
     return folder
+
+
+@pytest.fixture
+def forecasting(grown, monkeypatch) -> Path:
+    """The pages show a store with history and forecasts, which nothing may change; no API answers."""
+    monkeypatch.setenv("HOUSING_STORE_URI", str(grown.folder))
+    monkeypatch.setenv("HOUSING_API_URL", f"http://127.0.0.1:{free_port()}")
+    return grown.folder
+
+
+@pytest.fixture
+def changeable_forecasts(forecasting, tmp_path, monkeypatch) -> Path:
+    """The same with a copy of the store that is the test's own."""
+    folder = tmp_path / "store"
+    shutil.copytree(forecasting, folder)
+    monkeypatch.setenv("HOUSING_STORE_URI", str(folder))
+    return folder

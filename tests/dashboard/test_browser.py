@@ -8,12 +8,13 @@ from urllib.parse import parse_qs, urlsplit
 import polars as pl
 import pytest
 from dashboard_fixtures import CHROMIUM, PAGES, dashboard
-from platform_fixtures import HELD, free_port
+from platform_fixtures import HELD, LONG, free_port
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from serving_fixtures import process
 
 from housing_assets.core.schema import BY_NAME
 from housing_assets.store.bundles import champion_version
+from housing_dashboard.figures import percent
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="this machine has no chromium (apt-get install chromium)")
 WAIT = 60_000
@@ -87,7 +88,7 @@ def choose(page: Page, label: str, option: str) -> None:
 
 def mean_error(rows: pl.DataFrame) -> str:
     off = (rows["predicted_price"] / rows["actual_price"] - 1).abs().mean()
-    return f"{100 * float(off):.1f}%"  # type: ignore[arg-type]
+    return percent(100 * float(off))  # type: ignore[arg-type]
 
 
 def test_filters_by_keyboard_give_an_address_that_can_be_shared(page, browser, made):
@@ -100,7 +101,7 @@ def test_filters_by_keyboard_give_an_address_that_can_be_shared(page, browser, m
     expect(page.get_by_test_id("stMetric").first).to_contain_text(wanted)
     assert parse_qs(urlsplit(page.url).query) == {"month": [HELD[0]], "region": [region]}
     with opened(browser, page.url) as shared:
-        for label in ("Mean % error", "MAE", "RMSE", "Within 10%", "Interval coverage"):
+        for label in ("Mean % error", "MAE", "RMSE", "Within 1%", "Interval coverage"):
             assert figure(shared, label) == figure(page, label)
         shared.reload()
         assert figure(shared, "Mean % error") == wanted
@@ -190,3 +191,56 @@ def test_an_address_opened_first_after_a_start_is_the_app_s_and_names_a_bad_valu
         told = page.get_by_text("The dashboard cannot start: HOUSING_API_SECONDS='soon'")
         expect(told).to_be_visible(timeout=WAIT)
         expect(page.get_by_role("link", name="Data health")).to_be_visible()
+
+
+@pytest.fixture(scope="module")
+def forecasting(grown, browser, tmp_path_factory) -> Iterator[str]:
+    """The address of a dashboard over a store with forecasts."""
+    with dashboard(grown.folder, tmp_path_factory.mktemp("forecasting")) as (_, url):
+        # What someone sees whose link is the first that a new process gets.
+        with opened(browser, f"{url}/place") as first:
+            expect(first.get_by_role("link", name="Overview")).to_be_visible(timeout=WAIT)
+            expect(first.get_by_role("link", name="Data health")).to_be_visible()
+        yield url
+
+
+def traces(page: Page) -> dict[str, list]:
+    """Names and values across of the lines of the first chart, once it is drawn."""
+    expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible(timeout=WAIT)
+    settled(page)
+    drawn = "document.querySelector('.js-plotly-plot').data.map(line => [line.name || 'mark', Array.from(line.y)])"
+    return {name: values for name, values in page.evaluate(drawn) if name}
+
+
+def test_the_fan_opens_with_the_horizon_and_the_months_ahead_are_in_the_address(browser, forecasting, grown):
+    with opened(browser, f"{forecasting}/place") as page:
+        zipcode = grown.read("monthly_forecasts", LONG["panel_end"])["zipcode"][0]
+        own = grown.read("monthly_forecasts", LONG["panel_end"]).filter(zipcode=zipcode)
+        drawn = traces(page)
+        assert drawn["forecast"] == pytest.approx([own["last_known_price"][0], *own["predicted_price"]])
+        width = [high - low for low, high in own.select("predicted_low", "predicted_high").iter_rows()]
+        assert width == sorted(width)
+        assert drawn["90% interval"][1:] == pytest.approx(own["predicted_low"].to_list())
+        assert drawn["mark"][-1] == pytest.approx(own["predicted_price"][-1])
+        # Every other origin's path, from its own last known price on.
+        assert len([price for price in drawn["forecasts of other months"] if price]) == 5 * 13
+        choose(page, "Months ahead", "3")
+        ahead = own.filter(horizon=3)["predicted_price"][0]
+        expect(page.get_by_text(f"${ahead:,.0f}", exact=True).first).to_be_visible(timeout=WAIT)
+        assert parse_qs(urlsplit(page.url).query) == {"ahead": ["3"]}
+        assert traces(page)["mark"][-1] == pytest.approx(ahead)
+        with opened(browser, page.url) as shared:
+            assert figure(shared, "Forecast, 2020-09") == f"${ahead:,.0f}"
+
+
+@pytest.mark.parametrize("path", ["place?ahead=3", "map?colour=forecast", "model", "health"])
+def test_pages_of_forecasts_fit_a_phone_and_a_dark_theme(browser, forecasting, path):
+    phone = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
+    with opened(browser, f"{forecasting}/{path}", **phone) as page:
+        expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible(timeout=WAIT)
+        settled(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        cut = (
+            "[...document.querySelectorAll('[data-testid=stMetricValue] *')].filter(e => e.scrollWidth > e.clientWidth)"
+        )
+        assert page.evaluate(f"{cut}.map(e => e.innerText)") == []

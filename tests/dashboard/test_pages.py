@@ -18,16 +18,13 @@ from serving_fixtures import process
 from housing_assets.core.months import add_months
 from housing_assets.store.bundles import champion_version, list_versions, point_to
 from housing_assets.store.layout import Store
+from housing_dashboard.figures import percent
 
 NEWEST = HELD[-1]
 
 
 def predicted(store: Path, *months: str) -> pl.DataFrame:
     return pl.concat(pl.read_parquet(store / f"monthly_predictions/{month}.parquet") for month in months)
-
-
-def percent(value: float) -> str:
-    return f"{value:.1f}%"
 
 
 def dollars(value: float) -> str:
@@ -88,12 +85,12 @@ def test_every_figure_of_overview_is_that_of_the_files(showing, choice):
     off = np.abs(said / actual - 1)
     assert found["MAE"] == dollars(np.mean(np.abs(said - actual)))
     assert found["RMSE"] == dollars(np.sqrt(np.mean((said - actual) ** 2)))
-    assert found["Mean % error"] == percent(100 * np.mean(off))
-    assert found["Median % error"] == percent(100 * np.median(off))
-    for share in (5, 10, 20):
-        assert found[f"Within {share}%"] == percent(100 * np.mean(off <= share / 100))
+    assert found["Mean % error"] == percent(100 * float(np.mean(off)))
+    assert found["Median % error"] == percent(100 * float(np.median(off)))
+    for share in (0.5, 1, 5):
+        assert found[f"Within {share:g}%"] == f"{100 * np.mean(off <= share / 100):.1f}%"
     inside = known.select(pl.col("actual_price").is_between("predicted_low", "predicted_high")).to_series()
-    assert found["Interval coverage"] == percent(100 * float(inside.mean()))
+    assert found["Interval coverage"] == f"{100 * float(inside.mean()):.1f}%"
     assert f"**{rows.height:,}** predictions, {known.height:,} with a known price" in texts(shown)
 
 
@@ -179,7 +176,7 @@ def test_a_damaged_champion_leaves_the_other_parts(changeable):
     shown = open_page("model")
     assert not shown.exception
     assert any("This part cannot be shown" in e.value for e in shown.error)
-    assert "Where it is wrong" in texts(shown)
+    assert "Where predictions are wrong" in texts(shown)
     assert str(changeable) not in texts(shown)
 
 
@@ -259,7 +256,7 @@ def test_the_model_page_compares_and_tells_every_decision(showing, made):
     version = champion_version(made.store)
     assert figures_of(shown)["Version"] == version
     told = texts(shown)
-    for words in ("Against others", "Where it is wrong", "What drives it", "How it was tuned", "Decisions"):
+    for words in ("Against others", "Where predictions are wrong", "What drives it", "How it was tuned", "Decisions"):
         assert words in told
     tables = [d.value for d in shown.dataframe]
     trials = next(t for t in tables if "trial" in t.columns)
