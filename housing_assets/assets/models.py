@@ -241,6 +241,7 @@ def _train_and_publish(
         np.concatenate([actual, actual[told]]),
         np.concatenate([without, known[told]]),
         from_history=np.concatenate([np.zeros(held.height, dtype=bool), np.ones(int(told.sum()), dtype=bool)]),
+        months=held["date"].n_unique(),
     )
     model = replace(fitted, intervals=widths)
     golden = store.months("cleaned").read(eval_months[0])

@@ -4,7 +4,9 @@ An interval reaches from the 5% to the 95% quantile of the residuals log(actual)
 model was not fitted on, with the finite-sample correction of split conformal prediction (Lei et al. 2018,
 "Distribution-Free Predictive Inference for Regression"), one tail at a time, so that a model that falls behind
 the market gets an interval that reaches further up than down. Rows predicted from their own history have intervals of
-their own: they err ten times less than rows that have none.
+their own: they err ten times less than rows that have none. These are symmetric, since a growth that was too high in
+one market is too low in the next, and since all zips of a month err together, the month to come counts as more than
+one row of many.
 
 Out of time the errors of a fixed model grow, so a month's intervals rest on the residuals of the 12 months
 before it, which are what would have been known then, and newer months weigh more: weighted conformal
@@ -25,6 +27,10 @@ MIN_ROWS = 100
 """A metro with fewer residuals takes the pooled interval."""
 WINDOW = 12
 """Months of residuals that a month's calibration rests on."""
+TOGETHER = 0.1
+"""Share of a month's rows that errs as one: so many rows beyond all known ones are allowed for where rows come from
+their history. With one row for all, 20 zips of the real DC panel were covered 84% in the turmoil of eval, with these
+86%, and the sample's holdout 92% instead of 90%."""
 HALF_LIFE = 3.0
 """Months after which a residual weighs half. In a market that turns, equal weights covered 84% of eval, this
 88%, at a smaller width on holdout."""
@@ -67,6 +73,7 @@ def calibrate(
     predicted: np.ndarray,
     weights: np.ndarray | None = None,
     from_history: np.ndarray | None = None,
+    months: int | None = None,
 ) -> pl.DataFrame:
     """Ends of the interval in log price, by metro, apart for rows predicted with and without their history.
 
@@ -75,6 +82,7 @@ def calibrate(
         actual, predicted: prices in US dollars, shape (n,), of rows the model was not fitted on.
         weights: of each row, at most 1; None for equal ones.
         from_history: was the row predicted from its history? None: no row was.
+        months: that the rows are of; None: each row is a case of its own.
 
     Returns:
         `city_full` (null: the pooled row), `rows`, `log_low`, `log_high`, `from_history`.
@@ -94,27 +102,33 @@ def calibrate(
     )
     rows = []
     for (kind,), of_kind in frame.group_by("from_history", maintain_order=True):
-        rows.append(_row(None, of_kind, bool(kind)))
+        rows.append(_row(None, of_kind, bool(kind), months))
         for (metro,), part in of_kind.drop_nulls("city_full").group_by("city_full", maintain_order=True):
             if part.height >= MIN_ROWS:
-                rows.append(_row(str(metro), part, bool(kind)))
+                rows.append(_row(str(metro), part, bool(kind), months))
     table = pl.DataFrame(rows, schema=_TABLE, orient="row")
     return table.sort("from_history", "city_full", nulls_last=False)
 
 
-def _row(metro: str | None, part: pl.DataFrame, kind: bool) -> tuple[str | None, int, float, float, bool]:
+def _row(
+    metro: str | None, part: pl.DataFrame, kind: bool, months: int | None
+) -> tuple[str | None, int, float, float, bool]:
     residual, weight = part["residual"].to_numpy(), part["weight"].to_numpy()
+    if kind:
+        beyond = max(1.0, TOGETHER * part.height / months) if months else 1.0
+        width = _quantile(np.abs(residual), weight, COVERAGE, beyond)
+        return metro, part.height, -width, width, kind
     tail = (1 + COVERAGE) / 2
     # The prediction itself is always inside, also of a model that is known to be off.
     low, high = min(-_quantile(-residual, weight, tail), 0), max(_quantile(residual, weight, tail), 0)
     return metro, part.height, low, high, kind
 
 
-def _quantile(values: np.ndarray, weights: np.ndarray, share: float) -> float:
-    """The weighted quantile, where the row to come counts with a weight of one at infinity."""
+def _quantile(values: np.ndarray, weights: np.ndarray, share: float, beyond: float = 1.0) -> float:
+    """The weighted quantile, where what is to come counts as so many rows at infinity."""
     order = np.argsort(values, kind="stable")
     reached = np.cumsum(weights[order])
-    at = int(np.searchsorted(reached, share * (reached[-1] + 1) - 1e-9))
+    at = int(np.searchsorted(reached, share * (reached[-1] + beyond) - 1e-9))
     return float(values[order[min(at, values.size - 1)]])
 
 
@@ -183,6 +197,7 @@ def calibrate_month(
         rows["predicted"].to_numpy(),
         weights,
         rows["from_history"].to_numpy(),
+        len(known),
     )
     return table.with_columns(
         pl.lit(months[0]).alias("first_month"),

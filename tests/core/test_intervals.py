@@ -124,6 +124,15 @@ def test_no_rows_are_refused():
         calibrate(pl.Series([], dtype=pl.String), np.empty(0), np.empty(0))
 
 
+def test_of_rows_with_a_history_a_tenth_of_a_month_is_allowed_for_beyond_all_known_ones():
+    logs = np.arange(1, 1_201) / 1_200
+    known = np.ones(1_200, dtype=bool)
+    alone = calibrate(pl.Series(["A"] * 1_200), *prices(logs), from_history=known)
+    together = calibrate(pl.Series(["A"] * 1_200), *prices(logs), from_history=known, months=12)
+    assert alone["log_high"][0] == pytest.approx(math.ceil(COVERAGE * 1_201) / 1_200)
+    assert together["log_high"][0] == pytest.approx(COVERAGE * 1_210 / 1_200)
+
+
 # ---------------------------------------------------------------- by month
 
 
@@ -142,6 +151,7 @@ def test_rows_with_a_history_have_intervals_of_their_own():
     said = np.full(3, 100.0)
     _, high = interval(pl.Series(["A", "A", "elsewhere"]), said, table, np.array([False, True, True]))
     assert high == pytest.approx(100 * np.exp([0.2, 0.01, 0.01]))
+    assert table.filter("from_history")["log_low"].to_list() == pytest.approx([-0.01, -0.01])
     without = table.filter(~pl.col("from_history"))
     assert np.isnan(interval(pl.Series(["A"]), said[:1], without, np.array([True]))[0]).all()
 
