@@ -11,6 +11,9 @@ from housing_serving.rows import ROW_SCHEMA, FieldError
 
 Month = Annotated[str, Meta(pattern=MONTH_PATTERN, description="A month, YYYY-MM")]
 Dollars = Annotated[float, Meta(description="US dollars")]
+FromHistory = Annotated[
+    bool, Meta(description="Is the price from the zip's own past? If not, it is from the row's figures, less surely")
+]
 
 
 class Problem(Struct):
@@ -65,8 +68,17 @@ class Feature(Struct):
     type: Literal["number"] = "number"
 
 
+class KnownHistory(Struct):
+    """The past that prices are predicted from."""
+
+    first_month: Month
+    last_month: Month
+    zips: int
+    publication_lag: Annotated[int, Meta(description="Months from the last known price to the month predicted")]
+
+
 class Model(Struct):
-    """The champion: what it was made from and how it did."""
+    """The champion: what it was made from, how it did, and the history it predicts from, where it uses one."""
 
     version: str
     kind: str
@@ -78,6 +90,7 @@ class Model(Struct):
     libraries: dict[str, str]
     metrics: dict[str, Any]
     features: list[Feature]
+    history: KnownHistory | None
 
 
 class Warned(Struct):
@@ -93,16 +106,19 @@ class Predicted(Struct, omit_defaults=True):
 
     predictions: list[Dollars]
     intervals: list[tuple[Dollars, Dollars]]
+    from_history: list[FromHistory]
     warnings: list[Warned]
     model_version: str
     actuals: list[Dollars] | UnsetType = UNSET
 
 
 class Explained(Struct):
-    """One price: `base` and all contributions add up to `prediction`."""
+    """One price: `base` and all contributions add up to `prediction`. From history, the base is the last known price
+    with the growth that is usual; else it is the price before anything is known of the row."""
 
     prediction: Dollars
     base: Dollars
+    from_history: FromHistory
     contributions: dict[str, float]
     factors: list[str]
 
@@ -131,6 +147,7 @@ class PredictedRow(Struct):
     predicted_high: Dollars
     actual_price: float | None
     model_version: str
+    from_history: FromHistory
 
 
 class PredictedMonth(Struct):

@@ -209,7 +209,7 @@ class GrowthModel:
         naive = naive_growth(history, origin, horizon)
         for feature, name in (("own_growth_3", "damped_momentum"), ("metro_growth_3", "metro_growth")):
             parts[:, HISTORY_FEATURES.index(feature)] += (1 - share) * naive[name][at] / 2
-        # The horizon is the same for all zips: what it adds is no news of any of them.
+        # The horizon is no property of a zip: what it adds is in the base.
         usual = ridge.intercept + trees[:, len(_SEEN_BY_TREES) :].sum(axis=1)
         return share * usual / 2, parts
 

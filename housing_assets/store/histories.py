@@ -9,6 +9,8 @@ from housing_assets.store.verdicts import read_verdicts, require_sound, verdict_
 
 ASSET = "price_history"
 KEY = f"{ASSET}.parquet"
+Stamps = tuple[str | None, str | None]
+"""Of the file, and of the verdict of its checks; None where there is none."""
 
 
 def read_history(store: Store) -> History | None:
@@ -22,8 +24,8 @@ def read_history(store: Store) -> History | None:
     return History.from_table(store.read_table(ASSET))
 
 
-def history_stamps(store: Store) -> tuple[str | None, str | None]:
-    """What tells one published history from another: stamps of the file and of its verdict; None where there is none.
+def history_stamps(store: Store) -> Stamps:
+    """What tells one published history from another.
 
     Raises:
         StoreError: the store cannot be read.
@@ -47,7 +49,7 @@ def read_sound_history(store: Store) -> History:
     return history
 
 
-def copy_history(store: Store, there: Store, stamps: tuple[str | None, str | None]) -> None:
+def copy_history(store: Store, there: Store, stamps: Stamps) -> None:
     """Copy a history that was read, with its verdict, which comes last: until then the copy is of no worth.
 
     Args:

@@ -10,8 +10,9 @@ from housing_assets.core.schema import BY_NAME
 from housing_serving.answers import answer, answered, no_model
 from housing_serving.champion import Champion
 from housing_serving.middleware import Metrics
+from housing_serving.predictor import Predictor
 from housing_serving.problems import RETRY_LATER, problem
-from housing_serving.schemas import About, Alive, Feature, Health, Model, Ready
+from housing_serving.schemas import About, Alive, Feature, Health, KnownHistory, Model, Ready
 
 _TEXT: dict[int | str, dict[str, Any]] = {
     200: {"description": "Prometheus' text format", "content": {"text/plain": {"schema": {"type": "string"}}}}
@@ -24,7 +25,15 @@ def add_health(app: FastAPI, champion: Champion, metrics: Metrics) -> None:
     @app.get("/", responses=answered(About))
     async def about() -> Response:
         """Name, version and links."""
-        links = {"docs": "/docs", "openapi": "/openapi.json", "health": "/health", "model": "/model"}
+        links = {
+            "docs": "/docs",
+            "openapi": "/openapi.json",
+            "health": "/health",
+            "model": "/model",
+            "predictions": "/predictions",
+            "forecasts": "/forecasts/{zipcode}",
+            "history": "/history/{zipcode}",
+        }
         return answer(About(app.title, app.version, app.description, links))
 
     @app.get("/health/live", responses=answered(Alive))
@@ -77,8 +86,16 @@ def add_health(app: FastAPI, champion: Champion, metrics: Metrics) -> None:
                 libraries=manifest["libraries"],
                 metrics=serving.bundle.metrics(),
                 features=[_feature(name) for name in FEATURES],
+                history=_known_history(serving),
             )
         )
+
+
+def _known_history(serving: Predictor) -> KnownHistory | None:
+    if serving.past is None:
+        return None
+    history = serving.past.history
+    return KnownHistory(history.first_month, history.last_month, len(history.zips), serving.model.lag)
 
 
 def _feature(name: str) -> Feature:
