@@ -100,7 +100,7 @@ def history_naive_predictions(
             continue
         known, at = history.known(origin), history.column(origin)
         of_zip = [(row, history.place.get(zipcode, -1)) for row, zipcode in part.select("row", "zipcode").iter_rows()]
-        found = np.array([(row, place) for row, place in of_zip if place >= 0 and known[place]]).reshape(-1, 2)
+        found = np.array([(row, place) for row, place in of_zip if place >= 0 and known[place]], int).reshape(-1, 2)
         for name, growth in naive_growth(history, origin, lag).items():
             places = found[:, 1]
             said[name][found[:, 0]] = np.exp(history.log_price[places, at] + growth[places])
