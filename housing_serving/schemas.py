@@ -303,7 +303,7 @@ PAST_EXAMPLE: dict[str, Any] = {
             "inventory": 34.0,
             "median_dom": 28.0,
             "avg_sale_to_list": 1.01,
-            "sold_above_list": None,
+            "sold_above_list": 0.4,
         }
     ],
 }
