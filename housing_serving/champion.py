@@ -77,7 +77,8 @@ class Champion:
             log.warning("the champion is refused: %s", error)
             if (found := self.start_from_copy()).outcome == "loaded":
                 return found
-            self.reason = f"the newest champion is refused: {self._told(error)}"
+            copied = "the last good champion serves from its copy, " if self.predictor and self._seen is None else ""
+            self.reason = f"{copied}the newest champion is refused: {self._told(error)}"
             return Reload("refused", type(error).__name__)
         is_new, changed = seen != self._seen, loaded is not self.predictor
         self.predictor, self._seen, self.reason = loaded, seen, self._history_problem

@@ -80,7 +80,7 @@ def test_with_two_publishers_at_once_readers_see_whole_versions_only(made, tmp_p
                 time.sleep(0.05)
         assert load.statuses == {200}
         assert len(published) == 17
-        assert {version for *_, version in load.answers} <= published
+        assert {said["model_version"] for *_, said in load.answers} <= published
         assert served_version(url) == newest
         assert 'outcome="refused"' not in httpx.get(f"{url}/metrics").text
 
