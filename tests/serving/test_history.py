@@ -14,11 +14,19 @@ from serving_fixtures import Load, open_client, process, publish_history, rows_o
 
 from housing_assets.core.cleaning import standardize
 from housing_assets.core.features import FEATURES
+from housing_assets.core.forecasting import forecast_model_from_files
 from housing_assets.core.history import HISTORY_FEATURES, History
 from housing_assets.core.intervals import interval_ends
 from housing_assets.core.model import PriceModel
 from housing_assets.core.months import add_months, month_end
-from housing_assets.store.bundles import POINTER, champion_version, load_champion, newest_intervals
+from housing_assets.store.bundles import (
+    FORECAST_POINTER,
+    POINTER,
+    champion_version,
+    load_bundle,
+    load_champion,
+    newest_intervals,
+)
 from housing_assets.store.histories import ASSET, KEY, read_history
 from housing_assets.store.layout import Store
 from housing_assets.store.verdicts import State, verdict_key
@@ -283,6 +291,16 @@ def test_contributions_of_a_price_from_history_add_up_to_it(seen, raw, history):
             last = np.exp(history.log_price[history.place[row["zipcode"]], origin])
             assert told["base"] == pytest.approx(last, rel=0.03)
     assert any("Growth of its price over" in factor for factor in answer[0]["factors"])
+
+
+@pytest.mark.parametrize("horizon", [1, 3, 12])
+def test_parts_of_growth_add_up_to_it_at_every_horizon(grown, history, horizon):
+    version = champion_version(grown.store, FORECAST_POINTER) or ""
+    growth = forecast_model_from_files(load_bundle(grown.store, version).files, version).newest
+    at = np.arange(len(history.zips))
+    base, parts = growth.contributions(history, "2019-12", horizon, at)
+    np.testing.assert_allclose(base + parts.sum(axis=1), growth.log_growth(history, "2019-12", horizon), atol=1e-6)
+    assert np.abs(parts).max() > 1e-4
 
 
 def test_an_explanation_from_figures_alone_is_of_the_price_from_figures_alone(seen, raw):
