@@ -28,6 +28,7 @@ from housing_serving.problems import kind_of, problem
 from housing_serving.routes.batches import add_batches
 from housing_serving.routes.health import add_health
 from housing_serving.routes.months import add_months
+from housing_serving.routes.places import add_places
 from housing_serving.routes.predictions import add_predictions
 from housing_serving.rows import BadRowsError, FieldError
 from housing_serving.schemas import components
@@ -88,6 +89,7 @@ def create_app(settings: ServingSettings | None = None) -> FastAPI:
     add_health(app, settings, champion, metrics)
     add_predictions(app, settings, champion, metrics)
     add_months(app, store)
+    add_places(app, store)
     add_batches(app, settings, store)
     _describe(app, guarded=bool(settings.keys))
     return app

@@ -110,6 +110,7 @@ def encode_arrow(found: Predictions, actuals: Sequence[float] | None, version: s
         "predicted_price": found.price,
         "predicted_low": found.low,
         "predicted_high": found.high,
+        "from_history": found.from_history,
         "warning": pl.Series(warnings, dtype=pl.String),
     }
     if actuals is not None:

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from housing_assets.core.errors import BundleError, HousingError
+from housing_assets.core.history import History
 from housing_assets.core.months import add_months
 from housing_assets.store.bundles import POINTER, champion_version, load_bundle, newest_intervals
+from housing_assets.store.histories import Stamps, copy_history, history_stamps, read_sound_history
 from housing_assets.store.layout import Store
+from housing_assets.store.verdicts import UnsoundError
 from housing_serving.memory import give_back
 from housing_serving.predictor import Predictor
 
@@ -17,7 +20,10 @@ log = logging.getLogger("housing_serving")
 
 @dataclass(frozen=True)
 class Reload:
-    """What a look at the store came to: `unchanged`, `loaded`, `none` or `refused`, and the kind of error."""
+    """What a look at the store came to, and the kind of error.
+
+    `unchanged`, `loaded`, `none`, `refused`, or `waiting`: for the checks of a history.
+    """
 
     outcome: str
     error: str = ""
@@ -31,7 +37,7 @@ def _load(store: Store, version: str) -> Predictor:
 
 
 class Champion:
-    """Holds the predictor that serves now. A new champion that cannot be trusted leaves the last good one."""
+    """Holds the predictor that serves now: a champion or history that cannot be trusted leaves the last good one."""
 
     def __init__(self, store: Store, kept: Store | None = None) -> None:
         """Begin without a model.
@@ -46,9 +52,11 @@ class Champion:
         self.reason = "no champion was looked for yet"
         self._seen: tuple[object, ...] | None = None
         self._refused: tuple[object, ...] | None = None
+        self._history_seen: Stamps | None = None
+        self._history_problem = ""
 
     def look(self) -> Reload:
-        """Look for a champion or a calibration that is not the one that serves, and load it."""
+        """Look for a champion, a calibration or a history that is not the one that serves, and load it."""
         try:
             version = champion_version(self.store)
             if version is None:
@@ -57,25 +65,28 @@ class Champion:
             # By contents: the newest month may have been calibrated again.
             calibrations = sorted(self.store.blobs.stamps("interval_calibration/").items())
             seen = (version, *calibrations[-1:])
-            if seen == self._seen:
-                self.reason = ""
-                return Reload("unchanged")
-            files = (*seen, *sorted(self.store.blobs.stamps(f"models/{version}/").items()))
-            if files == self._refused:
-                return Reload("unchanged")
-            loaded = self._load_unless_refused(version, files)
+            serving = self.predictor
+            if seen != self._seen or serving is None:
+                files = (*seen, *sorted(self.store.blobs.stamps(f"models/{version}/").items()))
+                if files == self._refused:
+                    return Reload("unchanged")
+                serving = self._load_unless_refused(version, files)
+            loaded, refused = self._with_newest_history(serving)
         except Exception as error:
             # Whatever is wrong with it, the last good one goes on. Paths and addresses stay in the log.
             log.warning("the champion is refused: %s", error)
             if (found := self.start_from_copy()).outcome == "loaded":
                 return found
-            told = str(error) if isinstance(error, HousingError) else type(error).__name__
-            self.reason = f"the newest champion is refused: {told.replace(self.store.uri, 'the store')}"
+            copied = "the last good champion serves from its copy, " if self.predictor and self._seen is None else ""
+            self.reason = f"{copied}the newest champion is refused: {self._told(error)}"
             return Reload("refused", type(error).__name__)
-        self.predictor, self._seen, self.reason = loaded, seen, ""
-        self._keep(loaded)
-        give_back()
-        return Reload("loaded")
+        is_new, changed = seen != self._seen, loaded is not self.predictor
+        self.predictor, self._seen, self.reason = loaded, seen, self._history_problem
+        if is_new:
+            self._keep(loaded)
+        if changed:
+            give_back()
+        return refused or Reload("loaded" if changed else "unchanged")
 
     def _load_unless_refused(self, version: str, files: tuple[object, ...]) -> Predictor:
         """Load a version; one that is damaged is not fetched again until its files are others."""
@@ -84,6 +95,54 @@ class Champion:
         except BundleError:
             self._refused = files
             raise
+
+    def _with_newest_history(self, serving: Predictor) -> tuple[Predictor, Reload | None]:
+        """A predictor with the newest history; with the last good one if that cannot be taken, and what came of it.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        if serving.model.growth is None:
+            self._history_seen, self._history_problem = None, ""
+            return serving, None
+        stamps, last = history_stamps(self.store), self._last_history()
+        if stamps == self._history_seen:
+            return serving.with_history(last), None
+        if stamps[0] is None:
+            self._history_seen = stamps
+            self._history_problem = "price_history is gone, the last good one serves" if last else ""
+            return serving.with_history(last), None
+        try:
+            changed = serving.with_history(read_sound_history(self.store))
+        except Exception as error:
+            log.warning("the history is not taken: %s", error)
+            last = last or self._kept_history()
+            instead = "the last good one serves" if last else "prices are from the rows' own figures"
+            self._history_problem = f"the newest price history is not taken, {instead}: {self._told(error)}"
+            waits = isinstance(error, UnsoundError)
+            # What its checks do not vouch for is not read again before it, or its verdict, is another.
+            self._history_seen = stamps if waits else None
+            return serving.with_history(last), Reload("waiting" if waits else "refused", type(error).__name__)
+        self._copy_history(stamps)
+        self._history_seen, self._history_problem = stamps, ""
+        return changed, None
+
+    def _last_history(self) -> History | None:
+        past = self.predictor.past if self.predictor else None
+        return past.history if past else None
+
+    def _kept_history(self) -> History | None:
+        """The copy of the last good history; None if there is none that is whole."""
+        try:
+            return read_sound_history(self.kept) if self.kept and history_stamps(self.kept)[0] else None
+        except Exception as error:
+            log.warning("the copy of the last good history cannot be read: %s", error)
+            return None
+
+    def _told(self, error: Exception) -> str:
+        """An error without where it happened."""
+        told = str(error) if isinstance(error, HousingError) else type(error).__name__
+        return told.replace(self.store.uri, "the store")
 
     def start_from_copy(self) -> Reload:
         """Serve the copy of the last good champion, if there is one and nothing serves yet."""
@@ -94,6 +153,8 @@ class Champion:
             if version is None:
                 return Reload("none")
             copied = _load(self.kept, version)
+            if copied.model.growth is not None:
+                copied = copied.with_history(self._kept_history())
         except Exception as error:
             log.warning("the copy of the last good champion cannot be read: %s", error)
             return Reload("refused", type(error).__name__)
@@ -119,6 +180,15 @@ class Champion:
             self.kept.write_json(POINTER, {"version": serving.version})
         except Exception as error:
             log.warning("the champion that serves could not be copied aside: %s", error)
+
+    def _copy_history(self, stamps: Stamps) -> None:
+        """Copy aside a history that was verified."""
+        if self.kept is None:
+            return
+        try:
+            copy_history(self.store, self.kept, stamps)
+        except Exception as error:
+            log.warning("the history that serves could not be copied aside: %s", error)
 
     async def follow(self, seconds: float, patience: float, tell: Callable[[Reload], None]) -> None:
         """Look every so many seconds, off the event loop, for as long as the server runs.

@@ -4,6 +4,9 @@ TreeSHAP (Lundberg et al. 2020, "From local explanations to global understanding
 contributions to what the trees say, which is a logarithm for most models; the anchor's own are linear in the same
 logarithm. Dollars are shared out in proportion: a feature's part of `log price - log base` is its part of
 `price - base`, so that contributions add up to the cent.
+
+A row that is predicted from the history of its zip is explained by that: its base is the last known price with the
+growth that is usual, and its features are those of history.
 """
 
 from collections.abc import Sequence
@@ -12,7 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from housing_assets.core.features import FEATURES, describe_feature
+from housing_assets.core.history import HISTORY_FEATURES
+from housing_assets.core.months import add_months, month_of
 from housing_assets.core.training import ANCHORED, PriceTrees
+from housing_serving.past import Past
+from housing_serving.predictor import Predictor
+from housing_serving.rows import Rows
 
 TOP = 5
 """Factors that are put in words."""
@@ -24,18 +32,44 @@ class Explanation:
 
     Attributes:
         price: US dollars.
-        base: US dollars: the price before anything is known of the row.
+        base: US dollars: the price before anything is known of the row, or what usual growth makes of the last price.
+        from_history: is the price from the zip's own past?
         contributions: US dollars by feature; `base` and all of them add up to `price`.
         factors: the largest of them in words, the largest first.
     """
 
     price: float
     base: float
+    from_history: bool
     contributions: dict[str, float]
     factors: tuple[str, ...]
 
 
-def explain(trees: PriceTrees, matrix: np.ndarray) -> list[Explanation]:
+def explain(serving: Predictor, rows: Rows, history: bool = True) -> list[Explanation]:
+    """Explanations of rows, one each, in their order.
+
+    Args:
+        serving: whose prices they are.
+        rows: to explain.
+        history: as in `Predictor.predict`.
+    """
+    past = serving.past if history else None
+    known = np.zeros(len(rows), bool) if past is None else np.isfinite(past.prices(rows))
+    found: dict[int, Explanation] = {}
+    if not known.all():
+        told = _from_figures(serving.model.trees, serving.matrix(rows)[~known])
+        found |= dict(zip(np.flatnonzero(~known).tolist(), told, strict=True))
+    if past is not None:
+        months: dict[str, list[int]] = {}
+        for i in np.flatnonzero(known).tolist():
+            months.setdefault(month_of(rows.dates[i]), []).append(i)
+        for month, places in months.items():
+            told = _from_history(past, month, [rows.zipcodes[i] for i in places])
+            found |= dict(zip(places, told, strict=True))
+    return [found[i] for i in range(len(rows))]
+
+
+def _from_figures(trees: PriceTrees, matrix: np.ndarray) -> list[Explanation]:
     """Explanations of a feature matrix (n, len(FEATURES)), float32, missing NaN."""
     import xgboost as xgb
 
@@ -47,18 +81,34 @@ def explain(trees: PriceTrees, matrix: np.ndarray) -> list[Explanation]:
         base += trees.anchor.intercept
         parts[:, ANCHORED] += trees.anchor.parts(matrix[:, ANCHORED].astype(np.float64))
     if trees.target != "price":
-        total = parts.sum(axis=1)
-        price, base = np.exp(base + total), np.exp(base)
-        # Where contributions cancel, the slope of the exponential is the limit of the ratio.
-        with np.errstate(divide="ignore", invalid="ignore"):
-            dollars = np.where(np.abs(total) > 1e-9, (price - base) / total, price)
-        parts *= dollars[:, None]
-    return [_explanation(base[i], parts[i]) for i in range(len(matrix))]
+        base, parts = _dollars(base, parts)
+    return [_explanation(base[i], parts[i], FEATURES, from_history=False) for i in range(len(matrix))]
 
 
-def _explanation(base: float, parts: np.ndarray) -> Explanation:
-    named = dict(zip(FEATURES, parts.tolist(), strict=True))
-    return Explanation(float(base + parts.sum()), float(base), named, tuple(_words(named)))
+def _from_history(past: Past, month: str, zipcodes: Sequence[str]) -> list[Explanation]:
+    """Explanations of zips that the history has a price for in a month."""
+    history, model = past.history, past.model
+    assert model.growth is not None, "a past is of a model with a growth model"
+    origin = add_months(month, -model.lag)
+    at = np.array([history.place[zipcode] for zipcode in zipcodes])
+    usual, parts = model.growth.contributions(history, origin, model.lag, at)
+    base, parts = _dollars(history.log_price[at, history.column(origin)] + usual, parts)
+    return [_explanation(base[i], parts[i], HISTORY_FEATURES, from_history=True) for i in range(len(at))]
+
+
+def _dollars(base: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bases (n,) and parts (n, m) of log prices, as US dollars."""
+    total = parts.sum(axis=1)
+    price, base = np.exp(base + total), np.exp(base)
+    # Where contributions cancel, the slope of the exponential is the limit of the ratio.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        dollars = np.where(np.abs(total) > 1e-9, (price - base) / total, price)
+    return base, parts * dollars[:, None]
+
+
+def _explanation(base: float, parts: np.ndarray, features: Sequence[str], from_history: bool) -> Explanation:
+    named = dict(zip(features, parts.tolist(), strict=True))
+    return Explanation(float(base + parts.sum()), float(base), from_history, named, tuple(_words(named)))
 
 
 def _words(named: dict[str, float]) -> Sequence[str]:

@@ -1,5 +1,7 @@
-"""Predictions of raw rows by one bundle: encoders as dictionaries, few rows through ONNX, many through XGBoost."""
+"""Predictions of raw rows by one bundle: from the history of their zips, and where that says nothing from their own
+figures: encoders as dictionaries, few rows through ONNX, many through XGBoost."""
 
+import copy
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,6 +11,8 @@ import polars as pl
 
 from housing_assets.core.cleaning import CleaningRules
 from housing_assets.core.features import FEATURES
+from housing_assets.core.history import History
+from housing_assets.core.intervals import interval_ends
 from housing_assets.core.metros import METRO_BY_KEY, metro_key
 from housing_assets.core.model import PriceModel, twin_problem
 from housing_assets.core.months import add_months, month_end, month_of
@@ -16,6 +20,7 @@ from housing_assets.core.onnx_twin import open_twin, twin_output
 from housing_assets.core.schema import BY_NAME, NUMERIC_FEATURES, Zero
 from housing_assets.store.bundles import Bundle, BundleError
 from housing_serving.engine import import_xgboost
+from housing_serving.past import Past
 from housing_serving.rows import FEATURE_NUMBERS, NUMBERS, Rows
 
 import_xgboost()
@@ -29,6 +34,7 @@ _IS_CENSUS_GAP = np.array([BY_NAME[f].zero is Zero.MISSING_WITH_CENSUS for f in 
 _PEOPLE = NUMERIC_FEATURES.index("Total Population")
 _LIST_PRICE = NUMBERS.index("median_list_price")
 _MAX_LIST_PRICE = CleaningRules().max_list_price
+_NO_HISTORY = "zipcode", "no price history is published yet: predicted from the figures of the month alone, less surely"
 
 
 @lru_cache(maxsize=4096)
@@ -51,12 +57,34 @@ class RowWarning:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Prices in US dollars with their 90% intervals, shape (n,), in the order of the rows."""
+    """Prices in US dollars with their 90% intervals, shape (n,), in the order of the rows.
+
+    Attributes:
+        price, low, high: US dollars.
+        from_history: which prices are from the zip's own past; booleans.
+        warnings: why some rows deserve less trust.
+    """
 
     price: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    from_history: np.ndarray
     warnings: tuple[RowWarning, ...]
+
+
+class _Ends:
+    """Interval ends of one kind of row, as factors of the price: by metro, pooled, and the widest.
+
+    A row unlike those the intervals were measured on gets the widest that was measured anywhere.
+    """
+
+    def __init__(self, by_metro: dict[str | None, tuple[float, float]]) -> None:
+        self.by_metro = {metro: (math.exp(low), math.exp(high)) for metro, (low, high) in by_metro.items()}
+        self.pooled = self.by_metro[None]
+        self.widest = (
+            min(low for low, _ in self.by_metro.values()),
+            max(high for _, high in self.by_metro.values()),
+        )
 
 
 class Predictor:
@@ -78,13 +106,27 @@ class Predictor:
         if problem := twin_problem(bundle.files, self.model):
             raise BundleError(f"model {bundle.version}: {problem}")
         self._twin = open_twin(bundle.files["model.onnx"])
-        table = self.model.intervals if calibration is None else calibration
-        rows = table.select("city_full", "log_low", "log_high").iter_rows()
-        self._ends = {metro: (math.exp(low), math.exp(high)) for metro, low, high in rows}
-        # A row unlike those the intervals were measured on gets the widest that was measured anywhere.
-        self._widest = (min(low for low, _ in self._ends.values()), max(high for _, high in self._ends.values()))
+        self.past: Past | None = None
+        ends = interval_ends(self.model.intervals if calibration is None else calibration)
+        kinds = [{metro: e for (kind, metro), e in ends.items() if kind is wanted} for wanted in (False, True)]
+        # Until some are measured, rows with history have the intervals of those without, which err far more.
+        self._ends = (_Ends(kinds[0]), _Ends(kinds[1] or kinds[0]))
         # Intervals of a month rest on the months before it.
         self._known_until = None if calibration is None else month_end(add_months(calibration["last_month"][0], 1))
+
+    def with_history(self, history: History | None) -> "Predictor":
+        """The same bundle with another history; None: without one. A model that uses none stays as it is."""
+        if self.model.growth is None or history is (self.past.history if self.past else None):
+            return self
+        changed = copy.copy(self)
+        changed.past = Past(self.model, history) if history else None
+        if changed.past:
+            changed.past.warm()
+        return changed
+
+    def is_ready(self, rows: Rows) -> bool:
+        """Whether these rows can be predicted at once: nothing has to be made of the history first."""
+        return self.past is None or self.past.is_ready(rows)
 
     def warm(self) -> None:
         """Answer once through each engine, so that the first request is no slower than the next."""
@@ -126,26 +168,47 @@ class Predictor:
             raw = self.model.trees.booster.inplace_predict(matrix, validate_features=False)
         return self.model.trees.prices_of(raw, matrix)
 
-    def predict(self, rows: Rows) -> Predictions:
-        """Predictions of rows, one each, in their order."""
-        price = self.prices(self.matrix(rows))
-        ends, pooled = self._ends, self._ends[None]
+    def predict(self, rows: Rows, history: bool = True) -> Predictions:
+        """Predictions of rows, one each, in their order.
+
+        Args:
+            rows: to predict.
+            history: predict from the history of the zips, where there is one? If not, from the rows' figures alone.
+        """
+        past = self.past if history else None
+        price = np.full(len(rows), np.nan) if past is None else past.prices(rows)
+        known = np.isfinite(price)
+        if not known.all():
+            matrix = self.matrix(rows)
+            price[~known] = self.prices(matrix if not known.any() else matrix[~known])
+        asks_history = history and self.model.growth is not None
         encoders = self.model.encoders
         known_zips, known_metros = encoders.zipcode_frequency, encoders.city_full_target
         factors: list[tuple[float, float]] = []
         warnings: list[RowWarning] = []
+        from_history = known.tolist()
         list_prices = rows.numbers[:, _LIST_PRICE].tolist()
         for i, (day, zipcode, city) in enumerate(zip(rows.dates, rows.zipcodes, rows.cities, strict=True)):
             metro = _place(city)[0]
             late = self._known_until is not None and day > self._known_until
-            dear = list_prices[i] > _MAX_LIST_PRICE
-            if zipcode in known_zips and metro in known_metros and not late and not dear:
-                factors.append(ends.get(metro, pooled))
+            if past is not None and from_history[i]:
+                # Its price rests on its own past: neither the training rows nor its figures have a part in it.
+                metro = metro or past.metro(zipcode)
+                new_zip, new_metro, dear = False, city is not None and metro not in known_metros, False
+            else:
+                new_zip, new_metro = zipcode not in known_zips, metro not in known_metros
+                dear = list_prices[i] > _MAX_LIST_PRICE
+                if asks_history:
+                    field, told = past.why_unknown(zipcode, month_of(day)) if past else _NO_HISTORY
+                    warnings.append(RowWarning(i, field, told))
+            ends = self._ends[from_history[i]]
+            if not (new_zip or new_metro or late or dear):
+                factors.append(ends.by_metro.get(metro, ends.pooled))
                 continue
-            factors.append(self._widest)
-            if zipcode not in known_zips:
+            factors.append(ends.widest)
+            if new_zip:
                 warnings.append(RowWarning(i, "zipcode", f"{zipcode} was never seen in training"))
-            if metro not in known_metros:
+            if new_metro:
                 warnings.append(RowWarning(i, "city_full", f"{city!r:.60} is no metro that was seen in training"))
             if late:
                 told = f"{month_of(day)} is after the months that intervals are known for"
@@ -154,4 +217,4 @@ class Predictor:
                 told = f"{list_prices[i]:,.0f} is above {_MAX_LIST_PRICE:,.0f}, beyond what was trained on"
                 warnings.append(RowWarning(i, "median_list_price", told))
         low, high = np.array(factors).T
-        return Predictions(price, price * low, price * high, tuple(warnings))
+        return Predictions(price, price * low, price * high, known, tuple(warnings))

@@ -6,11 +6,16 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from housing_assets.core.forecasting import HORIZONS, PREDICTORS
+from housing_assets.core.history import HISTORY_SCHEMA
 from housing_assets.core.months import MONTH_PATTERN
 from housing_serving.rows import ROW_SCHEMA, FieldError
 
 Month = Annotated[str, Meta(pattern=MONTH_PATTERN, description="A month, YYYY-MM")]
 Dollars = Annotated[float, Meta(description="US dollars")]
+FromHistory = Annotated[
+    bool, Meta(description="Is the price from the zip's own past? If not, it is from the row's figures, less surely")
+]
 
 
 class Problem(Struct):
@@ -65,8 +70,17 @@ class Feature(Struct):
     type: Literal["number"] = "number"
 
 
+class KnownHistory(Struct):
+    """The past that prices are predicted from."""
+
+    first_month: Month
+    last_month: Month
+    zips: int
+    publication_lag: Annotated[int, Meta(description="Months from the last known price to the month predicted")]
+
+
 class Model(Struct):
-    """The champion: what it was made from and how it did."""
+    """The champion: what it was made from, how it did, and the history it predicts from, where it uses one."""
 
     version: str
     kind: str
@@ -78,6 +92,7 @@ class Model(Struct):
     libraries: dict[str, str]
     metrics: dict[str, Any]
     features: list[Feature]
+    history: KnownHistory | None
 
 
 class Warned(Struct):
@@ -93,16 +108,19 @@ class Predicted(Struct, omit_defaults=True):
 
     predictions: list[Dollars]
     intervals: list[tuple[Dollars, Dollars]]
+    from_history: list[FromHistory]
     warnings: list[Warned]
     model_version: str
     actuals: list[Dollars] | UnsetType = UNSET
 
 
 class Explained(Struct):
-    """One price: `base` and all contributions add up to `prediction`."""
+    """One price: `base` and all contributions add up to `prediction`. From history, the base is the last known price
+    with the growth that is usual; else it is the price before anything is known of the row."""
 
     prediction: Dollars
     base: Dollars
+    from_history: FromHistory
     contributions: dict[str, float]
     factors: list[str]
 
@@ -131,6 +149,7 @@ class PredictedRow(Struct):
     predicted_high: Dollars
     actual_price: float | None
     model_version: str
+    from_history: FromHistory
 
 
 class PredictedMonth(Struct):
@@ -148,6 +167,59 @@ class Preview(Struct):
     month: Month
     rows: int
     preview: list[PredictedRow]
+
+
+class Forecast(Struct):
+    """One month of `monthly_forecasts`; without an interval (null) where too few outcomes were known."""
+
+    month: Month
+    date: date
+    horizon: Annotated[int, Meta(ge=HORIZONS[0], le=HORIZONS[-1], description="Months after the origin")]
+    predicted_price: Dollars
+    predicted_low: float | None
+    predicted_high: float | None
+    predictor: Annotated[str, Meta(description=f"{PREDICTORS[0]}, or a naive baseline: {', '.join(PREDICTORS[1:])}")]
+    explanation: Annotated[str, Meta(description="Whose forecast it is and why, in words")]
+
+
+class Forecasts(Struct):
+    """Forecasts of one zip from one origin, the last month whose values were used."""
+
+    zipcode: str
+    city_full: str | None
+    origin: Month
+    last_known_price: Dollars
+    model_version: str
+    forecasts: list[Forecast]
+
+
+class PastMonth(Struct):
+    """What is known of a zip in a month; null: not known. Units are those of the raw panel."""
+
+    month: Month
+    city_full: str | None
+    price: float | None
+    median_list_price: float | None
+    homes_sold: float | None
+    pending_sales: float | None
+    new_listings: float | None
+    inventory: float | None
+    median_dom: float | None
+    avg_sale_to_list: float | None
+    sold_above_list: float | None
+
+
+assert {*PastMonth.__struct_fields__, "date", "zipcode"} == {*HISTORY_SCHEMA, "month"}, (
+    "a column of the history is left out"
+)
+
+
+class PastMonths(Struct):
+    """The known months of a zip, in order, with the metro it was last known under."""
+
+    zipcode: str
+    city_full: str | None
+    months: list[PastMonth]
 
 
 class BatchAsked(Struct, forbid_unknown_fields=True):
@@ -195,9 +267,51 @@ EXAMPLE: list[dict[str, Any]] = [
 ]
 """A row that can be predicted as it stands."""
 
+FORECASTS_EXAMPLE: dict[str, Any] = {
+    "zipcode": "02139",
+    "city_full": "Boston-Cambridge-Newton",
+    "origin": "2023-12",
+    "last_known_price": 903_000.0,
+    "model_version": "forecast-0123456789ab",
+    "forecasts": [
+        {
+            "month": "2024-01",
+            "date": "2024-01-31",
+            "horizon": 1,
+            "predicted_price": 907_000.0,
+            "predicted_low": 902_000.0,
+            "predicted_high": 912_000.0,
+            "predictor": "forecast_model",
+            "explanation": "The model's: on eval it beat every naive baseline 1 month ahead",
+        }
+    ],
+}
+"""An answer of `/forecasts/{zipcode}`."""
+
+PAST_EXAMPLE: dict[str, Any] = {
+    "zipcode": "02139",
+    "city_full": "Boston-Cambridge-Newton",
+    "months": [
+        {
+            "month": "2023-12",
+            "city_full": "Boston-Cambridge-Newton",
+            "price": 903_000.0,
+            "median_list_price": 899_000.0,
+            "homes_sold": 21.0,
+            "pending_sales": 17.0,
+            "new_listings": 15.0,
+            "inventory": 34.0,
+            "median_dom": 28.0,
+            "avg_sale_to_list": 1.01,
+            "sold_above_list": 0.4,
+        }
+    ],
+}
+"""An answer of `/history/{zipcode}`."""
+
 _STRUCTS: tuple[type, ...] = (
     Problem, About, Alive, Ready, Health, Model, Predicted, Explanations, Scored, PredictedMonth, Preview,
-    BatchAsked, Batch, Batches,
+    Forecasts, PastMonths, BatchAsked, Batch, Batches,
 )  # fmt: skip
 
 

@@ -4,16 +4,23 @@ import contextlib
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import polars as pl
 import pytest
 from fastapi.testclient import TestClient
 from platform_fixtures import free_port
 
+from housing_assets.core.schema import COLUMN_NAMES
 from housing_assets.store.bundles import POINTER
+from housing_assets.store.histories import ASSET, KEY
+from housing_assets.store.layout import Store
+from housing_assets.store.verdicts import State, Verdict, write_verdicts
 from housing_serving.app import create_app
 from housing_serving.settings import ServingSettings
 
@@ -30,6 +37,25 @@ def wait_ready(client: TestClient) -> None:
             return
         time.sleep(0.02)
     pytest.fail(f"not ready: {client.get('/health').json()}")
+
+
+def wait_for(client: TestClient, what: Callable[[], bool], told: str = "") -> None:
+    for _ in range(400):
+        if what():
+            return
+        time.sleep(0.02)
+    pytest.fail(f"{told}: {client.get('/health').json()}")
+
+
+def rows_of(frame: pl.DataFrame) -> list[dict]:
+    """Raw rows as clients send them."""
+    return frame.select(COLUMN_NAMES).with_columns(pl.col("date").cast(pl.String)).to_dicts()
+
+
+def publish_history(store: Store, table: pl.DataFrame, state: State = State.GREEN) -> None:
+    """Write a history, and what its checks would say of it."""
+    store.write_table(ASSET, table)
+    write_verdicts(store, [Verdict(ASSET, "", state, store.blobs.stamps(KEY)[KEY], table.height)])
 
 
 def wait_kept(folder: Path) -> None:
@@ -68,3 +94,37 @@ serving.main()
     finally:
         server.kill()
         server.wait(20)
+
+
+@dataclass
+class Load:
+    """Clients that call without a break, and what they were answered."""
+
+    url: str
+    row: dict
+    answers: list[tuple[float, float, int, dict]] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def running(self, sizes: Sequence[int] = (1, 1, 100)) -> Iterator["Load"]:
+        over = threading.Event()
+
+        def call(rows: int) -> None:
+            with httpx.Client(timeout=30) as client:
+                while not over.is_set():
+                    begun = time.monotonic()
+                    answer = client.post(f"{self.url}/predict", json=[self.row] * rows)
+                    self.answers.append((begun, time.monotonic(), answer.status_code, answer.json()))
+
+        threads = [threading.Thread(target=call, args=(rows,)) for rows in sizes]
+        for thread in threads:
+            thread.start()
+        try:
+            yield self
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
+
+    @property
+    def statuses(self) -> set[int]:
+        return {status for _, _, status, _ in self.answers}

@@ -8,6 +8,7 @@ import polars as pl
 
 from housing_assets.core.encoding import Encoders
 from housing_assets.core.errors import HousingError
+from housing_assets.core.history import HISTORY_DESCRIPTIONS
 from housing_assets.core.schema import BY_NAME, NEVER_FEATURES, NUMERIC_FEATURES
 
 FEATURES: tuple[str, ...] = (
@@ -105,7 +106,9 @@ _IN_WORDS = {
 
 
 def describe_feature(feature: str) -> str:
-    """A feature in words that a buyer understands."""
+    """A feature, of a month or of history, in words that a buyer understands."""
     if feature in _IN_WORDS:
         return _IN_WORDS[feature]
+    if feature in HISTORY_DESCRIPTIONS:
+        return HISTORY_DESCRIPTIONS[feature]
     return BY_NAME[feature].description if feature in BY_NAME else FEATURE_DESCRIPTIONS[feature]

@@ -28,6 +28,15 @@ DAMPING = 0.85
 Series", for damping as such; the value is about the autocorrelation of the index's growth at lag 1)."""
 NAIVE_GROWTH: tuple[str, ...] = ("flat", "momentum_3", "momentum_12", "damped_momentum", "metro_growth")
 """The naive baselines, as `naive_growth` names them."""
+NAIVE_DESCRIPTIONS: dict[str, str] = {
+    "flat": "the last known price stays",
+    "momentum_3": "the mean growth of the zip's last 3 months goes on",
+    "momentum_12": "the mean growth of the zip's last 12 months goes on",
+    "damped_momentum": "the growth of the zip's last 3 months goes on and fades",
+    "metro_growth": "the growth of the metro's last 3 months goes on and fades",
+}
+"""What the naive baselines say, in words."""
+assert tuple(NAIVE_DESCRIPTIONS) == NAIVE_GROWTH, "a naive baseline has no words"
 
 TREE_FEATURES: tuple[str, ...] = (*(f for f in HISTORY_FEATURES if not f.startswith("nation_")), "horizon")
 """What the trees see. National growth is left to the ridge: trees take the regime they learned for the rule."""
@@ -173,6 +182,36 @@ class GrowthModel:
         base = centre(history, origin, horizon)
         said = base + model_share(horizon) * ((ridge + trees) / 2 - base)
         return np.where(history.known(origin), said, np.nan)
+
+    def contributions(
+        self, history: History, origin: str, horizon: int, at: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What `log_growth` of some zips is made of: the parts of the ridge, of the trees and of what they are added
+        to, weighed as there. The trees' are TreeSHAP (Lundberg et al. 2020).
+
+        Args:
+            history, origin, horizon: as in `log_growth`.
+            at: places of n zips in the history, integers of shape (n,).
+
+        Returns:
+            Log growth before anything is known of a zip, shape (n,), and what each of `HISTORY_FEATURES` adds to it,
+            shape (n, len(HISTORY_FEATURES)).
+        """
+        import xgboost as xgb
+
+        features = history.features(origin, horizon)[at]
+        ridge, share = self.ridges[horizon], model_share(horizon)
+        matrix = xgb.DMatrix(tree_matrix(features, horizon), feature_names=list(TREE_FEATURES))
+        trees = self.trees.predict(matrix, pred_contribs=True, strict_shape=True).reshape(len(at), -1)
+        trees = horizon * trees.astype(np.float64)
+        parts = share * ridge.parts(features) / 2
+        parts[:, _SEEN_BY_TREES] += share * trees[:, : len(_SEEN_BY_TREES)] / 2
+        naive = naive_growth(history, origin, horizon)
+        for feature, name in (("own_growth_3", "damped_momentum"), ("metro_growth_3", "metro_growth")):
+            parts[:, HISTORY_FEATURES.index(feature)] += (1 - share) * naive[name][at] / 2
+        # The horizon is no property of a zip: what it adds is in the base.
+        usual = ridge.intercept + trees[:, len(_SEEN_BY_TREES) :].sum(axis=1)
+        return share * usual / 2, parts
 
 
 def tree_matrix(features: np.ndarray, horizon: int) -> np.ndarray:

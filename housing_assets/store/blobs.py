@@ -4,6 +4,7 @@ Both write a key whole or not at all, so that a reader never sees half a file. W
 known here: see `housing_assets.store.layout`.
 """
 
+import glob
 import hashlib
 import io
 import os
@@ -133,11 +134,13 @@ class FolderBlobs:
         return known[1]
 
     def _files(self, prefix: str) -> Iterator[tuple[str, Path]]:
-        folder = self.root / prefix.rpartition("/")[0]
-        for path in folder.rglob("*"):
-            key = path.relative_to(self.root).as_posix()
-            if key.startswith(prefix) and not key.endswith(".part") and path.is_file():
-                yield key, path
+        folder, _, begins = prefix.rpartition("/")
+        # Only what begins so is walked: the rest of a store may be thousands of files.
+        for top in (self.root / folder).glob(f"{glob.escape(begins)}*"):
+            for path in (top, *top.rglob("*")) if top.is_dir() else (top,):
+                key = path.relative_to(self.root).as_posix()
+                if not key.endswith(".part") and path.is_file():
+                    yield key, path
 
     def delete(self, key: str) -> None:
         """See `Blobs.delete`."""

@@ -10,8 +10,9 @@ from housing_assets.core.schema import BY_NAME
 from housing_serving.answers import answer, answered, no_model
 from housing_serving.champion import Champion
 from housing_serving.middleware import Metrics
+from housing_serving.predictor import Predictor
 from housing_serving.problems import RETRY_LATER, problem
-from housing_serving.schemas import About, Alive, Feature, Health, Model, Ready
+from housing_serving.schemas import About, Alive, Feature, Health, KnownHistory, Model, Ready
 from housing_serving.settings import ServingSettings
 
 _TEXT: dict[int | str, dict[str, Any]] = {
@@ -25,7 +26,15 @@ def add_health(app: FastAPI, settings: ServingSettings, champion: Champion, metr
     @app.get("/", responses=answered(About))
     async def about() -> Response:
         """Name, version and links."""
-        paths = {"docs": "/docs", "openapi": "/openapi.json", "health": "/health", "model": "/model"}
+        paths = {
+            "docs": "/docs",
+            "openapi": "/openapi.json",
+            "health": "/health",
+            "model": "/model",
+            "predictions": "/predictions",
+            "forecasts": "/forecasts/{zipcode}",
+            "history": "/history/{zipcode}",
+        }
         links = {name: f"{settings.api_root_path}{path}" for name, path in paths.items()}
         return answer(About(app.title, app.version, app.description, links))
 
@@ -79,8 +88,16 @@ def add_health(app: FastAPI, settings: ServingSettings, champion: Champion, metr
                 libraries=manifest["libraries"],
                 metrics=serving.bundle.metrics(),
                 features=[_feature(name) for name in FEATURES],
+                history=_known_history(serving),
             )
         )
+
+
+def _known_history(serving: Predictor) -> KnownHistory | None:
+    if serving.past is None:
+        return None
+    history = serving.past.history
+    return KnownHistory(history.first_month, history.last_month, len(history.zips), serving.model.lag)
 
 
 def _feature(name: str) -> Feature:

@@ -65,4 +65,6 @@ def add_months(app: FastAPI, store: Store) -> None:
 
 
 def _rows(frame: pl.DataFrame) -> list[PredictedRow]:
+    if "from_history" not in frame.columns:
+        frame = frame.with_columns(pl.lit(False).alias("from_history"))  # predicted before there was history
     return [PredictedRow(**row) for row in frame.select(PredictedRow.__struct_fields__).to_dicts()]

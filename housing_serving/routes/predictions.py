@@ -1,9 +1,9 @@
 """Predictions of raw rows, and why they are what they are."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Query, Request, Response
 from msgspec import UNSET
 
 from housing_serving.answers import answer, answered, aside, no_model
@@ -20,6 +20,10 @@ from housing_serving.settings import ServingSettings
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _encode = msgspec.json.Encoder().encode
+
+_UseHistory = Annotated[
+    bool, Query(description="Predict from the zips' own past, where it is known? false: from the rows' figures alone")
+]
 
 
 def _takes(content: dict[str, Any]) -> dict[str, Any]:
@@ -54,8 +58,9 @@ def add_predictions(app: FastAPI, settings: ServingSettings, champion: Champion,
     predicted[200]["content"][ARROW] = _BINARY
 
     @app.post("/predict", responses=predicted, openapi_extra=_takes({**_ROWS, ARROW: _BINARY}))
-    async def predict(request: Request) -> Response:
-        """Prices of raw rows with 90% intervals, one for each row, in order."""
+    async def predict(request: Request, history: _UseHistory = True) -> Response:
+        """Prices of raw rows with 90% intervals, one for each row, in order: from the past of the row's zip where that
+        is known, else from the row's own figures, with a warning."""
         serving = champion.predictor
         if serving is None:
             return no_model(champion)
@@ -70,20 +75,20 @@ def add_predictions(app: FastAPI, settings: ServingSettings, champion: Champion,
         else:
             rows = decode_rows(body, settings.max_rows)
         told = arrow_answer if in_arrow else json_answer
-        few = len(rows) <= FEW_ROWS and not in_arrow
-        found = told(serving, rows) if few else await aside(told, serving, rows)
+        quick = len(rows) <= FEW_ROWS and not in_arrow and (not history or serving.is_ready(rows))
+        found = told(serving, rows, history) if quick else await aside(told, serving, rows, history)
         metrics.rows.inc(len(rows))
         return Response(found, media_type=ARROW if in_arrow else JSON)
 
     @app.post("/explain", responses=answered(Explanations, body=True), openapi_extra=_takes(_ROWS))
-    async def explanations(request: Request) -> Response:
+    async def explanations(request: Request, history: _UseHistory = True) -> Response:
         """What each feature adds to or takes off the price, in dollars that add up to it."""
         serving = champion.predictor
         if serving is None:
             return no_model(champion)
         rows = decode_rows(await read_body(request, settings), settings.max_explained_rows)
-        found = await aside(lambda: explain(serving.model.trees, serving.matrix(rows)))
-        told = [Explained(e.price, e.base, e.contributions, list(e.factors)) for e in found]
+        found = await aside(explain, serving, rows, history)
+        told = [Explained(e.price, e.base, e.from_history, e.contributions, list(e.factors)) for e in found]
         return answer(Explanations(told, serving.version))
 
     @app.post("/invocations", responses=answered(Scored, body=True), openapi_extra=_takes(_MLFLOW_BODIES))
@@ -99,18 +104,25 @@ def add_predictions(app: FastAPI, settings: ServingSettings, champion: Champion,
         return answer(Scored(found.price.tolist()))
 
 
-def json_answer(serving: Predictor, rows: Rows) -> bytes:
+def json_answer(serving: Predictor, rows: Rows, history: bool) -> bytes:
     """Predictions as the JSON that `/predict` answers with."""
-    found = serving.predict(rows)
+    found = serving.predict(rows, history)
     warnings = [Warned(w.row, w.field, w.message) for w in found.warnings]
     # An array of pairs, whether they are tuples or lists.
     intervals = list(zip(found.low.tolist(), found.high.tolist(), strict=True))
     actuals = rows.actuals
     return _encode(
-        Predicted(found.price.tolist(), intervals, warnings, serving.version, UNSET if actuals is None else actuals)
+        Predicted(
+            found.price.tolist(),
+            intervals,
+            found.from_history.tolist(),
+            warnings,
+            serving.version,
+            UNSET if actuals is None else actuals,
+        )
     )
 
 
-def arrow_answer(serving: Predictor, rows: Rows) -> bytes:
+def arrow_answer(serving: Predictor, rows: Rows, history: bool) -> bytes:
     """The same as an Arrow stream."""
-    return encode_arrow(serving.predict(rows), rows.actuals, serving.version)
+    return encode_arrow(serving.predict(rows, history), rows.actuals, serving.version)

@@ -23,6 +23,7 @@ from figures import Figure
 
 from housing_assets.core.schema import COLUMN_NAMES
 from housing_assets.store.bundles import champion_version, list_versions, point_to
+from housing_assets.store.histories import copy_history, history_stamps
 from housing_assets.store.layout import Store
 
 ARROW = "application/vnd.apache.arrow.stream"
@@ -166,6 +167,7 @@ def store_away(store: Store, script: Path) -> Iterator[Figure]:
             time.sleep(0.1)
         for key in store.blobs.keys("models/"):
             there.blobs.write(key, store.blobs.read(key))
+        copy_history(store, there, history_stamps(store))
         with server(there) as (_, url, _):
             # With the store well, its own server takes part of a core: looks for a new champion are what slows calls.
             wrk(f"{url}/predict", script)
@@ -203,6 +205,7 @@ def reloads(store: Store, script: Path, folder: Path) -> Iterator[Figure]:
     """Champions that change under load."""
     shutil.copytree(Path(store.uri) / "models", folder / "store/models")
     copy = Store.open(str(folder / "store"))
+    copy_history(store, copy, history_stamps(store))
     first = champion_version(copy)
     other = next(v for v in list_versions(copy) if v != first)
     with server(copy) as (_, url, _):

@@ -12,8 +12,7 @@ from pathlib import Path
 import httpx
 import polars as pl
 import pytest
-from platform_fixtures import HELD
-from serving_fixtures import open_client, process, wait_kept, wait_ready
+from serving_fixtures import open_client, process, wait_for, wait_kept, wait_ready
 
 from housing_assets.store.bundles import POINTER, champion_version, list_versions, point_to
 from housing_assets.store.layout import Store
@@ -30,14 +29,6 @@ def folder(made, tmp_path) -> Path:
 
 def other_version(store: Store) -> str:
     return next(v for v in list_versions(store) if v != champion_version(store))
-
-
-def wait_for(client, what, told=""):
-    for _ in range(400):
-        if what():
-            return
-        time.sleep(0.02)
-    pytest.fail(f"{told}: {client.get('/health').json()}")
 
 
 def test_without_a_model_it_lives_is_not_ready_and_becomes_ready_by_itself(made, tmp_path):
@@ -180,22 +171,25 @@ def test_a_server_process_is_light_and_leaves_when_asked(made, tmp_path):
         assert server.wait(20) == 0
 
 
-def test_the_calls_of_the_readme_are_answered(made, tmp_path):
+def test_the_calls_of_the_readme_are_answered(grown, tmp_path):
     if not shutil.which("curl"):
         pytest.skip("this machine has no curl")
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     examples = [e for e in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "httpx" in e]
     (shell,) = (e for e in re.findall(r"```\n(.*?)```", readme, re.DOTALL) if "curl" in e)
-    calls = shell.replace("curl -s", "curl -sS --fail").replace("2023-12", HELD[-1])
-    with process(str(made.folder), tmp_path) as (_, url):
-        for example, words in zip(examples, (champion_version(made.store), "predicted_price"), strict=True):
+    # Of another panel: its last month, and a zip of it.
+    month, version = grown.settings.months[-1], champion_version(grown.store)
+    place = grown.read("monthly_forecasts", month)["zipcode"][0]
+    calls = re.sub("(?<=/)01701", place, re.sub(r"20[0-9]{2}-[01][0-9](?!-)", month, shell))
+    with process(str(grown.folder), tmp_path) as (_, url):
+        for example, words in zip(examples, (version, "predicted_price"), strict=True):
             program = example.replace("127.0.0.1:8000", url.removeprefix("http://"))
             said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
             assert words in said
-        calls = calls.replace("localhost:8000", url.removeprefix("http://"))
+        calls = calls.replace("curl -s", "curl -sS --fail").replace("localhost:8000", url.removeprefix("http://"))
         answers = subprocess.run(["bash", "-ec", calls], capture_output=True, text=True, check=True).stdout
-        assert champion_version(made.store) in answers
-        assert f'"month":"{HELD[-1]}"' in answers
+        assert version in answers
+        assert f'"month":"{month}"' in answers
 
 
 def test_it_starts_from_the_last_good_champion_while_the_store_is_away(made, tmp_path):

@@ -33,6 +33,8 @@ def test_answers_are_as_openapi_says(client, path, method, mode):
         is_split = isinstance(case.body, dict) and "dataframe_split" in case.body
         if case.media_type == "text/csv" or is_split:
             left_out.append(positive_data_acceptance)  # OpenAPI cannot say what a table of such columns has in it
+        if path.startswith("/history") and case.query and {"from", "to"} <= case.query.keys():
+            left_out.append(positive_data_acceptance)  # nor that the first month must not come after the last
         seen.append(case.call_and_validate(session=client, excluded_checks=left_out).status_code)
 
     check()

@@ -1,6 +1,5 @@
 """Under load: champions that change, two who publish at once, and an S3 that is slow, busy or hangs up."""
 
-import contextlib
 import http.client
 import shutil
 import socket
@@ -8,53 +7,18 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from serving_fixtures import process, wait_kept
+from serving_fixtures import Load, process, wait_kept
 
 from housing_assets.store.bundles import champion_version, list_versions, load_bundle, point_to, publish_bundle
 from housing_assets.store.layout import Store
 
 ROW = {"date": "2020-03-31", "zipcode": "02139", "city_full": "Boston"}
-
-
-@dataclass
-class Load:
-    """Clients that call without a break, and what they were answered."""
-
-    url: str
-    answers: list[tuple[float, float, int, str]] = field(default_factory=list)
-
-    @contextlib.contextmanager
-    def running(self, sizes=(1, 1, 100)) -> Iterator["Load"]:
-        over = threading.Event()
-
-        def call(rows: int) -> None:
-            with httpx.Client(timeout=30) as client:
-                while not over.is_set():
-                    begun = time.monotonic()
-                    answer = client.post(f"{self.url}/predict", json=[ROW] * rows)
-                    version = answer.json().get("model_version", "")
-                    self.answers.append((begun, time.monotonic(), answer.status_code, version))
-
-        threads = [threading.Thread(target=call, args=(rows,)) for rows in sizes]
-        for thread in threads:
-            thread.start()
-        try:
-            yield self
-        finally:
-            over.set()
-            for thread in threads:
-                thread.join()
-
-    @property
-    def statuses(self) -> set[int]:
-        return {status for _, _, status, _ in self.answers}
 
 
 def served_version(url: str) -> str:
@@ -68,7 +32,7 @@ def test_a_hundred_reloads_under_load_fail_no_call_and_every_answer_is_of_the_cu
     other = next(v for v in list_versions(store) if v != first)
     with process(str(tmp_path / "store"), tmp_path, HOUSING_RELOAD_SECONDS="0.02") as (_, url):
         stretches = []
-        with Load(url).running() as load:
+        with Load(url, ROW).running() as load:
             for i in range(100):
                 version = (other, first)[i % 2]
                 point_to(store, version)
@@ -85,7 +49,7 @@ def test_a_hundred_reloads_under_load_fail_no_call_and_every_answer_is_of_the_cu
             if begun <= began and ended <= over
         ]
         assert len(within) > 50
-        assert all(said == version for said, version in within)
+        assert all(said["model_version"] == version for said, version in within)
         assert 'outcome="refused"' not in httpx.get(f"{url}/metrics").text
 
 
@@ -103,7 +67,7 @@ def test_with_two_publishers_at_once_readers_see_whole_versions_only(made, tmp_p
             point_to(store, version)
 
     with process(str(tmp_path / "store"), tmp_path, HOUSING_RELOAD_SECONDS="0.02") as (_, url):
-        with Load(url).running() as load:
+        with Load(url, ROW).running() as load:
             publishers = [threading.Thread(target=publish, args=(who,)) for who in "ab"]
             for publisher in publishers:
                 publisher.start()
@@ -116,7 +80,7 @@ def test_with_two_publishers_at_once_readers_see_whole_versions_only(made, tmp_p
                 time.sleep(0.05)
         assert load.statuses == {200}
         assert len(published) == 17
-        assert {version for *_, version in load.answers} <= published
+        assert {said["model_version"] for *_, said in load.answers} <= published
         assert served_version(url) == newest
         assert 'outcome="refused"' not in httpx.get(f"{url}/metrics").text
 
@@ -211,7 +175,7 @@ def test_while_s3_fails_no_prediction_does_and_a_new_champion_comes_when_it_is_w
     with process(uri, tmp_path, **env) as (_, url):
         for mode in ("busy", "reset", "slow"):
             asked, proxy.mode = proxy.asked, mode
-            with Load(url).running() as load:
+            with Load(url, ROW).running() as load:
                 time.sleep(2)
             assert proxy.asked > asked
             assert load.statuses == {200}
@@ -220,7 +184,7 @@ def test_while_s3_fails_no_prediction_does_and_a_new_champion_comes_when_it_is_w
         proxy.over.set()
         proxy.mode = "well"
         point_to(store, other)
-        with Load(url).running() as load:
+        with Load(url, ROW).running() as load:
             for _ in range(600):
                 if served_version(url) == other:
                     break

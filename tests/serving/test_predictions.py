@@ -7,20 +7,15 @@ import numpy as np
 import polars as pl
 import pytest
 from platform_fixtures import END, EVAL, HELD, HOLDOUT, MONTHS, START, TRAIN
+from serving_fixtures import rows_of
 
 from housing_assets.core.cleaning import clean_month, standardize
 from housing_assets.core.features import FEATURES, make_features
 from housing_assets.core.sample import SampleSpec, sample_frame
-from housing_assets.core.schema import COLUMN_NAMES
 from housing_assets.core.training import feature_matrix
 from housing_assets.store.bundles import champion_version, load_champion
 from housing_serving.predictor import FEW_ROWS, Predictor
 from housing_serving.rows import decode_rows
-
-
-def rows_of(frame: pl.DataFrame) -> list[dict]:
-    """Raw rows as clients send them."""
-    return frame.select(COLUMN_NAMES).with_columns(pl.col("date").cast(pl.String)).to_dicts()
 
 
 @pytest.fixture(scope="module")
