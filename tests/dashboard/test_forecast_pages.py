@@ -330,3 +330,13 @@ def test_what_if_without_a_history_claims_no_more_than_the_api_tells(forecasting
     assert figures_of(shown)["Live prediction"] == "$200,000"
     assert "With its history" not in figures_of(shown)
     assert ("what is published is the same" in texts(shown)) == bool(told)
+
+
+def test_what_rests_on_a_restated_month_is_said_to_be_stale(changeable_forecasts):
+    assert "restated" not in texts(open_page("health"))
+    store = Store.open(str(changeable_forecasts))
+    cleaned = store.months("cleaned")
+    cleaned.write("2020-03", cleaned.read("2020-03").with_columns(pl.col("price") * 1.05))
+    told = texts(open_page("health"))
+    for asset in ("interval_calibration", "monthly_predictions", "monthly_forecasts"):
+        assert f"`{asset}` of 2020-03 to 2020-06 rests on months that were restated since" in told
