@@ -20,6 +20,7 @@ OTHERS = {
     "HOUSING_TEST_STRICT": ("", "1: a skipped test is a failed one, as in CI"),
     "SOAK_SECONDS": ("600", "Seconds of `make soak`"),
     "FULL": ("", "1: `make bench` at full scale"),
+    "ONLY": ("every group", "Groups of `make bench`, comma-separated"),
     "REQUIRED": ("", "1: `make audit` fails where no advisory service can be asked"),
     "DAGSTER_HOME": ("`data/dagster`", "Folder of the Dagster instance"),
     "DAGSTER_PORT, API_PORT, DASHBOARD_PORT, MLFLOW_PORT": ("3000, 8000, 8501, 5000", "Ports of `make serve`"),

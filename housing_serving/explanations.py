@@ -57,7 +57,7 @@ def explain(serving: Predictor, rows: Rows, history: bool = True) -> list[Explan
     known = np.zeros(len(rows), bool) if past is None else np.isfinite(past.prices(rows))
     found: dict[int, Explanation] = {}
     if not known.all():
-        told = _from_figures(serving.model.trees, serving.matrix(rows)[~known])
+        told = explain_figures(serving.model.trees, serving.matrix(rows)[~known])
         found |= dict(zip(np.flatnonzero(~known).tolist(), told, strict=True))
     if past is not None:
         months: dict[str, list[int]] = {}
@@ -69,7 +69,7 @@ def explain(serving: Predictor, rows: Rows, history: bool = True) -> list[Explan
     return [found[i] for i in range(len(rows))]
 
 
-def _from_figures(trees: PriceTrees, matrix: np.ndarray) -> list[Explanation]:
+def explain_figures(trees: PriceTrees, matrix: np.ndarray) -> list[Explanation]:
     """Explanations of a feature matrix (n, len(FEATURES)), float32, missing NaN."""
     import xgboost as xgb
 

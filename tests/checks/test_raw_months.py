@@ -54,7 +54,7 @@ DEFECTS: dict[str, tuple[Breaker, str, str]] = {
         change(price=pl.col("price") * 1_000), "units_are_unchanged", "price: the median of 60 rows is"),
     "rents times 10": (
         change(**{"Median Rent": pl.col("Median Rent") * 10}), "units_are_unchanged",
-        "Median Rent: the median of 49 rows is 12,880, 10 times the usual 1,288"),
+        "Median Rent: the median of 49 rows is 12,200, 10 times the usual 1,220"),
     "list prices in hundreds": (
         change(median_list_price=pl.col("median_list_price") / 100), "units_are_unchanged", "0.0"),
     "an empty column": (
