@@ -1,5 +1,6 @@
 """`make serve`: Dagster's UI and daemon, the API, the dashboard and MLflow, side by side on this machine."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from rich.console import Console
 
 from housing_assets.core.errors import HousingError
@@ -153,19 +155,29 @@ def _require_running(running: dict[str, subprocess.Popen], logs: Path) -> None:
 
 
 def _stop(running: dict[str, subprocess.Popen]) -> None:
-    for process in running.values():
-        _signal(process, signal.SIGINT)
+    groups = {process.pid for process in running.values()}
+    for group in groups:
+        _signal(group, signal.SIGINT)
     until = time.monotonic() + _LEAVE
+    # A server's children can outlive it, and go on listening on its port: wait for the group, not for its leader.
+    while _members(groups) and time.monotonic() < until:
+        time.sleep(0.1)
+    for group in groups:
+        _signal(group, signal.SIGKILL)
     for process in running.values():
-        try:
-            process.wait(max(0.1, until - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            _signal(process, signal.SIGKILL)
-            process.wait()
+        process.wait()
 
 
-def _signal(process: subprocess.Popen, number: int) -> None:
-    try:
-        os.killpg(process.pid, number)
-    except ProcessLookupError:
-        return
+def _members(groups: set[int]) -> list[int]:
+    """Processes of these groups that still run."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+            if os.getpgid(process.pid) in groups and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+    return found
+
+
+def _signal(group: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, number)
