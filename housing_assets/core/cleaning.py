@@ -118,12 +118,12 @@ def clean_month(
     rows = standardize(raw)
     gaps = sum((rows[c].null_count() - raw[c].null_count()) for c in NUMBERS if BY_NAME[c].zero is not Zero.VALUE)
     respelled = int(raw["city_full"].ne_missing(rows["city_full"]).sum())
-    unique = rows.unique(subset=list(COLUMN_NAMES), keep="first")
-
-    reasons = unique.select("zipcode", _quarantine_reason(rules).alias("reason"))["reason"]
-    judged = unique.with_columns(reasons)
-    quarantined = judged.filter(pl.col("reason").is_not_null()).sort(*COLUMN_NAMES, nulls_last=True)
-    kept = judged.filter(pl.col("reason").is_null()).drop("reason").sort("zipcode")
+    unique = _without_copies(rows)
+    suspect = unique.select(_suspect(rules)).to_series()
+    # In one chunk: `pl.format` of polars 2.1 panics on several (pola-rs/polars issue 25339).
+    judged = unique.filter(suspect).rechunk().with_columns(_quarantine_reason(rules).alias("reason"))
+    quarantined = judged.sort(*COLUMN_NAMES, nulls_last=True)
+    kept = unique.filter(~suspect).sort("zipcode")
     kept = kept.with_columns(_repeats(kept, previous)).select(CLEAN_SCHEMA.keys())
     by_reason = quarantined["reason"].str.extract(r"^([^:]+)").value_counts()
     return CleanMonth(
@@ -142,9 +142,28 @@ def clean_month(
     )
 
 
+def _without_copies(rows: pl.DataFrame) -> pl.DataFrame:
+    """One row of those that are the same in every column of the contract."""
+    several = rows["zipcode"].is_duplicated()
+    if not several.any():
+        return rows
+    # All columns are compared of few rows alone: of a whole month that takes longer than all the rest.
+    once = rows.filter(several).unique(subset=list(COLUMN_NAMES), keep="first", maintain_order=True)
+    return pl.concat([rows.filter(~several), once])
+
+
+@cache
+def _suspect(rules: CleaningRules) -> pl.Expr:
+    """Does a row break any rule? Cheap to ask of every row, where a reason is put in words for few."""
+    # NaN compares above every number, so that it is caught here as well.
+    impossible = (~pl.col(name).is_between(BY_NAME[name].low, BY_NAME[name].high) for name in NUMBERS)
+    list_price = pl.col("median_list_price") > rules.max_list_price
+    return pl.any_horizontal(pl.col("zipcode").is_duplicated(), list_price, *impossible).fill_null(False)
+
+
 @cache
 def _quarantine_reason(rules: CleaningRules) -> pl.Expr:
-    """The first rule a row breaks, in words that name column, value and limit; null if it breaks none."""
+    """The first rule a suspect row breaks, in words that name column, value and limit."""
     copies = pl.len().over("zipcode")
     reason = pl.when(copies > 1).then(pl.format("conflict: {} different rows for this zip and month", copies))
     list_price = pl.col("median_list_price")
@@ -153,9 +172,7 @@ def _quarantine_reason(rules: CleaningRules) -> pl.Expr:
     )
     for name in NUMBERS:
         column, value = BY_NAME[name], pl.col(name)
-        # NaN compares above every number, so that it is caught here as well.
-        broken = (value < column.low) | (value > column.high) | value.is_nan()
-        reason = reason.when(broken).then(
+        reason = reason.when(~value.is_between(column.low, column.high)).then(
             pl.format(f"impossible value: {name} {{}} outside {column.low:g} to {column.high:g}", value)
         )
     return reason.otherwise(None)
@@ -167,10 +184,10 @@ def _repeats(kept: pl.DataFrame, previous: pl.DataFrame | None) -> pl.Series:
     if previous is None or previous.is_empty() or not compared:
         return pl.repeat(False, kept.height, dtype=pl.Boolean, eager=True).alias(name)
     # Exact copies go first, then the zips whose rows conflict.
-    before = standardize(previous).select("zipcode", *compared, pl.lit(True).alias("known")).unique()
-    before = before.unique(subset="zipcode", keep="none")
-    joined = kept.select("zipcode", *compared).join(
-        before, on="zipcode", how="left", suffix=" before", maintain_order="left"
-    )
-    same = pl.all_horizontal(pl.col(c).eq_missing(pl.col(f"{c} before")) for c in compared)
-    return joined.select((pl.col("known").fill_null(False) & same).alias(name))[name]
+    before = previous.with_columns(_gaps())
+    several = before["zipcode"].is_duplicated()
+    if several.any():
+        once = before.filter(several).unique(subset=["zipcode", *compared]).unique(subset="zipcode", keep="none")
+        before = pl.concat([before.filter(~several), once])
+    same = kept.join(before, on=["zipcode", *compared], how="semi", nulls_equal=True)["zipcode"]
+    return kept["zipcode"].is_in(same.implode()).alias(name)
