@@ -5,6 +5,7 @@ Any predictor is a name and prices for the rows: models, naive baselines and for
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -216,9 +217,7 @@ def compare_paired(rows: pl.DataFrame, predictors: Mapping[str, np.ndarray], nam
         )
         for (split,), part in by_zip.group_by("split", maintain_order=True):
             total, count = part["saved"].to_numpy(), part["rows"].to_numpy().astype(float)
-            draws = np.random.default_rng(seed).multinomial(
-                part.height, np.full(part.height, 1 / part.height), size=_RESAMPLES
-            )
+            draws = _resamples(part.height, seed)
             low, high = np.percentile((draws @ total) / (draws @ count), [2.5, 97.5])
             found.append(
                 {
@@ -233,6 +232,16 @@ def compare_paired(rows: pl.DataFrame, predictors: Mapping[str, np.ndarray], nam
                 }
             )
     return pl.DataFrame(found)
+
+
+@lru_cache(maxsize=2)
+def _resamples(count: int, seed: int) -> np.ndarray:
+    """How often each of `count` is drawn in each of `_RESAMPLES` draws of as many, shape (_RESAMPLES, count).
+
+    Float64, since a product of integers does without the linear algebra library. Kept, since each predictor of a split
+    asks for the same: to draw takes far longer than to use.
+    """
+    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=_RESAMPLES).astype(np.float64)
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ reads that month and earlier ones, and nothing else. Training, monthly predictio
 through `History.features`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import polars as pl
@@ -206,7 +206,15 @@ class History:
         return np.hstack([self.origin_features(origin), self.season_features(origin, horizon)])
 
     def origin_features(self, origin: str) -> np.ndarray:
-        """The columns `ORIGIN_FEATURES`, float32."""
+        """The columns `ORIGIN_FEATURES`, float32, read-only."""
+        return self._newest_origin(origin)
+
+    @cached_property
+    def _newest_origin(self) -> Callable[[str], np.ndarray]:
+        """Features of the origin asked for last: an origin's horizons are asked for one after the other."""
+        return lru_cache(maxsize=1)(self._origin_features)
+
+    def _origin_features(self, origin: str) -> np.ndarray:
         at = self.column(origin)
         begin = max(0, at - _MEAN_MONTHS + 1)
         columns = [column for k in LAGS for column in self._growths(at, k)]
@@ -216,7 +224,9 @@ class History:
         for values in self.signals.values():
             own = _change(values, at, _YEAR)
             columns += self._columns(own, self._by_metro(own), _mean(own, 0))
-        return np.column_stack(columns).astype(np.float32)
+        features = np.column_stack(columns).astype(np.float32)
+        features.setflags(write=False)
+        return features
 
     def season_features(self, origin: str, horizon: int) -> np.ndarray:
         """The columns `SEASON_FEATURES`, float32."""

@@ -38,6 +38,26 @@ def floor(source: str, folder: str) -> float:
     return timed(lambda: pyarrow.parquet.write_table(pyarrow.csv.read_csv(source), path, compression="zstd"))
 
 
+def floor_months(source: str, folder: str) -> float:
+    """Read the CSV and write a Parquet file of each month."""
+    import pyarrow.compute
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    there = _fresh(folder)
+
+    def write() -> None:
+        table = pyarrow.csv.read_csv(source).sort_by("date")
+        months = pyarrow.compute.run_end_encode(table["date"].combine_chunks())
+        begin = 0
+        for month, end in zip(months.values, months.run_ends.to_pylist(), strict=True):
+            path = there / f"{month}.parquet"
+            pyarrow.parquet.write_table(table.slice(begin, end - begin), path, compression="zstd")
+            begin = end
+
+    return timed(write)
+
+
 def pure(source: str, folder: str) -> float:
     """The data path of the platform."""
     there = _fresh(folder)
@@ -121,6 +141,7 @@ PIECES: dict[str, Callable[..., float]] = {
     made.__name__: made
     for made in (
         floor,
+        floor_months,
         pure,
         pure_month,
         usual,

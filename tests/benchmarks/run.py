@@ -221,13 +221,15 @@ def panel(path: Path, zips: int) -> Path:
 
 def data(bench: Bench) -> Iterator[Figure]:
     """The data path against the floor and against the usual way."""
-    floors, own = [], []
+    floors, single, own = [], [], []
     for _ in range(ROUNDS):
-        floors.append(piece("floor", bench.source, bench.folder / "floor"))
+        single.append(piece("floor", bench.source, bench.folder / "floor"))
+        floors.append(piece("floor_months", bench.source, bench.folder / "floor"))
         own.append(piece("pure", bench.source, bench.folder / "pure"))
     usual = piece("usual", bench.source, bench.folder / "usual")
     floor, mine = typical(floors), typical(own)
-    yield Figure("data", "floor: pyarrow reads the CSV, writes Parquet", f"{floor.seconds:.2f} s", memory=floor.memory)
+    name = "floor: pyarrow reads the CSV, writes each month as Parquet"
+    yield Figure("data", name, f"{floor.seconds:.2f} s", memory=floor.memory)
     cap = FULL_MEMORY["data"]
     yield Figure(
         "data",
@@ -239,6 +241,9 @@ def data(bench: Bench) -> Iterator[Figure]:
     )
     ratio = median(o.seconds / f.seconds for o, f in zip(own, floors, strict=True))
     yield Figure("data", "the same / floor", f"{ratio:.2f}", *full_target(bench, "2.5", ratio <= 2.5))
+    ratio = median(o.seconds / f.seconds for o, f in zip(own, single, strict=True))
+    name = f"the same / reading it and writing one Parquet file ({typical(single).seconds:.2f} s)"
+    yield Figure("data", name, f"{ratio:.2f}")
     yield Figure("data", "the usual way, once", f"{usual.seconds:.1f} s", memory=usual.memory)
     times = usual.seconds / mine.seconds
     yield Figure("data", "the usual way / pure functions", f"{times:.1f}", *full_target(bench, "8", times >= 8))
@@ -302,6 +307,9 @@ def tuning(bench: Bench) -> Iterator[Figure]:
     run = made.untuned
     target = full_target(bench, "60 s", run.seconds < 60)
     yield Figure("tuning", "`housing run` from nothing, no search", f"{run.seconds:.1f} s", *target, memory=run.memory)
+    longest = sorted(made.seconds.items(), key=lambda step: step[1], reverse=True)[:6]
+    told = ", ".join(f"{name} {took:.0f}" for name, took in longest)
+    yield Figure("tuning", "its longest steps, in seconds", told)
     told = f"{made.tuned.seconds:.1f} s"
     yield Figure("tuning", "`housing run` after it, with the search", told, memory=made.tuned.memory)
 
