@@ -6,6 +6,7 @@ import socket
 import time
 
 import httpx
+import psutil
 import pytest
 from platform_fixtures import command_line, free_port
 
@@ -37,6 +38,7 @@ def test_all_services_answer_and_end_together(made, tmp_path):
         ask = "{instance {daemonHealth {allDaemonStatuses {daemonType healthy}}}}"
         told = httpx.post(f"{dagster}/graphql", json={"query": ask}, **deadline).json()
         assert "SENSOR" in {d["daemonType"] for d in told["data"]["instance"]["daemonHealth"]["allDaemonStatuses"]}
+        children = psutil.Process(server.pid).children(recursive=True)
     finally:
         server.send_signal(signal.SIGTERM)
         _, told = server.communicate(timeout=60)
@@ -44,6 +46,8 @@ def test_all_services_answer_and_end_together(made, tmp_path):
     for port in ports.values():
         assert f"http://127.0.0.1:{port}" in told
         assert not answers(port)
+    assert len(children) > len(ports), "some services have children of their own"
+    assert [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
     with pytest.raises(ProcessLookupError):
         os.kill(server.pid, 0)
 

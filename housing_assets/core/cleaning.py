@@ -4,6 +4,7 @@
 `clean_month` also decides which rows of a month stay, and says why the others do not.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -118,7 +119,7 @@ def clean_month(
     rows = standardize(raw)
     gaps = sum((rows[c].null_count() - raw[c].null_count()) for c in NUMBERS if BY_NAME[c].zero is not Zero.VALUE)
     respelled = int(raw["city_full"].ne_missing(rows["city_full"]).sum())
-    unique = _without_copies(rows)
+    unique = _without_copies(rows, COLUMN_NAMES)
     suspect = unique.select(_suspect(rules)).to_series()
     # In one chunk: `pl.format` of polars 2.1 panics on several (pola-rs/polars issue 25339).
     judged = unique.filter(suspect).rechunk().with_columns(_quarantine_reason(rules).alias("reason"))
@@ -142,40 +143,45 @@ def clean_month(
     )
 
 
-def _without_copies(rows: pl.DataFrame) -> pl.DataFrame:
-    """One row of those that are the same in every column of the contract."""
+def _without_copies(rows: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    """One row of those that are the same in some columns, of which `zipcode` is one."""
     several = rows["zipcode"].is_duplicated()
-    if not several.any():
-        return rows
     # All columns are compared of few rows alone: of a whole month that takes longer than all the rest.
-    once = rows.filter(several).unique(subset=list(COLUMN_NAMES), keep="first", maintain_order=True)
+    once = rows.filter(several).unique(subset=list(columns), keep="first", maintain_order=True)
     return pl.concat([rows.filter(~several), once])
+
+
+@cache
+def _broken_rules(rules: CleaningRules) -> list[tuple[pl.Expr, pl.Expr]]:
+    """What a row may break, the gravest first: the condition, and words that name column, value and limit."""
+    list_price = pl.col("median_list_price")
+    found = [
+        (
+            pl.col("zipcode").is_duplicated(),
+            pl.format("conflict: {} different rows for this zip and month", pl.len().over("zipcode")),
+        ),
+        (
+            (list_price > rules.max_list_price) & list_price.is_not_nan(),
+            pl.format(f"list price over the limit: median_list_price {{}} > {rules.max_list_price:.0f}", list_price),
+        ),
+    ]
+    for name in NUMBERS:
+        column, value = BY_NAME[name], pl.col(name)
+        told = f"impossible value: {name} {{}} outside {column.low:g} to {column.high:g}"
+        found.append((~value.is_between(column.low, column.high), pl.format(told, value)))
+    return found
 
 
 @cache
 def _suspect(rules: CleaningRules) -> pl.Expr:
     """Does a row break any rule? Cheap to ask of every row, where a reason is put in words for few."""
-    # NaN compares above every number, so that it is caught here as well.
-    impossible = (~pl.col(name).is_between(BY_NAME[name].low, BY_NAME[name].high) for name in NUMBERS)
-    list_price = pl.col("median_list_price") > rules.max_list_price
-    return pl.any_horizontal(pl.col("zipcode").is_duplicated(), list_price, *impossible).fill_null(False)
+    return pl.any_horizontal(broken for broken, _ in _broken_rules(rules)).fill_null(False)
 
 
 @cache
 def _quarantine_reason(rules: CleaningRules) -> pl.Expr:
-    """The first rule a suspect row breaks, in words that name column, value and limit."""
-    copies = pl.len().over("zipcode")
-    reason = pl.when(copies > 1).then(pl.format("conflict: {} different rows for this zip and month", copies))
-    list_price = pl.col("median_list_price")
-    reason = reason.when((list_price > rules.max_list_price) & list_price.is_not_nan()).then(
-        pl.format(f"list price over the limit: median_list_price {{}} > {rules.max_list_price:.0f}", list_price)
-    )
-    for name in NUMBERS:
-        column, value = BY_NAME[name], pl.col(name)
-        reason = reason.when(~value.is_between(column.low, column.high)).then(
-            pl.format(f"impossible value: {name} {{}} outside {column.low:g} to {column.high:g}", value)
-        )
-    return reason.otherwise(None)
+    """The first rule that a suspect row breaks, in words."""
+    return pl.coalesce(pl.when(broken).then(told) for broken, told in _broken_rules(rules))
 
 
 def _repeats(kept: pl.DataFrame, previous: pl.DataFrame | None) -> pl.Series:
@@ -184,10 +190,7 @@ def _repeats(kept: pl.DataFrame, previous: pl.DataFrame | None) -> pl.Series:
     if previous is None or previous.is_empty() or not compared:
         return pl.repeat(False, kept.height, dtype=pl.Boolean, eager=True).alias(name)
     # Exact copies go first, then the zips whose rows conflict.
-    before = previous.with_columns(_gaps())
-    several = before["zipcode"].is_duplicated()
-    if several.any():
-        once = before.filter(several).unique(subset=["zipcode", *compared]).unique(subset="zipcode", keep="none")
-        before = pl.concat([before.filter(~several), once])
+    before = _without_copies(previous.with_columns(_gaps()), ["zipcode", *compared])
+    before = before.filter(~pl.col("zipcode").is_duplicated())
     same = kept.join(before, on=["zipcode", *compared], how="semi", nulls_equal=True)["zipcode"]
     return kept["zipcode"].is_in(same.implode()).alias(name)

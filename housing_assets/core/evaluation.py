@@ -5,7 +5,6 @@ Any predictor is a name and prices for the rows: models, naive baselines and for
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -206,19 +205,25 @@ def compare_paired(rows: pl.DataFrame, predictors: Mapping[str, np.ndarray], nam
         `mae_saved` (US dollars; positive: `predictor` is better), `saved_low`, `saved_high` (95%).
     """
     actual = rows["price"].to_numpy()
+    others = [other for other in predictors if other != name]
+    own = np.abs(predictors[name] - actual)
+    saved = [pl.Series(other, np.abs(predictors[other] - actual) - own) for other in others]
+    by_zip = (
+        rows.select("split", "zipcode")
+        .with_columns(saved)
+        .group_by("split", "zipcode", maintain_order=True)
+        .agg(pl.col(others).sum(), pl.len().alias("rows"))
+    )
     found = []
-    for other in (o for o in predictors if o != name):
-        saved = np.abs(predictors[other] - actual) - np.abs(predictors[name] - actual)
-        by_zip = (
-            rows.select("split", "zipcode")
-            .with_columns(pl.Series("saved", saved))
-            .group_by("split", "zipcode", maintain_order=True)
-            .agg(pl.col("saved").sum(), pl.len().alias("rows"))
+    for (split,), part in by_zip.group_by("split", maintain_order=True):
+        totals, count = part.select(others).to_numpy(), part["rows"].to_numpy().astype(float)
+        draws = np.random.default_rng(seed).multinomial(
+            part.height, np.full(part.height, 1 / part.height), size=_RESAMPLES
         )
-        for (split,), part in by_zip.group_by("split", maintain_order=True):
-            total, count = part["saved"].to_numpy(), part["rows"].to_numpy().astype(float)
-            draws = _resamples(part.height, seed)
-            low, high = np.percentile((draws @ total) / (draws @ count), [2.5, 97.5])
+        # As floats: numpy multiplies integers without the linear algebra library.
+        drawn = draws.astype(np.float64) @ np.column_stack([totals, count])
+        low, high = np.percentile(drawn[:, :-1] / drawn[:, -1:], [2.5, 97.5], axis=0)
+        for i, other in enumerate(others):
             found.append(
                 {
                     "split": split,
@@ -226,22 +231,12 @@ def compare_paired(rows: pl.DataFrame, predictors: Mapping[str, np.ndarray], nam
                     "against": other,
                     "rows": int(count.sum()),
                     "zips": part.height,
-                    "mae_saved": float(total.sum() / count.sum()),
-                    "saved_low": float(low),
-                    "saved_high": float(high),
+                    "mae_saved": float(totals[:, i].sum() / count.sum()),
+                    "saved_low": float(low[i]),
+                    "saved_high": float(high[i]),
                 }
             )
     return pl.DataFrame(found)
-
-
-@lru_cache(maxsize=2)
-def _resamples(count: int, seed: int) -> np.ndarray:
-    """How often each of `count` is drawn in each of `_RESAMPLES` draws of as many, shape (_RESAMPLES, count).
-
-    Float64, since a product of integers does without the linear algebra library. Kept, since each predictor of a split
-    asks for the same: to draw takes far longer than to use.
-    """
-    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=_RESAMPLES).astype(np.float64)
 
 
 @dataclass(frozen=True)

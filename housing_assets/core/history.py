@@ -5,9 +5,9 @@ reads that month and earlier ones, and nothing else. Training, monthly predictio
 through `History.features`.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -207,14 +207,19 @@ class History:
 
     def origin_features(self, origin: str) -> np.ndarray:
         """The columns `ORIGIN_FEATURES`, float32, read-only."""
-        return self._newest_origin(origin)
+        kept = self._kept_origin.get(origin)
+        if kept is None:
+            kept = self._make_origin_features(origin)
+            # The one asked for last: an origin's horizons are asked for one after the other.
+            self._kept_origin.clear()
+            self._kept_origin[origin] = kept
+        return kept
 
     @cached_property
-    def _newest_origin(self) -> Callable[[str], np.ndarray]:
-        """Features of the origin asked for last: an origin's horizons are asked for one after the other."""
-        return lru_cache(maxsize=1)(self._origin_features)
+    def _kept_origin(self) -> dict[str, np.ndarray]:
+        return {}
 
-    def _origin_features(self, origin: str) -> np.ndarray:
+    def _make_origin_features(self, origin: str) -> np.ndarray:
         at = self.column(origin)
         begin = max(0, at - _MEAN_MONTHS + 1)
         columns = [column for k in LAGS for column in self._growths(at, k)]

@@ -124,6 +124,16 @@ def test_the_features_by_hand(table):
     assert of(features, "own_inventory_change_12")[2] == pytest.approx(stock[at] - stock[at - 12], abs=1e-5)
 
 
+def test_origins_in_any_order_have_the_features_they_have_alone(table):
+    history = History.from_table(table)
+    for origin in ("2017-09", "2016-04", "2017-09", "2018-06"):
+        alone = History.from_table(table).features(origin, 3)
+        for _ in range(2):
+            np.testing.assert_array_equal(history.features(origin, 3), alone)
+    with pytest.raises(ValueError, match="read-only"):
+        history.origin_features("2018-06")[:] = 0
+
+
 def test_features_are_float32_of_every_zip_and_named_once(table):
     features = History.from_table(table).features(ORIGIN, 12)
     assert features.shape == (6, len(HISTORY_FEATURES))
