@@ -4,9 +4,10 @@ What belongs here: how trees are fitted over more memory and cores than one mach
 of them, is `housing_assets.core.training`. Dask is imported when it is used: serving never does, nor do definitions.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -109,6 +110,8 @@ def _fit(
     """The trees, fitted on the workers that are there now.
 
     XGBoost's workers notice a closed connection at once and all fail; Dask then reads what was lost anew.
+    Pieces are dealt to workers in turn: bins depend on which rows lie together, so that left to the scheduler the same
+    training would give other trees each time.
 
     Raises:
         WorkerLostError: one of them went away.
@@ -122,11 +125,15 @@ def _fit(
     before = _workers(client)
     groups = rows.groups()
     log(f"training {params.n_estimators} trees on {len(before)} Dask workers, {len(groups)} pieces")
-    read = [delayed(_piece)(rows, group, params.target, anchor) for group in groups]
+    turns = zip(groups, itertools.cycle(sorted(before)), strict=False)
     try:
-        pieces = client.persist(read)
-        _require_read(client.futures_of(pieces), rows)
+        read = [
+            client.submit(_piece, rows, group, params.target, anchor, workers=worker, allow_other_workers=True)
+            for group, worker in turns
+        ]
+        _require_read(read, rows)
         unknown = float("nan")
+        pieces: list[Any] = [delayed(piece) for piece in read]
         x = [da.from_delayed(piece[0], (unknown, len(FEATURES)), dtype=np.float32) for piece in pieces]
         y = [da.from_delayed(piece[1], (unknown,), dtype=np.float64) for piece in pieces]
         matrix = dxgb.DaskQuantileDMatrix(

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -31,6 +32,7 @@ class Service:
     Attributes:
         name: for people.
         command: that starts it.
+        variable: that sets its port.
         port: it listens on.
         alive: path that answers 200 once it is up.
         env: variables of its own.
@@ -38,6 +40,7 @@ class Service:
 
     name: str
     command: tuple[str, ...]
+    variable: str
     port: int
     alive: str
     env: Mapping[str, str]
@@ -71,13 +74,13 @@ def services(settings: Settings, environment: Mapping[str, str]) -> list[Service
     at = ("--host", HOST, "--port")
     return [
         Service("Dagster", (str(programs / "dagster"), "dev", "-w", workspace, "-h", HOST, "-p", str(dagster)),
-                dagster, "/server_info", urls),
-        Service("API", (sys.executable, "-m", "housing_serving"), api, "/health/live",
+                "DAGSTER_PORT", dagster, "/server_info", urls),
+        Service("API", (sys.executable, "-m", "housing_serving"), "API_PORT", api, "/health/live",
                 {**urls, "HOUSING_API_HOST": HOST, "HOUSING_API_PORT": str(api), "HOUSING_LEAVE_SECONDS": "0"}),
         Service("Dashboard", (sys.executable, "-m", "housing_dashboard", "--server.address", HOST, "--server.port",
-                str(dashboard), "--server.headless", "true"), dashboard, "/_stcore/health", urls),
+                str(dashboard), "--server.headless", "true"), "DASHBOARD_PORT", dashboard, "/_stcore/health", urls),
         Service("MLflow", (str(programs / "mlflow"), "server", *tracking, *at, str(mlflow), "--workers", "1"),
-                mlflow, "/health", urls),
+                "MLFLOW_PORT", mlflow, "/health", urls),
     ]  # fmt: skip
 
 
@@ -95,10 +98,12 @@ def serve(settings: Settings, logs: Path) -> None:
         logs: folder for the output of each.
 
     Raises:
-        HousingError: a service ended or did not answer; the others are stopped too.
+        HousingError: a port is taken, or a service ended or did not answer; the others are stopped too.
     """
     console = Console(stderr=True)
     wanted = services(settings, os.environ)
+    for service in wanted:
+        _require_free(service)
     logs.mkdir(parents=True, exist_ok=True)
     running: dict[str, subprocess.Popen] = {}
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -114,6 +119,19 @@ def serve(settings: Settings, logs: Path) -> None:
         console.print("Stopping")
     finally:
         _stop(running)
+
+
+def _require_free(service: Service) -> None:
+    """What listens there already would be taken for the service."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, service.port))
+        except OSError as error:
+            raise HousingError(
+                f"{service.variable}={service.port}: {service.name} cannot listen there ({error.strerror}): stop what "
+                f"does, or set {service.variable} to a free port"
+            ) from error
 
 
 def _start(service: Service, logs: Path) -> subprocess.Popen:

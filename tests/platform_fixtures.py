@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import io
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -247,10 +248,15 @@ def command_line(root: Path, source: Path | str, **env: str) -> CommandLine:
 
 
 def free_port() -> int:
-    """A port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port on which nothing listens, and that nothing is likely to take before a server does.
+
+    The system gives those above 32,768 to connections: by the time a slow server starts, one may have its port.
+    """
+    while True:
+        port = random.SystemRandom().randrange(10_000, 32_768)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 OPEN = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED]

@@ -102,6 +102,8 @@ def test_two_workers_train_a_model_as_good_as_one_process_does(cluster, table, t
     here = train_trees(table.of("train"), params)
     assert there.anchor == here.anchor
     assert error(there, table) == pytest.approx(error(here, table), rel=0.01)
+    again = train_on_dask(cluster.address, table.of("train"), params)
+    assert again.booster.save_raw() == there.booster.save_raw(), "as many workers make the same trees each time"
 
 
 def kill_once_it_trains(cluster: Cluster) -> subprocess.Popen:

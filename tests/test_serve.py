@@ -26,6 +26,7 @@ def test_all_services_answer_and_end_together(made, tmp_path):
         until = time.monotonic() + 150
         while not all(map(answers, ports.values())) and time.monotonic() < until and server.poll() is None:
             time.sleep(0.3)
+        assert server.poll() is None, server.communicate()[1]
         dagster, api, dashboard, mlflow = (f"http://127.0.0.1:{port}" for port in ports.values())
         deadline = {"timeout": 60}
         assert "dagster_webserver_version" in httpx.get(f"{dagster}/server_info", **deadline).text
@@ -60,6 +61,17 @@ def test_a_service_that_ends_ends_the_others_and_is_named(made, tmp_path):
     assert "API ended with code 1" in outcome.err
     assert "logs/api.log" in outcome.err
     assert not any(map(answers, ports.values()))
+
+
+@pytest.mark.parametrize("taken", PORTS)
+def test_a_port_that_another_program_has(tmp_path, taken):
+    ports = {name: str(free_port()) for name in PORTS}
+    with socket.create_server(("127.0.0.1", int(ports[taken]))):
+        outcome = command_line(tmp_path, "none.csv", **ports)("serve")
+    assert outcome.code == 1
+    for word in (f"{taken}={ports[taken]}", "Address already in use", "set", "free port"):
+        assert word in outcome.err
+    assert "http://" not in outcome.err, "no service was started"
 
 
 @pytest.mark.parametrize(
