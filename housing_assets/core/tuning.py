@@ -4,6 +4,7 @@ Every fold trains on months before its validation months and fits its own encode
 no tuning decision ever saw a value from after it. Eval is never read here.
 """
 
+import itertools
 import math
 import os
 import socket
@@ -14,10 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import polars as pl
+import psutil
 
 from housing_assets.core.anchor import Anchor
 from housing_assets.core.encoding import fit_encoders
@@ -51,9 +53,13 @@ _FOLD_SCORES = "fold_scores"
 _TREES = "trees"
 _SECONDS = "seconds"
 _PROCESS = "process"
+_PLACE = "place"
 _HEARTBEAT_SECONDS = 10
 _GRACE_SECONDS = 60
 _LOOK_SECONDS = 0.5
+_MOMENT_SECONDS = 0.02
+_SILENCE_SECONDS = 10
+"""How long a trial may be under way before its process says so."""
 
 
 @dataclass(frozen=True)
@@ -227,10 +233,10 @@ def tune(
 ) -> TuningResult:
     """Search for the hyperparameters with the least error on validation months inside train.
 
-    A study that was interrupted goes on after its last finished trial: each trial's sampler is seeded by its
-    own number, so that it ends where an undisturbed one would have. Processes that are given the same study at the
-    same time, here or on other machines, share its trials; each returns when all are finished. What they find then
-    depends on who was faster.
+    A study that was interrupted goes on after its last finished trial: each trial's sampler is seeded by its place
+    among those that count, so that it ends where an undisturbed one would have. Processes that are given the same
+    study at the same time, here or on other machines, share its trials; each returns when all are finished. What they
+    find then depends on who was faster.
 
     Args:
         train: training features of the train months: `KEYS` and `FEATURES`.
@@ -247,20 +253,23 @@ def tune(
     first, last = (f"{day:%Y-%m}" for day in (dates.min(), dates.max()))
     folds = [_FoldData.make(train, fold) for fold in rolling_folds(first, last, spec.folds)]
     study = _open_study(storage, study_name)
-    for row in _trial_rows(study):
-        on_trial(row)
+    seen: set[int] = set()
+
+    def tell() -> None:
+        for row in _trial_rows(study):
+            if row["trial"] not in seen:
+                seen.add(row["trial"])
+                on_trial(row)
+
+    tell()
     deadline = time.monotonic() + spec.time_limit if spec.time_limit else math.inf
-    seen = len(_finished(study))
-    while seen < spec.trials and (not seen or time.monotonic() < deadline):
+    while len(seen) < spec.trials and (not seen or time.monotonic() < deadline):
         _fail_dead_trials(study)
         if len(_counted(study)) < spec.trials:
             _run_trial(study, spec, folds)
         else:
             time.sleep(_LOOK_SECONDS)  # others are at the last trials
-        rows = _trial_rows(study)
-        for row in rows[seen:]:
-            on_trial(row)
-        seen = len(rows)
+        tell()
     best = study.best_trial
     slower = max(1, round(best.params["learning_rate"] / FINAL_LEARNING_RATE))
     chosen = best.params | {"learning_rate": best.params["learning_rate"] / slower}
@@ -362,7 +371,7 @@ def _finished(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
 
 
 class _OneTooManyError(Exception):
-    """Another process began the last trial at the same moment; this one fails, and does not count."""
+    """Other processes began the last trials at the same moment; this one fails, and does not count."""
 
 
 @contextmanager
@@ -376,37 +385,33 @@ def _experimental() -> Iterator[None]:
 
 
 def _counted(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
-    """The trials that are finished or under way, in order."""
-    return sorted([*_finished(study), *_under_way(study)], key=lambda trial: trial.number)
-
-
-def _under_way(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
-    """The trials that some process says it is at; one that was killed before it said so does not count."""
+    """The trials that are finished, or that some process says it is at: who was killed before that does not count."""
     from optuna.trial import TrialState
 
-    return [t for t in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]) if _PROCESS in t.user_attrs]
+    # In one read: between two, a trial that ends would be in neither.
+    states = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING]
+    trials = study.get_trials(deepcopy=False, states=states)
+    return [t for t in trials if t.state is not TrialState.RUNNING or _PROCESS in t.user_attrs]
 
 
 def _fail_dead_trials(study: "optuna.Study") -> None:
     """Trials whose process was killed no longer count; of another machine, once its heartbeat has stopped."""
     import optuna
 
-    for trial in _under_way(study):
-        host, _, pid = trial.user_attrs[_PROCESS].rpartition(":")
+    for trial in study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):
+        host, _, pid = trial.user_attrs.get(_PROCESS, "").rpartition(":")
         if host == socket.gethostname() and not _alive(int(pid)):
-            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL, skip_if_finished=True)
     with _experimental():
         optuna.storages.fail_stale_trials(study)
 
 
 def _alive(pid: int) -> bool:
+    """Does a process of this machine run? One that was killed stays a zombie until its parent asks for it."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
-    except PermissionError:
-        pass
-    return True
 
 
 def _run_trial(study: "optuna.Study", spec: TuningSpec, folds: list[_FoldData]) -> None:
@@ -414,12 +419,13 @@ def _run_trial(study: "optuna.Study", spec: TuningSpec, folds: list[_FoldData]) 
 
     def objective(trial: optuna.Trial) -> float:
         began = time.monotonic()
+        # Optuna's thread may come to it later, and a trial that never had a heartbeat is never seen to have none.
+        cast("optuna.storages.RDBStorage", study._storage).record_heartbeat(trial._trial_id)
         trial.set_user_attr(_PROCESS, f"{socket.gethostname()}:{os.getpid()}")
-        # Its place among those that count seeds it: what failed before it changes nothing.
-        number = [other.number for other in _counted(study)].index(trial.number)
-        if number >= spec.trials:
+        place = _take_place(study, trial)
+        if place >= spec.trials:
             raise _OneTooManyError
-        study.sampler = _sampler(spec, number)
+        study.sampler = _sampler(spec, place)
         params = TrainingParams(**_suggest(trial, spec.space), n_estimators=spec.max_trees, seed=spec.seed)
         scores: list[float] = []
         trees: list[int] = []
@@ -438,12 +444,37 @@ def _run_trial(study: "optuna.Study", spec: TuningSpec, folds: list[_FoldData]) 
         study.optimize(objective, n_trials=1, catch=(_OneTooManyError,))
 
 
-def _sampler(spec: TuningSpec, number: int) -> "optuna.samplers.BaseSampler":
-    """What suggests the parameters of the trial with this number; the first ones are given."""
+def _take_place(study: "optuna.Study", trial: "optuna.Trial") -> int:
+    """The first place that no earlier trial that counts has: what failed before changes nothing.
+
+    Trials begun before this one have theirs first, so that no two of them come to the same.
+    """
+    from optuna.trial import TrialState
+
+    silent_until = time.monotonic() + _SILENCE_SECONDS
+    while True:
+        _fail_dead_trials(study)
+        earlier = study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
+        waiting = [t for t in earlier if t.number < trial.number and _PLACE not in t.user_attrs]
+        if not waiting:
+            break
+        if time.monotonic() > silent_until:
+            # Killed before it could say whose it was.
+            for silent in (t for t in waiting if _PROCESS not in t.user_attrs):
+                study.tell(silent.number, state=TrialState.FAIL, skip_if_finished=True)
+        time.sleep(_MOMENT_SECONDS)
+    taken = {t.user_attrs.get(_PLACE) for t in _counted(study) if t.number < trial.number}
+    place = next(place for place in itertools.count() if place not in taken)
+    trial.set_user_attr(_PLACE, place)
+    return place
+
+
+def _sampler(spec: TuningSpec, place: int) -> "optuna.samplers.BaseSampler":
+    """What suggests the parameters of the trial in this place; the first ones are given."""
     import optuna
 
-    sampler = optuna.samplers.TPESampler(seed=spec.seed + number, n_startup_trials=_STARTUP_TRIALS)
-    if number < len(_FIRST) and (first := _inside(spec.space, _FIRST[number])):
+    sampler = optuna.samplers.TPESampler(seed=spec.seed + place, n_startup_trials=_STARTUP_TRIALS)
+    if place < len(_FIRST) and (first := _inside(spec.space, _FIRST[place])):
         return optuna.samplers.PartialFixedSampler(first, sampler)
     return sampler
 

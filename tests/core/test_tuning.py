@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +106,9 @@ def test_another_seed_searches_elsewhere(train, undisturbed, tmp_path):
     assert not what_was_tried(search(train, tmp_path, seed=1)).equals(what_was_tried(undisturbed))
 
 
-def test_later_trials_of_an_interrupted_search_are_those_of_an_undisturbed_one(train, undisturbed, tmp_path):
+def test_later_trials_of_an_interrupted_search_are_those_of_an_undisturbed_one(
+    train, undisturbed, tmp_path, monkeypatch
+):
     def interrupt(row: dict) -> None:
         if row["trial"] == 1:
             raise KeyboardInterrupt
@@ -113,13 +116,14 @@ def test_later_trials_of_an_interrupted_search_are_those_of_an_undisturbed_one(t
     storage = f"sqlite:///{tmp_path}/studies.db"
     with pytest.raises(KeyboardInterrupt):
         tune(train, TuningSpec(**QUICK), storage, "a study", interrupt)
-    # What a killed process leaves: a trial that never ends.
+    # What a process leaves that is killed before it says whose a trial is: one that never ends.
+    monkeypatch.setattr(tuning, "_SILENCE_SECONDS", 0.1)
     optuna.load_study(study_name="a study", storage=storage).ask()
-    told: list[int] = []
-    found = tune(train, TuningSpec(**QUICK), storage, "a study", lambda row: told.append(row["trial"]))
+    numbers: list[int] = []
+    found = tune(train, TuningSpec(**QUICK), storage, "a study", lambda row: numbers.append(row["trial"]))
     assert found.params == undisturbed.params
     assert found.trials["score"].to_list() == undisturbed.trials["score"].to_list()
-    assert len(told) == 4
+    assert len(numbers) == 4
 
 
 def test_a_search_that_has_its_trials_already_is_only_read(train, undisturbed, tmp_path, monkeypatch):
@@ -129,54 +133,101 @@ def test_a_search_that_has_its_trials_already_is_only_read(train, undisturbed, t
 
 
 _WORKER = """
-import json, sys
+import json, os, sys, time
+from pathlib import Path
 import polars as pl
-from housing_assets.core.tuning import TuningSpec, tune
+from housing_assets.core import tuning
 rows, storage, quick = sys.argv[1:]
-found = tune(pl.read_parquet(rows), TuningSpec(**json.loads(quick)), storage, "shared")
+{before}
+found = tuning.tune(pl.read_parquet(rows), tuning.TuningSpec(**json.loads(quick)), storage, "shared")
 print(json.dumps([found.trials["trial"].to_list(), found.trials["score"].min()]))
 """
+_TOGETHER = """
+Path(rows).with_name(str(os.getpid()) + ".ready").touch()
+while len(list(Path(rows).parent.glob("*.ready"))) < 2:
+    time.sleep(0.01)
+"""
+_HANGS = "tuning._fold_scores = lambda *_: time.sleep(600)"
+_HANGS_ELSEWHERE = f"""
+import socket
+from optuna.storages._heartbeat import HeartbeatThread
+{_HANGS}
+socket.gethostname = lambda: "elsewhere"
+# Killed before Optuna's thread had its turn.
+HeartbeatThread._record_heartbeat = staticmethod(lambda *_: time.sleep(600))
+"""
+_IMPATIENT = "tuning._HEARTBEAT_SECONDS, tuning._GRACE_SECONDS = 1, 4"
 
 
-def shared_search(train, tmp_path, trials: int) -> list[subprocess.Popen]:
-    """Two processes that are given the same study."""
-    train.write_parquet(tmp_path / "train.parquet")
-    storage = f"sqlite:///{tmp_path}/studies.db"
-    optuna.storages.RDBStorage(storage)
-    quick = json.dumps({**QUICK, "trials": trials})
-    command = [sys.executable, "-c", _WORKER, str(tmp_path / "train.parquet"), storage, quick]
-    return [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+class SharedStudy:
+    """A study of eight trials that several processes are given."""
+
+    def __init__(self, train: pl.DataFrame, folder: Path) -> None:
+        self.rows, self.storage = folder / "train.parquet", f"sqlite:///{folder}/studies.db"
+        train.write_parquet(self.rows)
+        self.study = optuna.create_study(study_name="shared", storage=self.storage)
+
+    def process(self, before: str) -> subprocess.Popen:
+        """One that searches, after what it runs before."""
+        command = [sys.executable, "-c", _WORKER.format(before=before), str(self.rows), self.storage]
+        quick = json.dumps({**QUICK, "trials": 8})
+        return subprocess.Popen([*command, quick], stdout=subprocess.PIPE, text=True)
+
+    def finished(self) -> list[optuna.trial.FrozenTrial]:
+        return self.study.get_trials(states=[optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED])
+
+    def under_way(self) -> list[optuna.trial.FrozenTrial]:
+        return [t for t in self.study.get_trials(states=[optuna.trial.TrialState.RUNNING]) if "place" in t.user_attrs]
 
 
-def process_of(trial: optuna.trial.FrozenTrial) -> str:
-    return trial.user_attrs["process"].rpartition(":")[2]
+def told(process: subprocess.Popen) -> tuple[list[int], float]:
+    numbers, score = json.loads(process.communicate(timeout=120)[0])
+    return numbers, score
+
+
+def process_of(trial: optuna.trial.FrozenTrial) -> int:
+    return int(trial.user_attrs["process"].rpartition(":")[2])
+
+
+def wait_until(true: Callable[[], object], seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 def test_two_processes_share_the_trials_of_one_study(train, tmp_path):
-    told = [json.loads(p.communicate(timeout=120)[0]) for p in shared_search(train, tmp_path, trials=8)]
-    study = optuna.load_study(study_name="shared", storage=f"sqlite:///{tmp_path}/studies.db")
-    done = study.get_trials(states=[optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED])
-    assert len(done) in (8, 9)  # nine, if both began the last one in the same milliseconds
-    assert len({process_of(t) for t in done}) == 2
+    shared = SharedStudy(train, tmp_path)
+    processes = [shared.process(_TOGETHER) for _ in range(2)]
+    one, other = map(told, processes)
+    done = shared.finished()
+    assert {process_of(t) for t in done} == {process.pid for process in processes}
     assert [t.params["target"] for t in done[:3]] == ["price", "log_price", "log_anchor"]
-    assert len({json.dumps(t.params) for t in done}) >= 8
-    assert told[0] == told[1] == [[t.number for t in done], told[0][1]]
+    assert len({json.dumps(t.params) for t in done}) == len(done) == 8
+    assert one == other
+    assert one[0] == [t.number for t in done]
 
 
-def test_the_trials_of_a_process_that_is_killed_are_done_by_the_other(train, tmp_path):
-    killed, other = shared_search(train, tmp_path, trials=8)
-    storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path}/studies.db")
-    while not any(
-        process_of(t) == str(killed.pid)
-        for t in optuna.create_study(study_name="shared", storage=storage, load_if_exists=True).get_trials(
-            states=[optuna.trial.TrialState.RUNNING]
-        )
-        if "process" in t.user_attrs
-    ):
-        time.sleep(0.01)
+@pytest.mark.parametrize(
+    ("lost", "left"),
+    [(_HANGS, ""), (_HANGS_ELSEWHERE, _IMPATIENT)],
+    ids=["of this machine", "of another machine"],
+)
+def test_the_trial_of_a_process_that_is_killed_is_done_by_another(train, tmp_path, lost, left):
+    shared = SharedStudy(train, tmp_path)
+    killed = shared.process(lost)
+    wait_until(shared.under_way)
+    other = shared.process(left)
+    wait_until(lambda: len(shared.finished()) >= 7)
+    # Not waited for: of this machine, it stays behind as a zombie.
     killed.kill()
-    numbers, _ = json.loads(other.communicate(timeout=120)[0])
-    assert len(numbers) in (8, 9)
+    numbers, _ = told(other)
+    assert numbers == list(range(1, 9))
+    by_place = {t.user_attrs["place"]: t for t in shared.finished()}
+    assert sorted(by_place) == list(range(8))
+    assert {process_of(t) for t in by_place.values()} == {other.pid}
+    assert by_place[0].params["target"] == "price", "what the first trial was given"
+    killed.communicate()
 
 
 def test_a_time_limit_ends_the_search_after_the_trial_it_falls_in(train, tmp_path):
