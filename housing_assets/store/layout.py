@@ -25,7 +25,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import polars as pl
-import pyarrow as pa
 
 from housing_assets.core.ahead import map_ahead
 from housing_assets.core.errors import MissingMonthError, StoreError
@@ -305,6 +304,9 @@ class TableFile:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
+        # Here, since serving imports this module, and needs pyarrow's 38 MB for Arrow calls alone.
+        import pyarrow as pa
+
         where = f"{self.blobs.uri}/{self._key}"
         try:
             yield
