@@ -23,6 +23,8 @@ HOST = "127.0.0.1"
 _PATIENCE = 180
 _LEAVE = 20
 _ROOT = Path(__file__).parent.parent
+_NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+"""MLflow's own jobs judge language models, in nine processes that take long to stop."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def services(settings: Settings, environment: Mapping[str, str]) -> list[Service
         Service("Dashboard", (sys.executable, "-m", "housing_dashboard", "--server.address", HOST, "--server.port",
                 str(dashboard), "--server.headless", "true"), "DASHBOARD_PORT", dashboard, "/_stcore/health", urls),
         Service("MLflow", (str(programs / "mlflow"), "server", *tracking, *at, str(mlflow), "--workers", "1"),
-                "MLFLOW_PORT", mlflow, "/health", urls),
+                "MLFLOW_PORT", mlflow, "/health", {**urls, **_NO_JOBS}),
     ]  # fmt: skip
 
 

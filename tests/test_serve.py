@@ -40,6 +40,7 @@ def test_all_services_answer_and_end_together(made, tmp_path):
         told = httpx.post(f"{dagster}/graphql", json={"query": ask}, **deadline).json()
         assert "SENSOR" in {d["daemonType"] for d in told["data"]["instance"]["daemonHealth"]["allDaemonStatuses"]}
         children = psutil.Process(server.pid).children(recursive=True)
+        assert not any("mlflow.server.jobs" in " ".join(child.cmdline()) for child in children)
     finally:
         server.send_signal(signal.SIGTERM)
         _, told = server.communicate(timeout=60)
