@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 from rich.console import Console
@@ -54,7 +55,7 @@ class Service:
 
 
 def services(settings: Settings, environment: Mapping[str, str]) -> list[Service]:
-    """The four services, on the ports that the environment names.
+    """The services, on the ports that the environment names; no MLflow where runs are tracked on a server elsewhere.
 
     Raises:
         HousingError: a port is no port, or two services have the same.
@@ -65,16 +66,17 @@ def services(settings: Settings, environment: Mapping[str, str]) -> list[Service
         told = ", ".join(f"{name}={port}" for name, port in ports.items())
         raise HousingError(f"two services have the same port ({told}): give each its own")
     dagster, api, dashboard, mlflow = ports.values()
+    elsewhere = mlflow_elsewhere(settings)
     programs = Path(sys.executable).parent
     urls = {
         "HOUSING_DAGSTER_URL": f"http://{HOST}:{dagster}",
         "HOUSING_API_URL": f"http://{HOST}:{api}",
-        "HOUSING_MLFLOW_URL": f"http://{HOST}:{mlflow}",
+        "HOUSING_MLFLOW_URL": elsewhere or f"http://{HOST}:{mlflow}",
     }
     workspace = str(_ROOT / "workspace.yaml")
     tracking = ("--backend-store-uri", settings.mlflow_tracking_uri)
     at = ("--host", HOST, "--port")
-    return [
+    found = [
         Service("Dagster", (str(programs / "dagster"), "dev", "-w", workspace, "-h", HOST, "-p", str(dagster)),
                 "DAGSTER_PORT", dagster, "/server_info", urls),
         Service("API", (sys.executable, "-m", "housing_serving"), "API_PORT", api, "/health/live",
@@ -84,6 +86,15 @@ def services(settings: Settings, environment: Mapping[str, str]) -> list[Service
         Service("MLflow", (str(programs / "mlflow"), "server", *tracking, *at, str(mlflow), "--workers", "1"),
                 "MLFLOW_PORT", mlflow, "/health", {**urls, **_NO_JOBS}),
     ]  # fmt: skip
+    return [service for service in found if not (elsewhere and service.name == "MLflow")]
+
+
+def mlflow_elsewhere(settings: Settings) -> str | None:
+    """Address of the MLflow server that runs are tracked on, without credentials; None where it is a database."""
+    address = urlsplit(settings.mlflow_tracking_uri)
+    if address.scheme not in ("http", "https"):
+        return None
+    return address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
 
 
 def _port(name: str, text: str) -> int:
@@ -113,6 +124,8 @@ def serve(settings: Settings, logs: Path) -> None:
         for service in wanted:
             running[service.name] = _start(service, logs)
         _await_all(wanted, running, logs, console)
+        if elsewhere := mlflow_elsewhere(settings):
+            console.print(f"[bold]{'MLflow':<10}[/bold] {elsewhere} (MLFLOW_TRACKING_URI)")
         console.print("Ctrl-C stops all of them.")
         while True:
             _require_running(running, logs)

@@ -38,16 +38,24 @@ def pytest_make_collect_report():
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _no_settings_from_outside(tmp_path_factory) -> Iterator[None]:
-    """And one MLflow and one study database for all tests of a process: to make one takes seconds."""
+def _no_settings_from_outside(tmp_path_factory) -> Iterator[str]:
+    """And one MLflow, whose address it gives, and one study database for all tests of a process: one takes seconds."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith(("HOUSING_", "DAGSTER_", "MLFLOW_")) and name != STRICT:
                 patch.delenv(name)
         shared = tmp_path_factory.mktemp("databases")
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shared}/mlflow.db")
+        patch.setenv("MLFLOW_TRACKING_URI", tracking := f"sqlite:///{shared}/mlflow.db")
         patch.setenv("HOUSING_STUDY_STORAGE", f"sqlite:///{shared}/studies.db")
-        yield
+        yield tracking
+
+
+@pytest.fixture(autouse=True)
+def _no_mlflow_of_another_test(_no_settings_from_outside) -> Iterator[None]:
+    """MLflow keeps the address that it is given in the environment, where the next test's processes would find it."""
+    os.environ["MLFLOW_TRACKING_URI"] = _no_settings_from_outside
+    yield
+    os.environ["MLFLOW_TRACKING_URI"] = _no_settings_from_outside
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,9 @@ import psutil
 import pytest
 from platform_fixtures import command_line, free_port
 
+from housing_assets.serve import services
+from housing_assets.settings import Settings
+
 PORTS = ("DAGSTER_PORT", "API_PORT", "DASHBOARD_PORT", "MLFLOW_PORT")
 
 
@@ -52,6 +55,15 @@ def test_all_services_answer_and_end_together(made, tmp_path):
     assert [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
     with pytest.raises(ProcessLookupError):
         os.kill(server.pid, 0)
+
+
+def test_no_mlflow_is_started_where_runs_are_tracked_on_a_server_elsewhere():
+    there = Settings(mlflow_tracking_uri="https://me:secret@mlflow.example.org:8443/path")  # pyright: ignore[reportCallIssue]
+    found = services(there, {})
+    assert [service.name for service in found] == ["Dagster", "API", "Dashboard"]
+    assert {service.env["HOUSING_MLFLOW_URL"] for service in found} == {"https://mlflow.example.org:8443/path"}
+    here = services(Settings(mlflow_tracking_uri="sqlite:///mlflow.db"), {"MLFLOW_PORT": "5001"})  # pyright: ignore[reportCallIssue]
+    assert here[-1].url == here[0].env["HOUSING_MLFLOW_URL"] == "http://127.0.0.1:5001"
 
 
 def test_a_service_that_ends_ends_the_others_and_is_named(made, tmp_path):
