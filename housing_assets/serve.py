@@ -74,8 +74,6 @@ def services(settings: Settings, environment: Mapping[str, str]) -> list[Service
         "HOUSING_MLFLOW_URL": elsewhere or f"http://{HOST}:{mlflow}",
     }
     workspace = str(_ROOT / "workspace.yaml")
-    tracking = ("--backend-store-uri", settings.mlflow_tracking_uri)
-    at = ("--host", HOST, "--port")
     found = [
         Service("Dagster", (str(programs / "dagster"), "dev", "-w", workspace, "-h", HOST, "-p", str(dagster)),
                 "DAGSTER_PORT", dagster, "/server_info", urls),
@@ -83,10 +81,12 @@ def services(settings: Settings, environment: Mapping[str, str]) -> list[Service
                 {**urls, "HOUSING_API_HOST": HOST, "HOUSING_API_PORT": str(api), "HOUSING_LEAVE_SECONDS": "0"}),
         Service("Dashboard", (sys.executable, "-m", "housing_dashboard", "--server.address", HOST, "--server.port",
                 str(dashboard), "--server.headless", "true"), "DASHBOARD_PORT", dashboard, "/_stcore/health", urls),
-        Service("MLflow", (str(programs / "mlflow"), "server", *tracking, *at, str(mlflow), "--workers", "1"),
-                "MLFLOW_PORT", mlflow, "/health", {**urls, **_NO_JOBS}),
     ]  # fmt: skip
-    return [service for service in found if not (elsewhere and service.name == "MLflow")]
+    if elsewhere is None:
+        command = (str(programs / "mlflow"), "server", "--backend-store-uri", settings.mlflow_tracking_uri,
+                   "--host", HOST, "--port", str(mlflow), "--workers", "1")  # fmt: skip
+        found.append(Service("MLflow", command, "MLFLOW_PORT", mlflow, "/health", {**urls, **_NO_JOBS}))
+    return found
 
 
 def mlflow_elsewhere(settings: Settings) -> str | None:

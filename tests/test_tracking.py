@@ -9,7 +9,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from platform_fixtures import (
     command_line,
     failure_text,
     open_runs,
+    wait_for,
     write_source,
 )
 
@@ -129,13 +129,6 @@ def test_the_champion_is_registered_with_its_alias_and_signature(ran):
 
 
 # ---------------------------------------------------------------- runs that do not end well
-
-
-def wait_for(condition, seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 def finished_trials(line: CommandLine) -> dict[int, str]:

@@ -410,6 +410,8 @@ def _alive(pid: int) -> bool:
     """Does a process of this machine run? One that was killed stays a zombie until its parent asks for it."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.AccessDenied:
+        return True
     except psutil.NoSuchProcess:
         return False
 

@@ -3,14 +3,13 @@
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import optuna
 import polars as pl
 import pytest
+from platform_fixtures import wait_for
 
 from housing_assets.core import tuning
 from housing_assets.core.errors import HousingError
@@ -189,13 +188,6 @@ def process_of(trial: optuna.trial.FrozenTrial) -> int:
     return int(trial.user_attrs["process"].rpartition(":")[2])
 
 
-def wait_until(true: Callable[[], object], seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.02)
-
-
 def test_two_processes_share_the_trials_of_one_study(train, tmp_path):
     shared = SharedStudy(train, tmp_path)
     processes = [shared.process(_TOGETHER) for _ in range(2)]
@@ -216,9 +208,9 @@ def test_two_processes_share_the_trials_of_one_study(train, tmp_path):
 def test_the_trial_of_a_process_that_is_killed_is_done_by_another(train, tmp_path, lost, left):
     shared = SharedStudy(train, tmp_path)
     killed = shared.process(lost)
-    wait_until(shared.under_way)
+    wait_for(shared.under_way)
     other = shared.process(left)
-    wait_until(lambda: len(shared.finished()) >= 7)
+    wait_for(lambda: len(shared.finished()) >= 7)
     # Not waited for: of this machine, it stays behind as a zombie.
     killed.kill()
     numbers, _ = told(other)
