@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from housing_assets.core.errors import BundleError, HousingError
-from housing_assets.core.history import HISTORY_FEATURES, LONGEST_HORIZON, History
+from housing_assets.core.history import HISTORY_FEATURES, LONGEST_HORIZON, History, require_horizon
 from housing_assets.core.months import add_months, month_range
 
 if TYPE_CHECKING:
@@ -70,7 +70,11 @@ def naive_growth(history: History, origin: str, horizon: int) -> dict[str, np.nd
 
     `flat`: none. `momentum_3`, `momentum_12`: the mean monthly growth of the last 3 or 12 months goes on.
     `damped_momentum`: that of 3 months fades by `DAMPING` a month. `metro_growth`: the same of the zip's metro.
+
+    Raises:
+        HousingError: the horizon is not 1 to `LONGEST_HORIZON`, or the origin is outside the history.
     """
+    require_horizon(horizon)
     own, year, metro = (
         np.nan_to_num(growth)
         for growth in (
@@ -230,10 +234,12 @@ def fit_growth(history: History, horizons: Sequence[int], before: str, seed: int
         seed: of the sample of rows, in a panel with more of them than are needed, and of the trees.
 
     Raises:
-        HousingError: too few months or zips for even the shortest horizon.
+        HousingError: too few months or zips for even the shortest horizon, or a horizon above `LONGEST_HORIZON`.
     """
     import xgboost as xgb
 
+    for horizon in horizons:
+        require_horizon(horizon)
     last = add_months(before, -1)
     origins = [m for m in month_range(history.first_month, last) if m <= history.last_month and history.known(m).any()]
     usable = {h: [m for m in origins if add_months(m, h) <= last] for h in sorted(horizons)}

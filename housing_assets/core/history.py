@@ -113,6 +113,26 @@ def history_table(months: Iterable[pl.DataFrame]) -> pl.DataFrame:
     return pl.concat(frames) if frames else pl.DataFrame(schema=HISTORY_SCHEMA)
 
 
+def require_horizon(months: int, field: str = "horizon") -> None:
+    """See that a prediction so many months ahead reads nothing after its origin.
+
+    The months a year before the predicted ones end with the origin at `LONGEST_HORIZON`; further ahead they would
+    begin to come after it. Nothing ahead (0) is the price that is to be predicted.
+
+    Args:
+        months: from the origin to the month predicted.
+        field: what the caller's user knows the number as.
+
+    Raises:
+        HousingError: it is not 1 to `LONGEST_HORIZON`.
+    """
+    if not 1 <= months <= LONGEST_HORIZON:
+        raise HousingError(
+            f"{field}={months} is not 1 to {LONGEST_HORIZON}, the months ahead that history features know nothing "
+            f"later than their origin for: choose a {field} of at most {LONGEST_HORIZON} months, or a later origin"
+        )
+
+
 @dataclass(frozen=True)
 class History:
     """A panel as arrays of shape (zips, months), missing NaN.
@@ -202,6 +222,9 @@ class History:
         Args:
             origin: the last month whose values are used.
             horizon: months from the origin to the month predicted, 1 to `LONGEST_HORIZON`.
+
+        Raises:
+            HousingError: the horizon is another, or the origin is outside the history.
         """
         return np.hstack([self.origin_features(origin), self.season_features(origin, horizon)])
 
@@ -234,7 +257,12 @@ class History:
         return features
 
     def season_features(self, origin: str, horizon: int) -> np.ndarray:
-        """The columns `SEASON_FEATURES`, float32."""
+        """The columns `SEASON_FEATURES`, float32.
+
+        Raises:
+            HousingError: the horizon is not 1 to `LONGEST_HORIZON`, or the origin is outside the history.
+        """
+        require_horizon(horizon)
         columns = self._growths(self.column(origin) - _YEAR + horizon, horizon)
         angle = 2 * np.pi * (month_index(add_months(origin, horizon)) % _YEAR) / _YEAR
         columns += [np.full(len(self.zips), np.sin(angle)), np.full(len(self.zips), np.cos(angle))]
@@ -284,6 +312,8 @@ def _carried(values: np.ndarray) -> np.ndarray:
 
 def _change(level: np.ndarray, at: int, months: int) -> np.ndarray:
     """Change over the months before `at`, NaN where the panel had not begun."""
+    if months < 0:
+        raise HousingError(f"months={months} is below 0, so that it would read what comes later: give months before")
     if at - months < 0:
         return np.full(level.shape[:-1], np.nan)
     return level[..., at] - level[..., at - months]

@@ -21,7 +21,7 @@ from housing_assets.core.growth import (
     naive_growth,
     outcome,
 )
-from housing_assets.core.history import HISTORY_FEATURES, LEAST_MONTHS, History, history_table
+from housing_assets.core.history import HISTORY_FEATURES, LEAST_MONTHS, LONGEST_HORIZON, History, history_table
 from housing_assets.core.months import add_months, month_range
 from housing_assets.core.sample import SampleSpec, sample_frame
 
@@ -149,6 +149,15 @@ def test_a_panel_too_short_says_what_is_the_least(history):
 def test_a_horizon_that_is_not_modelled_is_named(history, model):
     with pytest.raises(HousingError, match="horizon=2 is not modelled: choose one of 1, 3, 12"):
         model.log_growth(history, "2019-09", 2)
+
+
+@pytest.mark.parametrize("horizon", [0, LONGEST_HORIZON + 1])
+def test_no_model_and_no_baseline_looks_further_than_the_features_allow(history, horizon):
+    told = f"horizon={horizon} is not 1 to {LONGEST_HORIZON}"
+    with pytest.raises(HousingError, match=told):
+        fit_growth(history, [1, horizon], BEFORE)
+    with pytest.raises(HousingError, match=told):
+        naive_growth(history, "2019-03", horizon)
 
 
 # ---------------------------------------------------------------- files

@@ -14,6 +14,7 @@ from housing_assets.core.history import (
     HISTORY_FEATURES,
     HISTORY_SCHEMA,
     LEAST_MONTHS,
+    LONGEST_HORIZON,
     SIGNALS,
     History,
     history_table,
@@ -56,7 +57,7 @@ def of(features: np.ndarray, name: str) -> np.ndarray:
 
 
 @settings(max_examples=60, deadline=None)
-@given(data=st.data(), horizon=st.integers(1, 12))
+@given(data=st.data(), horizon=st.integers(1, LONGEST_HORIZON))
 def test_no_value_after_the_origin_changes_a_feature(table, data, horizon):
     """The one rule of the project: what is not known yet reaches no feature."""
     later = pl.col("date") > month_end(ORIGIN)
@@ -74,6 +75,21 @@ def test_no_value_after_the_origin_changes_a_feature(table, data, horizon):
     before, after = History.from_table(table), History.from_table(changed)
     np.testing.assert_array_equal(before.features(ORIGIN, horizon), after.features(ORIGIN, horizon))
     np.testing.assert_array_equal(before.known(ORIGIN), after.known(ORIGIN))
+
+
+@pytest.mark.parametrize("horizon", [LONGEST_HORIZON + 1, 2 * LONGEST_HORIZON, 0, -1])
+def test_a_horizon_whose_features_would_read_after_the_origin_is_refused(table, horizon):
+    history = History.from_table(table)
+    for ask in (history.features, history.season_features):
+        with pytest.raises(HousingError, match=rf"horizon={horizon} is not 1 to {LONGEST_HORIZON}.*: choose"):
+            ask(MONTHS[20], horizon)
+
+
+def test_growth_reads_back_never_ahead(table):
+    history = History.from_table(table)
+    for ask in (history.growth, history.metro_growth):
+        with pytest.raises(HousingError, match="months=-1 is below 0"):
+            ask(ORIGIN, -1)
 
 
 @pytest.mark.parametrize("last", [ORIGIN, "2018-01"])
