@@ -24,7 +24,7 @@ from housing_assets.core.growth import (
     outcome,
 )
 from housing_assets.core.history import LEAST_MONTHS, LONGEST_HORIZON, History
-from housing_assets.core.intervals import COVERAGE, HALF_LIFE, WINDOW
+from housing_assets.core.intervals import COVERAGE, HALF_LIFE, WINDOW, conformal_quantile
 from housing_assets.core.months import TimeSplit, add_months, month_end, month_index, month_range
 
 HORIZONS: tuple[int, ...] = tuple(range(1, LONGEST_HORIZON + 1))
@@ -363,7 +363,8 @@ def forecast_intervals(rows: pl.DataFrame, published: Mapping[int, str], last: s
         last: last origin to give intervals for.
 
     Returns:
-        `INTERVAL_SCHEMA`; an origin without enough outcomes is not in it.
+        `INTERVAL_SCHEMA` by origin and horizon, whatever the order of `rows` and `published`; an origin without enough
+        outcomes is not in it.
     """
     errors = rows.with_columns(_published(published)).select(
         "origin", "horizon", (pl.col(PUBLISHED) - pl.col("growth")).abs().alias("error")
@@ -375,7 +376,7 @@ def forecast_intervals(rows: pl.DataFrame, published: Mapping[int, str], last: s
     found = []
     for origin in month_range(min(rows["origin"].min(), last), last):  # type: ignore[type-var]
         widest = 0.0
-        for horizon in published:
+        for horizon in sorted(published):
             past = sorted(o for h, o in known if h == horizon and add_months(o, horizon) <= origin)[-WINDOW:]
             outcomes = sum(known[horizon, o].size for o in past)
             if outcomes < LEAST_OUTCOMES:
@@ -384,16 +385,12 @@ def forecast_intervals(rows: pl.DataFrame, published: Mapping[int, str], last: s
             ages = np.repeat(
                 [month_index(origin) - month_index(o) - horizon for o in past], [known[horizon, o].size for o in past]
             )
-            width = _weighted_quantile(values, 0.5 ** (ages / HALF_LIFE), COVERAGE)
+            width = conformal_quantile(values, 0.5 ** (ages / HALF_LIFE), COVERAGE)
+            if not np.isfinite(width):
+                continue  # outcomes so old that together they say too little of the origin
             widest = max(widest, width / horizon)
             found.append((origin, horizon, widest * horizon, outcomes))
     return pl.DataFrame(found, schema=INTERVAL_SCHEMA, orient="row")
-
-
-def _weighted_quantile(values: np.ndarray, weights: np.ndarray, share: float) -> float:
-    order = np.argsort(values, kind="stable")
-    reached = np.cumsum(weights[order])
-    return float(values[order[min(int(np.searchsorted(reached, share * reached[-1])), values.size - 1)]])
 
 
 def coverage_table(

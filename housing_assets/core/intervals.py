@@ -116,20 +116,38 @@ def _row(
     residual, weight = part["residual"].to_numpy(), part["weight"].to_numpy()
     if kind:
         beyond = max(1.0, TOGETHER * part.height / months) if months else 1.0
-        width = _quantile(np.abs(residual), weight, COVERAGE, beyond)
+        size = np.abs(residual)
+        # Too few rows for the share: the largest error known, since an interval has to end somewhere.
+        width = min(conformal_quantile(size, weight, COVERAGE, beyond), float(size.max()))
         return metro, part.height, -width, width, kind
     tail = (1 + COVERAGE) / 2
+    below, above = (min(conformal_quantile(r, weight, tail), float(r.max())) for r in (-residual, residual))
     # The prediction itself is always inside, also of a model that is known to be off.
-    low, high = min(-_quantile(-residual, weight, tail), 0), max(_quantile(residual, weight, tail), 0)
-    return metro, part.height, low, high, kind
+    return metro, part.height, min(-below, 0), max(above, 0), kind
 
 
-def _quantile(values: np.ndarray, weights: np.ndarray, share: float, beyond: float = 1.0) -> float:
-    """The weighted quantile, where what is to come counts as so many rows at infinity."""
-    order = np.argsort(values, kind="stable")
+def conformal_quantile(scores: np.ndarray, weights: np.ndarray, share: float, beyond: float = 1.0) -> float:
+    """The weighted conformal quantile, which every interval rests on: so large a share of scores to come is within it.
+
+    The score to come counts as a row at infinity: with equal weights the quantile is the ceil((n + 1) * share)-th
+    smallest of n scores, the finite-sample correction of Vovk et al. (2005), "Algorithmic Learning in a Random World",
+    and Lei et al. (2018). With weights it is that of Tibshirani et al. (2019), "Conformal Prediction Under Covariate
+    Shift", with fixed weights of which the score to come has 1, as in Barber et al. (2023).
+
+    Args:
+        scores: n of them, shape (n,), n > 0, finite; in any order, with the very same answer.
+        weights: of each, shape (n,), above 0 and at most 1.
+        share: to be covered, between 0 and 1.
+        beyond: rows that what is to come counts as; more than 1 where many rows err as one.
+
+    Returns:
+        One of the scores; infinity where they are too few for the share.
+    """
+    # Equal scores in the order of their weights: the sums of floats are then those of any other order of rows.
+    order = np.lexsort((weights, scores))
     reached = np.cumsum(weights[order])
     at = int(np.searchsorted(reached, share * (reached[-1] + beyond) - 1e-9))
-    return float(values[order[min(at, values.size - 1)]])
+    return float(scores[order[at]]) if at < scores.size else float("inf")
 
 
 def interval(

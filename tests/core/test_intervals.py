@@ -17,6 +17,7 @@ from housing_assets.core.intervals import (
     calibrate,
     calibrate_month,
     calibration_window,
+    conformal_quantile,
     interval,
     rolling_calibrations,
 )
@@ -49,6 +50,43 @@ def test_each_end_is_the_finite_sample_quantile_of_its_tail(n, rank):
 @given(st.permutations([i / 50 for i in range(-20, 20)]))
 def test_the_order_of_residuals_does_not_matter(logs):
     assert ends(["A"] * 40, logs)[None] == ends(["A"] * 40, sorted(logs))[None]
+
+
+@given(st.data())
+def test_the_quantile_is_the_very_same_for_any_order_of_rows(data):
+    pairs = data.draw(st.lists(st.tuples(st.sampled_from([0.1, 0.2, 0.3]), st.floats(0.01, 1)), min_size=1))
+    other = data.draw(st.permutations(pairs))
+    share = data.draw(st.sampled_from([0.5, COVERAGE, TAIL]))
+    first, second = (conformal_quantile(*np.array(rows).T, share) for rows in (pairs, other))
+    assert first == second
+
+
+@pytest.mark.parametrize("half_life", [1e9, 12.0])
+@pytest.mark.parametrize("n", [9, 30, 100])
+def test_scores_that_could_come_in_any_order_are_covered_at_least_as_often_as_promised(n, half_life):
+    """Uniform scores, whose quantile is its own coverage, over 20,000 calibrations."""
+    weights = 0.5 ** (np.arange(n) / half_life)
+    scores = np.random.default_rng(4).random((20_000, n))
+    covered = np.mean([min(conformal_quantile(row, weights, COVERAGE), 1.0) for row in scores])
+    assert covered >= COVERAGE
+    assert covered <= COVERAGE + 1.2 / weights.sum()
+
+
+@pytest.mark.parametrize("from_history", [False, True])
+def test_thirty_rows_are_enough_for_intervals_that_hold(from_history):
+    """Log residuals even between -1 and 1, over 2,000 calibrations: what is covered is half the interval's width."""
+    dice = np.random.default_rng(6)
+    covered = []
+    for _ in range(2_000):
+        actual, predicted = prices(dice.uniform(-1, 1, 30))
+        table = calibrate(pl.Series(["A"] * 30), actual, predicted, from_history=np.full(30, from_history))
+        covered.append((table["log_high"][0] - table["log_low"][0]) / 2)
+    assert np.mean(covered) >= COVERAGE
+
+
+def test_too_few_scores_for_a_share_have_no_quantile():
+    assert conformal_quantile(np.arange(8.0), np.ones(8), COVERAGE) == math.inf
+    assert conformal_quantile(np.arange(9.0), np.ones(9), COVERAGE) == 8
 
 
 def test_equal_weights_of_one_are_no_weights():
