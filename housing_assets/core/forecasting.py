@@ -242,17 +242,16 @@ def grade(history: History, rows: pl.DataFrame, split: TimeSplit, published: Map
 
     Returns:
         `split`, `by` (overall, year, metro, price_decile), `group`, `horizon`, `predictor` (with `published`), `rows`,
-        `mape`, `mdape`, `bias` (percent of the price), `log_mae`.
+        `mape`, `mdape`, `bias` (percent of the price), `log_mae`. The decile is of the zip's price at the origin, among
+        all zips forecast from there: the same at every horizon.
     """
     known = _with_outcome(rows, split).with_columns(_published(published))
     metro = pl.Series(history.metros).gather(history.metro[known["zip"].to_numpy()])
-    decile = 1 + (pl.col("last_known_price").rank("ordinal").over("origin") - 1) * _DECILES // pl.len().over("origin")
     known = known.with_columns(
         pl.lit("all").alias("overall"),
         pl.col("month").str.slice(0, 4).alias("year"),
         metro.alias("metro"),
-        decile.cast(pl.String).str.zfill(2).alias("price_decile"),
-    )
+    ).join(_price_deciles(rows), on=["origin", "zip"], how="left", maintain_order="left")
     found = []
     for by in ("overall", "year", "metro", "price_decile"):
         for predictor in (*PREDICTORS, PUBLISHED):
@@ -267,6 +266,14 @@ def grade(history: History, rows: pl.DataFrame, split: TimeSplit, published: Map
             )
     order = ["split", "by", "group", "horizon", "predictor"]
     return pl.concat(found).select(*order, "rows", "mape", "mdape", "bias", "log_mae").sort(order)
+
+
+def _price_deciles(rows: pl.DataFrame) -> pl.DataFrame:
+    """`price_decile` ("01" to "10") of every `origin` and `zip` of a backtest; equal prices by the zip."""
+    zips = rows.select("origin", "zip", "last_known_price").unique(["origin", "zip"]).sort("origin", "zip")
+    rank = pl.col("last_known_price").rank("ordinal").over("origin")
+    decile = 1 + (rank - 1) * _DECILES // pl.len().over("origin")
+    return zips.select("origin", "zip", decile.cast(pl.String).str.zfill(2).alias("price_decile"))
 
 
 PUBLISHED = "published"

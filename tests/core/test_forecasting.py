@@ -132,6 +132,21 @@ def test_grades_are_those_of_the_month_forecast(history, rows, published):
     assert set(graded["predictor"]) == {*PREDICTORS, PUBLISHED}
 
 
+def test_a_price_decile_has_the_same_zips_at_every_horizon(history, rows, published):
+    """30 zips, 3 in each decile of an origin, also where some outcomes are still to come or were never known."""
+    one = rows.filter(pl.col("origin") == "2018-03").sort("last_known_price", "zip", "horizon")
+    cheapest = one["zip"].unique(maintain_order=True)[:3]
+    gone = pl.col("zip").is_in(cheapest.implode()) & (pl.col("horizon") > 6)
+    for seed in (1, 2):
+        one = one.with_columns(growth=pl.when(gone).then(None).otherwise("growth")).sample(
+            fraction=1, shuffle=True, seed=seed
+        )
+        graded = grade(history, one, SPLIT, published).filter(by="price_decile", predictor="flat")
+        assert set(graded["rows"]) == {3}
+        assert graded.filter(group="01")["horizon"].sort().to_list() == [1, 2, 3, 4, 5, 6]
+        assert graded.filter(pl.col("group") > "01").height == 9 * 12
+
+
 def test_what_is_published_is_the_best_on_eval(history, rows, published):
     graded = grade(history, rows, SPLIT, published).filter(by="overall", split="eval")
     for horizon in HORIZONS:
