@@ -8,7 +8,7 @@ import threading
 
 import numpy as np
 
-from housing_assets.core.history import CARRIED_MONTHS, LEAST_MONTHS, History
+from housing_assets.core.history import History, history_needed
 from housing_assets.core.model import PriceModel
 from housing_assets.core.months import month_at, month_index
 from housing_serving.rows import Rows
@@ -73,8 +73,8 @@ class Past:
             told = f"{month} is after the history of {zipcode}, which ends with {last}: {instead}"
             return "date", f"{told}. For forecasts: GET /forecasts/{zipcode}"
         origin = month_at(month_index(month) - self.model.lag)
-        needed = f"a price in {origin} and one {LEAST_MONTHS} months before, at most {CARRIED_MONTHS} months old each"
-        told = f"{zipcode} has too little history for {month}, which needs {needed} (the panel begins with {first})"
+        needed = f"{history_needed(origin)} (the panel begins with {first})"
+        told = f"{zipcode} has too little history for {month}, which needs {needed}"
         return "zipcode", f"{told}: {instead}"
 
     def _table(self, month: int) -> np.ndarray:

@@ -23,7 +23,7 @@ from housing_assets.core.growth import (
     naive_growth,
     outcome,
 )
-from housing_assets.core.history import LEAST_MONTHS, LONGEST_HORIZON, History
+from housing_assets.core.history import LEAST_MONTHS, LONGEST_HORIZON, History, history_needed
 from housing_assets.core.intervals import COVERAGE, HALF_LIFE, WINDOW, conformal_quantile
 from housing_assets.core.months import TimeSplit, add_months, month_end, month_index, month_range
 
@@ -437,7 +437,7 @@ def forecast(
     known = np.flatnonzero(history.known(origin))
     if not known.size:
         raise HousingError(
-            f"no forecasts from {origin}: no zip has a price there and {LEAST_MONTHS} months before it; "
+            f"no forecasts from {origin}: no zip has {history_needed(origin)}; "
             f"the history is {history.first_month} to {history.last_month}"
         )
     width_of = dict(widths.filter(pl.col("origin") == origin).select("horizon", "log_width").iter_rows())

@@ -36,9 +36,12 @@ LAGS: tuple[int, ...] = (1, 2, 3, 6, 12, 24)
 LONGEST_HORIZON = 12
 """Months: the season a year ago covers horizons up to here."""
 LEAST_MONTHS = 12
-"""Months of its own past, up to one that is known, that a zip needs."""
+"""Months with a price of its own that a zip's history needs: a year, since growth over a year and the growth of the
+same season a year ago are what a prediction rests on. See `History.known`."""
 CARRIED_MONTHS = 6
 """Months that a last known value stands for the missing ones after it."""
+_OWN_WINDOW = LEAST_MONTHS + CARRIED_MONTHS
+"""Months up to an origin that hold these prices: the year, and as many more as a last price may stand for."""
 _MEAN_MONTHS = 60
 _YEAR = 12
 
@@ -133,6 +136,14 @@ def require_horizon(months: int, field: str = "horizon") -> None:
         )
 
 
+def history_needed(origin: str) -> str:
+    """What `History.known` asks of a zip at an origin, in words."""
+    return (
+        f"a price in {origin} and one {LEAST_MONTHS} months before, at most {CARRIED_MONTHS} months old each, and "
+        f"{LEAST_MONTHS} prices of its own from {add_months(origin, 1 - _OWN_WINDOW)} to {origin}"
+    )
+
+
 @dataclass(frozen=True)
 class History:
     """A panel as arrays of shape (zips, months), missing NaN.
@@ -213,8 +224,15 @@ class History:
         return at
 
     def known(self, origin: str) -> np.ndarray:
-        """Which zips can be predicted from an origin: booleans of shape (zips,)."""
-        return np.isfinite(self.growth(origin, LEAST_MONTHS))
+        """Which zips have history enough to be predicted from an origin: booleans of shape (zips,).
+
+        Enough is a price at the origin and `LEAST_MONTHS` before it, at most `CARRIED_MONTHS` old each, and
+        `LEAST_MONTHS` prices of its own, not carried ones, in the months up to the origin that `history_needed` names.
+        Batch, HTTP, forecasts and every fit ask here.
+        """
+        at = self.column(origin)
+        own = self.priced[:, max(0, at - _OWN_WINDOW + 1) : at + 1].sum(axis=1)
+        return np.isfinite(self.growth(origin, LEAST_MONTHS)) & (own >= LEAST_MONTHS)
 
     def features(self, origin: str, horizon: int) -> np.ndarray:
         """Features of every zip for a prediction from an origin: float32 of shape (zips, len(HISTORY_FEATURES)).

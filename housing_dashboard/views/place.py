@@ -6,7 +6,7 @@ import polars as pl
 import streamlit as st
 
 from housing_assets.core.forecasting import FORECAST_SCHEMA, HORIZONS
-from housing_assets.core.history import LEAST_MONTHS
+from housing_assets.core.history import history_needed
 from housing_assets.core.months import add_months, month_end
 from housing_dashboard import charts, data, figures, shell
 
@@ -106,8 +106,8 @@ def forecasts(zipcode: str, metro: str | None, origin: str, ahead: int) -> None:
             f"{origin} cannot be read" if damaged else f"{zipcode} is not forecast from {origin}",
             "Choose another origin, or materialize `monthly_forecasts` for it again."
             if damaged
-            else f"It has no price in {origin}, or fewer than {LEAST_MONTHS} months of prices before it: choose "
-            "another origin. Below is what its months are predicted to be.",
+            else f"A forecast needs {history_needed(origin)}: choose another origin. "
+            "Below is what its months are predicted to be.",
         )
     else:
         answer(chosen.filter(horizon=ahead), outcomes.filter(horizon=ahead), ahead)

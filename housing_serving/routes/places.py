@@ -14,8 +14,8 @@ from fastapi import FastAPI, Path, Query, Response
 from housing_assets.core.errors import HousingError
 from housing_assets.core.forecasting import HORIZONS, MODEL
 from housing_assets.core.growth import NAIVE_DESCRIPTIONS
-from housing_assets.core.history import CARRIED_MONTHS, LEAST_MONTHS
-from housing_assets.core.months import MONTH_PATTERN, add_months, describe_months, month_end, month_of
+from housing_assets.core.history import history_needed
+from housing_assets.core.months import MONTH_PATTERN, describe_months, month_end, month_of
 from housing_assets.core.schema import ZIP_PATTERN
 from housing_assets.store.histories import KEY, history_stamps
 from housing_assets.store.layout import Store, decode_parquet
@@ -168,10 +168,9 @@ def _why_none(zipcode: str, origin: str, panel: _Panel | None) -> str:
         return _unknown(zipcode, panel.zips)
     priced = rows.drop_nulls("price").filter(pl.col("date") <= month_end(origin))
     known = describe_months([month_of(day) for day in priced["date"]])
-    year_before = add_months(origin, -LEAST_MONTHS)
     return (
         f"{zipcode} has no forecasts from {origin}: its history is too short or has gaps there. Prices up to then: "
-        f"{known}; needed are those of {origin} and {year_before}, or one at most {CARRIED_MONTHS} months before each"
+        f"{known}; needed are {history_needed(origin)}"
     )
 
 

@@ -283,7 +283,7 @@ def test_an_origin_forecasts_what_it_would_have_said_then(table, model, publishe
 @pytest.mark.parametrize(
     ("origin", "told"),
     [
-        ("2012-08", "no forecasts from 2012-08: no zip has a price there and 12 months before it"),
+        ("2012-08", "no forecasts from 2012-08: no zip has a price in 2012-08 and one 12 months before"),
         ("2021-01", "2021-01 is outside the history, which is 2012-06 to 2020-12"),
     ],
 )

@@ -17,6 +17,7 @@ from housing_assets.core.history import (
     LONGEST_HORIZON,
     SIGNALS,
     History,
+    history_needed,
     history_table,
 )
 from housing_assets.core.months import add_months, month_end, month_range
@@ -172,6 +173,37 @@ def test_a_gap_has_the_price_before_it_for_six_months_and_no_longer(table):
 def test_a_zip_needs_a_year_of_its_own_past(table):
     history = History.from_table(table)
     assert [bool(history.known(m).any()) for m in MONTHS[: LEAST_MONTHS + 1]] == [False] * LEAST_MONTHS + [True]
+
+
+def only(table: pl.DataFrame, kept: list[str]) -> History:
+    """The history where one zip has prices in these months alone."""
+    gone = (pl.col("zipcode") == "10003") & ~pl.col("date").is_in([month_end(m) for m in kept])
+    return History.from_table(table.with_columns(price=pl.when(gone).then(None).otherwise("price")))
+
+
+def test_two_prices_a_year_apart_are_no_history(table):
+    history = only(table, [add_months(ORIGIN, -LEAST_MONTHS), ORIGIN])
+    for later in range(CARRIED_MONTHS + 1):
+        assert history.known(add_months(ORIGIN, later)).tolist() == [True, True, True, False, True, True]
+
+
+def test_a_year_of_prices_may_have_gaps_that_older_prices_fill(table):
+    """12 of the 18 months to the origin: which is as many as are left when the last price stands for six."""
+    window = month_range(add_months(ORIGIN, 1 - LEAST_MONTHS - CARRIED_MONTHS), ORIGIN)
+    every_third_gone = [month for i, month in enumerate(window) if i % 3]
+    assert len(every_third_gone) == LEAST_MONTHS
+    assert only(table, every_third_gone).known(ORIGIN)[3]
+    for one in every_third_gone:
+        assert not only(table, [m for m in every_third_gone if m != one]).known(ORIGIN)[3]
+    assert not only(table, [m for m in MONTHS if m < window[0]] + window[7:]).known(ORIGIN)[3]
+
+
+def test_what_is_needed_is_told_in_words():
+    told = history_needed("2017-09")
+    assert told == (
+        "a price in 2017-09 and one 12 months before, at most 6 months old each, and 12 prices of its own from "
+        "2016-04 to 2017-09"
+    )
 
 
 def test_months_that_are_not_there_are_named(table):

@@ -126,8 +126,8 @@ def test_a_zip_whose_history_has_gaps_is_told_what_is_needed(folder, grown, zipc
     assert answer.status_code == 404
     assert problem(answer) == (
         f"{zipcode} has no forecasts from 2020-06: its history is too short or has gaps there. Prices up to then: "
-        "2015-06 to 2019-02, 2020-01 to 2020-06; needed are those of 2020-06 and 2019-06, or one at most 6 months "
-        "before each"
+        "2015-06 to 2019-02, 2020-01 to 2020-06; needed are a price in 2020-06 and one 12 months before, at most 6 "
+        "months old each, and 12 prices of its own from 2019-01 to 2020-06"
     )
 
 
