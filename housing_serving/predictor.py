@@ -109,8 +109,7 @@ class Predictor:
         self.past: Past | None = None
         ends = interval_ends(self.model.intervals if calibration is None else calibration)
         kinds = [{metro: e for (kind, metro), e in ends.items() if kind is wanted} for wanted in (False, True)]
-        # Until some are measured, rows with history have the intervals of those without, which err far more.
-        self._ends = (_Ends(kinds[0]), _Ends(kinds[1] or kinds[0]))
+        self._ends = (_Ends(kinds[0]), _Ends(kinds[1]))
         # Intervals of a month rest on the months before it.
         self._known_until = None if calibration is None else month_end(add_months(calibration["last_month"][0], 1))
 

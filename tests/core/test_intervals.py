@@ -190,8 +190,23 @@ def test_rows_with_a_history_have_intervals_of_their_own():
     _, high = interval(pl.Series(["A", "A", "elsewhere"]), said, table, np.array([False, True, True]))
     assert high == pytest.approx(100 * np.exp([0.2, 0.01, 0.01]))
     assert table.filter("from_history")["log_low"].to_list() == pytest.approx([-0.01, -0.01])
-    without = table.filter(~pl.col("from_history"))
-    assert np.isnan(interval(pl.Series(["A"]), said[:1], without, np.array([True]))[0]).all()
+
+
+def test_until_errors_with_a_history_are_known_rows_with_one_have_the_intervals_of_rows_without():
+    cities = pl.Series(["A"] * MIN_ROWS + ["B"] * 20)
+    table = calibrate(cities, *prices([-0.2, 0.2] * 50 + [-0.4, 0.4] * 10))
+    asked, said = pl.Series(["A", "B", None]), np.full(3, 100.0)
+    with_history = interval(asked, said, table, np.ones(3, dtype=bool))
+    np.testing.assert_array_equal(with_history, interval(asked, said, table))
+    assert np.isfinite(with_history).all()
+    assert with_history[1][0] < with_history[1][1]
+
+
+def test_rows_without_a_history_never_have_the_narrow_intervals_of_rows_with_one():
+    table = calibrate(pl.Series(["A"] * 200), *prices([-0.01, 0.01] * 100), from_history=np.ones(200, dtype=bool))
+    low, high = interval(pl.Series(["A", "A"]), np.full(2, 100.0), table, np.array([False, True]))
+    assert np.isnan([low[0], high[0]]).all()
+    assert high[1] == pytest.approx(100 * np.exp(0.01))
 
 
 def test_the_window_is_the_twelve_months_before():

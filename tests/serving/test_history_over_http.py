@@ -166,6 +166,18 @@ def test_arrow_answers_and_mlflows_protocol_have_the_same_numbers(seen, raw):
     assert scored["predictions"] == expected["predictions"]
 
 
+def test_until_errors_with_a_history_are_measured_batch_and_http_fall_back_alike(grown, raw, model, history):
+    calibration = newest_intervals(grown.store, model.version).filter(~pl.col("from_history"))
+    rows = raw.filter(pl.col("date") == month_end("2020-03")).sort("zipcode")
+    expected = model.predict(standardize(rows), history, calibration)
+    assert expected["from_history"].all()
+    predictor = Predictor(load_champion(grown.store), calibration).with_history(history)
+    said = predictor.predict(decode_rows(json.dumps(rows_of(rows)).encode(), rows.height))
+    np.testing.assert_allclose(said.low, expected["predicted_low"], rtol=1e-9)
+    np.testing.assert_allclose(said.high, expected["predicted_high"], rtol=1e-9)
+    assert np.isfinite(said.low).all()
+
+
 def test_a_months_table_is_made_once(grown, history):
     predictor = Predictor(load_champion(grown.store), None).with_history(history)
     assert predictor.past is not None
