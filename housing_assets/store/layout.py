@@ -144,6 +144,12 @@ class Months:
         names = [k.removeprefix(f"{self.asset}/") for k in self.blobs.keys(f"{self.asset}/")]
         return [n.removesuffix(".parquet") for n in names if _MONTH_FILE.fullmatch(n)]
 
+    def stamps(self) -> dict[str, str]:
+        """The months that are there, in order, each with what tells one content of it from another: one listing."""
+        begins = f"{self.asset}/"
+        found = {key.removeprefix(begins): stamp for key, stamp in self.blobs.stamps(begins).items()}
+        return {name.removesuffix(".parquet"): found[name] for name in sorted(found) if _MONTH_FILE.fullmatch(name)}
+
     def read(self, month: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """One month.
 

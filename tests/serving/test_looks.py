@@ -283,3 +283,22 @@ def test_a_slow_look_that_ends_after_a_later_one_brings_nothing_old_back(folder,
     assert champion.predictor is not None
     assert champion.predictor.version == fresh
     assert champion_version(kept) == fresh
+
+
+# ---------------------------------------------------------------- calls about months
+
+
+def test_a_call_lists_its_months_once_and_reads_a_file_once(grown, monkeypatch):
+    zipcode = grown.read("monthly_forecasts", NEWEST)["zipcode"][0]
+    blobs = CountedBlobs(grown.folder)
+    monkeypatch.setattr(Store, "open", lambda _uri: Store(blobs))
+    # The champion is looked for once.
+    with open_client(grown.folder, reload_seconds=600) as client:
+        wait_ready(client)
+        for path, asset in ((f"/forecasts/{zipcode}", "monthly_forecasts"), ("/predictions", "monthly_predictions")):
+            blobs.calls.clear()
+            first, second = client.get(path), client.get(path)
+            assert first.json() == second.json()
+            assert first.status_code == 200
+            about = Counter(call for call, key in blobs.calls if key.startswith(f"{asset}/"))
+            assert about == {"stamps": 2, "read": 1}
