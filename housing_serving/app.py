@@ -24,6 +24,7 @@ from housing_serving.champion import Champion, Reload
 from housing_serving.logs import log_as_json
 from housing_serving.memory import share_arenas
 from housing_serving.middleware import Guarded, Limited, Metrics, Observed, Rooted
+from housing_serving.predictor import Predictor
 from housing_serving.problems import kind_of, problem
 from housing_serving.routes.batches import add_batches
 from housing_serving.routes.health import add_health
@@ -51,11 +52,15 @@ def create_app(settings: ServingSettings | None = None) -> FastAPI:
     store = Store.open(settings.store_uri)
     kept = Store.open(settings.keep_folder) if settings.keep_folder else None
     champion, metrics = Champion(store, kept), Metrics()
+    shown: Predictor | None = None
 
     def note(found: Reload) -> None:
+        nonlocal shown
         metrics.reloads.labels(found.outcome, found.error).inc()
         serving = champion.predictor
-        if found.outcome == "loaded" and serving:
+        # Also beside something else that was refused.
+        if serving and serving is not shown:
+            shown = serving
             log.info("the model is loaded", extra={"model_version": serving.version})
             metrics.model.clear()
             metrics.model.labels(serving.version).set(1)

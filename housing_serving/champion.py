@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from housing_assets.core.errors import BundleError, HousingError
+from housing_assets.core.errors import DamagedError, HousingError, StoreError
 from housing_assets.core.history import History
 from housing_assets.core.months import add_months
 from housing_assets.store.bundles import POINTER, champion_version, load_bundle, newest_intervals
@@ -31,13 +32,19 @@ class Reload:
 
 def _load(store: Store, version: str) -> Predictor:
     """A predictor of a version, verified, checked on its golden rows, and warm."""
-    made = Predictor(load_bundle(store, version), newest_intervals(store, version))
+    made = Predictor(load_bundle(store, version), None)
     made.warm()
     return made
 
 
+def _may_pass(error: Exception) -> bool:
+    """Whether the very same files may be taken at the next look: the store was away, or there was no room."""
+    return isinstance(error, StoreError | OSError | MemoryError) and not isinstance(error, DamagedError)
+
+
 class Champion:
-    """Holds the predictor that serves now: a champion or history that cannot be trusted leaves the last good one."""
+    """Holds the predictor that serves now: a champion, calibration or history that cannot be trusted leaves the last
+    good one. Each is looked for by itself: one that is refused keeps none of the others from being taken."""
 
     def __init__(self, store: Store, kept: Store | None = None) -> None:
         """Begin without a model.
@@ -50,51 +57,136 @@ class Champion:
         self.predictor: Predictor | None = None
         self.leaving = False
         self.reason = "no champion was looked for yet"
-        self._seen: tuple[object, ...] | None = None
+        self._from_copy = False
         self._refused: tuple[object, ...] | None = None
+        self._champion_problem = ""
+        self._intervals_seen: tuple[object, ...] | None = None
+        self._intervals_problem = ""
         self._history_seen: Stamps | None = None
         self._history_problem = ""
+        self._looking, self._swapping = threading.Lock(), threading.Lock()
 
     def look(self) -> Reload:
         """Look for a champion, a calibration or a history that is not the one that serves, and load it."""
+        # One at a time: a slow look that ended after a later one would bring back what that one replaced.
+        with self._looking:
+            return self._look()
+
+    def _look(self) -> Reload:
         try:
-            version = champion_version(self.store)
-            if version is None:
-                self.reason = f"{POINTER} does not exist: run training_job (or `housing run`) first"
-                return Reload("none")
-            # By contents: the newest month may have been calibrated again.
-            calibrations = sorted(self.store.blobs.stamps("interval_calibration/").items())
-            seen = (version, *calibrations[-1:])
-            serving = self.predictor
-            if seen != self._seen or serving is None:
-                files = (*seen, *sorted(self.store.blobs.stamps(f"models/{version}/").items()))
-                if files == self._refused:
-                    return Reload("unchanged")
-                serving = self._load_unless_refused(version, files)
+            serving, came = self._newest_champion()
+            if serving is None:
+                self._tell()
+                return came or Reload("unchanged")
+            seen, told = self._intervals_seen, None
+            # Without a pointer the store is being emptied or filled: what is there is not all that belongs together.
+            if came is None or came.outcome != "none":
+                serving, seen, told = self._with_newest_intervals(serving)
             loaded, refused = self._with_newest_history(serving)
         except Exception as error:
             # Whatever is wrong with it, the last good one goes on. Paths and addresses stay in the log.
             log.warning("the champion is refused: %s", error)
             if (found := self.start_from_copy()).outcome == "loaded":
                 return found
-            copied = "the last good champion serves from its copy, " if self.predictor and self._seen is None else ""
-            self.reason = f"{copied}the newest champion is refused: {self._told(error)}"
+            self._tell(f"the newest champion is refused: {self._told(error)}")
             return Reload("refused", type(error).__name__)
-        is_new, changed = seen != self._seen, loaded is not self.predictor
-        self.predictor, self._seen, self.reason = loaded, seen, self._history_problem
-        if is_new:
+        with self._swapping:
+            last, self.predictor, self._intervals_seen = self.predictor, loaded, seen
+            self._from_copy = self._from_copy and bool(self._champion_problem)
+        self._tell()
+        if last is None or last.bundle is not loaded.bundle or last.calibration is not loaded.calibration:
             self._keep(loaded)
+        changed = loaded is not last
         if changed:
             give_back()
-        return refused or Reload("loaded" if changed else "unchanged")
+        return came or told or refused or Reload("loaded" if changed else "unchanged")
 
-    def _load_unless_refused(self, version: str, files: tuple[object, ...]) -> Predictor:
-        """Load a version; one that is damaged is not fetched again until its files are others."""
+    def _newest_champion(self) -> tuple[Predictor | None, Reload | None]:
+        """A predictor of the newest champion; the one that serves if it is refused; and what came of it if it is.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        files: tuple[object, ...] | None = None
         try:
-            return _load(self.store, version)
-        except BundleError:
+            version, serving = champion_version(self.store), self.predictor
+            if version is None:
+                self._champion_problem = f"{POINTER} does not exist: run training_job (or `housing run`) first"
+                return serving, Reload("none")
+            # A version is named after its contents: the copy of the same one is the same.
+            if serving is None or serving.version != version:
+                files = (version, *sorted(self.store.blobs.stamps(f"models/{version}/").items()))
+                if files == self._refused:
+                    return serving, None
+                serving = _load(self.store, version)
+        except Exception as error:
+            if _may_pass(error):
+                raise
+            log.warning("the champion is refused: %s", error)
+            # Not fetched again until its files are others.
             self._refused = files
-            raise
+            self._champion_problem = f"the newest champion is refused: {self._told(error)}"
+            found = self.start_from_copy()
+            copied = found if found.outcome == "loaded" else None
+            return self.predictor, copied or Reload("refused", type(error).__name__)
+        self._refused, self._champion_problem = None, ""
+        return serving, None
+
+    def _with_newest_intervals(self, serving: Predictor) -> tuple[Predictor, tuple[object, ...], Reload | None]:
+        """A predictor with the newest calibration of its version, with the last good one if that cannot be taken; what
+        was seen, and what came of it if it was refused.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        # By contents: the newest month may have been calibrated again.
+        newest = sorted(self.store.blobs.stamps("interval_calibration/").items())[-1:]
+        seen = (serving.version, *newest)
+        if seen == self._intervals_seen:
+            return serving, seen, None
+        try:
+            found = newest_intervals(self.store, serving.version)
+            if found is None and serving.calibration is not None:
+                self._intervals_problem = "interval_calibration is gone, the last good one serves"
+                return serving, seen, None
+            changed = serving.with_intervals(found)
+        except Exception as error:
+            if _may_pass(error):
+                raise
+            log.warning("the intervals are not taken: %s", error)
+            changed = serving if serving.calibration is not None else self._with_kept_intervals(serving)
+            instead = "the model's own from when it was made serve"
+            if changed.calibration is not None:
+                instead = "the last good ones serve"
+            self._intervals_problem = f"the newest intervals are not taken, {instead}: {self._told(error)}"
+            return changed, seen, Reload("refused", type(error).__name__)
+        self._intervals_problem = ""
+        return changed, seen, None
+
+    def _with_kept_intervals(self, serving: Predictor) -> Predictor:
+        """A predictor with the copy of the last good calibration; as it is if there is none that is whole."""
+        try:
+            return serving.with_intervals(newest_intervals(self.kept, serving.version)) if self.kept else serving
+        except Exception as error:
+            log.warning("the copy of the last good intervals cannot be read: %s", error)
+            return serving
+
+    def _tell(self, problem: str = "") -> None:
+        """Say why not the newest of everything serves, and what does.
+
+        Args:
+            problem: why nothing could be looked for; empty: what was found by the looks is told.
+        """
+        with self._swapping:
+            serving = self.predictor
+            found = [problem] if problem else [self._champion_problem, self._intervals_problem, self._history_problem]
+            told = [part for part in found if part]
+            if serving and self._from_copy:
+                told.insert(0, "the last good champion serves from its copy")
+            past = serving.past if serving and self._champion_problem and not problem else None
+            if serving and past and not self._history_problem:
+                told.append(f"{serving.version} goes on with the newest price history, to {past.history.last_month}")
+            self.reason = "; ".join(told)
 
     def _with_newest_history(self, serving: Predictor) -> tuple[Predictor, Reload | None]:
         """A predictor with the newest history; with the last good one if that cannot be taken, and what came of it.
@@ -120,8 +212,8 @@ class Champion:
             instead = "the last good one serves" if last else "prices are from the rows' own figures"
             self._history_problem = f"the newest price history is not taken, {instead}: {self._told(error)}"
             waits = isinstance(error, UnsoundError)
-            # What its checks do not vouch for is not read again before it, or its verdict, is another.
-            self._history_seen = stamps if waits else None
+            # What cannot be trusted is not read again before it, or its verdict, is another.
+            self._history_seen = None if _may_pass(error) else stamps
             return serving.with_history(last), Reload("waiting" if waits else "refused", type(error).__name__)
         self._copy_history(stamps)
         self._history_seen, self._history_problem = stamps, ""
@@ -152,17 +244,18 @@ class Champion:
             version = champion_version(self.kept)
             if version is None:
                 return Reload("none")
-            copied = _load(self.kept, version)
+            copied = _load(self.kept, version).with_intervals(newest_intervals(self.kept, version))
             if copied.model.growth is not None:
                 copied = copied.with_history(self._kept_history())
         except Exception as error:
             log.warning("the copy of the last good champion cannot be read: %s", error)
             return Reload("refused", type(error).__name__)
-        # The store may have answered meanwhile.
-        if self.predictor is not None:
-            return Reload("unchanged")
-        self.predictor = copied
-        self.reason = "the store cannot be read: the last good champion serves from its copy"
+        with self._swapping:
+            # The store may have answered meanwhile.
+            if self.predictor is not None:
+                return Reload("unchanged")
+            self.predictor, self._from_copy = copied, True
+            self.reason = "the store cannot be read: the last good champion serves from its copy"
         return Reload("loaded")
 
     def _keep(self, serving: Predictor) -> None:

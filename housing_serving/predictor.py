@@ -100,18 +100,32 @@ class Predictor:
         Raises:
             BundleError: golden rows or the ONNX twin disagree with the trees.
         """
-        self.bundle, self.calibration = bundle, calibration
+        self.bundle = bundle
         self.version = bundle.version
         self.model: PriceModel = bundle.model()
         if problem := twin_problem(bundle.files, self.model):
             raise BundleError(f"model {bundle.version}: {problem}")
         self._twin = open_twin(bundle.files["model.onnx"])
         self.past: Past | None = None
+        self._take_intervals(calibration)
+
+    def _take_intervals(self, calibration: pl.DataFrame | None) -> None:
+        self.calibration = calibration
         ends = interval_ends(self.model.intervals if calibration is None else calibration)
         kinds = [{metro: e for (kind, metro), e in ends.items() if kind is wanted} for wanted in (False, True)]
         self._ends = (_Ends(kinds[0]), _Ends(kinds[1]))
         # Intervals of a month rest on the months before it.
         self._known_until = None if calibration is None else month_end(add_months(calibration["last_month"][0], 1))
+
+    def with_intervals(self, calibration: pl.DataFrame | None) -> "Predictor":
+        """The same bundle with another `interval_calibration` of its version; None: with the bundle's own."""
+        if calibration is self.calibration:
+            return self
+        if calibration is not None and self.calibration is not None and calibration.equals(self.calibration):
+            return self
+        changed = copy.copy(self)
+        changed._take_intervals(calibration)
+        return changed
 
     def with_history(self, history: History | None) -> "Predictor":
         """The same bundle with another history; None: without one. A model that uses none stays as it is."""

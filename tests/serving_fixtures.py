@@ -17,12 +17,33 @@ from fastapi.testclient import TestClient
 from platform_fixtures import free_port
 
 from housing_assets.core.schema import COLUMN_NAMES
+from housing_assets.store.blobs import FolderBlobs
 from housing_assets.store.bundles import POINTER
 from housing_assets.store.histories import ASSET, KEY
 from housing_assets.store.layout import Store
 from housing_assets.store.verdicts import State, Verdict, write_verdicts
 from housing_serving.app import create_app
 from housing_serving.settings import ServingSettings
+
+
+class CountedBlobs(FolderBlobs):
+    """A folder that notes which calls a store in S3 would be asked: reads and listings, by key."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.calls: list[tuple[str, str]] = []
+
+    def read(self, key: str) -> bytes:
+        self.calls.append(("read", key))
+        return super().read(key)
+
+    def stamps(self, prefix: str) -> dict[str, str]:
+        self.calls.append(("stamps", prefix))
+        return super().stamps(prefix)
+
+    def keys(self, prefix: str) -> list[str]:
+        self.calls.append(("keys", prefix))
+        return super().keys(prefix)
 
 
 def open_client(store: Path | str, **settings) -> TestClient:

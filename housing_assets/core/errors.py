@@ -13,6 +13,10 @@ class StoreError(HousingError):
     """The store cannot be reached, read or written."""
 
 
+class DamagedError(StoreError):
+    """A file of the store was read, and is not what it should be: it stays so until it is written again."""
+
+
 class MissingMonthError(HousingError):
     """A month was asked for that the source or the store lacks."""
 

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, cast
 import polars as pl
 
 from housing_assets.core.ahead import map_ahead
-from housing_assets.core.errors import MissingMonthError, StoreError
+from housing_assets.core.errors import DamagedError, MissingMonthError, StoreError
 from housing_assets.core.months import describe_months
 from housing_assets.store.blobs import Blobs, open_blobs
 
@@ -112,15 +112,15 @@ class Store:
         """A JSON object; FileNotFoundError if there is none.
 
         Raises:
-            StoreError: the file is no JSON object.
+            DamagedError: the file is no JSON object.
         """
         data = self.blobs.read(key)
         try:
             value = json.loads(data)
         except ValueError as error:
-            raise StoreError(f"{self.uri}/{key} is damaged ({error}): materialize it again") from error
+            raise DamagedError(f"{self.uri}/{key} is damaged ({error}): materialize it again") from error
         if not isinstance(value, dict):
-            raise StoreError(f"{self.uri}/{key} is no JSON object: materialize it again")
+            raise DamagedError(f"{self.uri}/{key} is no JSON object: materialize it again")
         return value
 
     def write_json(self, key: str, value: dict) -> None:
@@ -143,6 +143,12 @@ class Months:
         """The months that are there, in order."""
         names = [k.removeprefix(f"{self.asset}/") for k in self.blobs.keys(f"{self.asset}/")]
         return [n.removesuffix(".parquet") for n in names if _MONTH_FILE.fullmatch(n)]
+
+    def stamps(self) -> dict[str, str]:
+        """The months that are there, in order, each with what tells one content of it from another: one listing."""
+        begins = f"{self.asset}/"
+        found = {key.removeprefix(begins): stamp for key, stamp in self.blobs.stamps(begins).items()}
+        return {name.removesuffix(".parquet"): found[name] for name in sorted(found) if _MONTH_FILE.fullmatch(name)}
 
     def read(self, month: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """One month.
@@ -327,10 +333,12 @@ def decode_parquet(data: bytes, name: str, columns: Sequence[str] | None = None)
     """Parquet bytes as a frame.
 
     Raises:
-        StoreError: truncated, damaged, or without an asked column.
+        DamagedError: truncated, damaged, or without an asked column.
     """
     try:
         return pl.read_parquet(io.BytesIO(data), columns=list(columns) if columns is not None else None)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise StoreError(f"{name} is damaged or not the file it should be ({reason}): materialize it again") from error
+        raise DamagedError(
+            f"{name} is damaged or not the file it should be ({reason}): materialize it again"
+        ) from error

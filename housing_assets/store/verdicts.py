@@ -84,9 +84,7 @@ def verdict_key(asset: str, month: str = "") -> str:
 
 def data_stamps(store: Store, asset: str) -> dict[str, str]:
     """The stamp of each month of an asset; of its one file under the empty month, if it has no months."""
-    files = store.blobs.stamps(f"{asset}/")
-    months = {m: files[key] for m in store.months(asset).available() if (key := f"{asset}/{m}.parquet") in files}
-    if months:
+    if months := store.months(asset).stamps():
         return months
     for key in (f"{asset}.parquet", f"{asset}.json", _POINTED.get(asset, "")):
         if key and (stamp := store.blobs.stamps(key).get(key)):

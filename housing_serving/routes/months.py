@@ -1,6 +1,7 @@
 """Months that were predicted before: rows of `monthly_predictions`, from the store."""
 
 import asyncio
+from functools import lru_cache
 from typing import Annotated
 
 import polars as pl
@@ -15,6 +16,8 @@ from housing_serving.problems import RETRY_LATER, problem
 from housing_serving.schemas import PredictedMonth, PredictedRow, Preview
 
 _MOST_LISTED = 10_000
+_MONTHS_KEPT = 4
+"""Predicted months that are held as frames."""
 _NONE_YET = "no month is predicted yet: run predictions_job (or `housing run`) first"
 _UNREADABLE = "the store cannot be read now: try later"
 
@@ -23,16 +26,22 @@ def add_months(app: FastAPI, store: Store) -> None:
     """`/predictions`, `/latest_predictions`."""
     months = store.months("monthly_predictions")
 
+    # A stamp is of the contents: what was read stays true until there is another one.
+    @lru_cache(_MONTHS_KEPT)
+    def predictions_of(month: str, _stamp: str) -> pl.DataFrame:
+        return months.read(month)
+
     def read(month: str | None) -> tuple[str, pl.DataFrame] | Response:
         try:
-            available = months.available()
+            stamps = months.stamps()
+            available = list(stamps)
             if not available:
                 return problem("not_found", _NONE_YET)
             if month and month not in available:
                 told = f"there are no predictions for {month}; there are for {available[0]} to {available[-1]}"
                 return problem("not_found", told)
             newest = month or available[-1]
-            return newest, months.read(newest)
+            return newest, predictions_of(newest, stamps[newest])
         except HousingError:
             return problem("no_store", _UNREADABLE, headers=RETRY_LATER)
 

@@ -76,15 +76,15 @@ def add_places(app: FastAPI, store: Store) -> None:
         return panel_of(stamp) if stamp else None
 
     def forecast(zipcode: str, origin: str | None, horizon: int | None) -> Response:
-        stamps = store.blobs.stamps("monthly_forecasts/")
-        origins = [month for month in months.available() if months.key(month) in stamps]
+        stamps = months.stamps()
+        origins = list(stamps)
         if not origins:
             return problem("not_found", _NO_FORECASTS)
         if origin and origin not in origins:
             told = f"there are no forecasts from {origin}; there are from {describe_months(origins)}"
             return problem("not_found", told)
         origin = origin or origins[-1]
-        rows = forecasts_of(origin, stamps[months.key(origin)]).filter(pl.col("zipcode") == zipcode)
+        rows = forecasts_of(origin, stamps[origin]).filter(pl.col("zipcode") == zipcode)
         if rows.is_empty():
             return problem("not_found", _why_none(zipcode, origin, panel()))
         of_horizon = rows if horizon is None else rows.filter(pl.col("horizon") == horizon)

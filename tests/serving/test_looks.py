@@ -1,0 +1,304 @@
+"""What a look at the store takes, tells and reads: one thing that is refused keeps nothing else back."""
+
+import shutil
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from serving_fixtures import CountedBlobs, open_client, publish_history, rows_of, wait_for, wait_ready
+
+from housing_assets.core.months import month_end
+from housing_assets.store.blobs import FolderBlobs
+from housing_assets.store.bundles import POINTER, champion_version, list_versions, point_to
+from housing_assets.store.histories import ASSET
+from housing_assets.store.layout import Store
+from housing_assets.store.verdicts import State
+from housing_serving.champion import Champion
+
+NEWEST = "2020-06"
+"""The last month of the history."""
+
+
+@pytest.fixture
+def folder(grown, tmp_path) -> Path:
+    """A copy of what serving reads, to change."""
+    for name in ("models", "interval_calibration", "monthly_predictions"):
+        shutil.copytree(grown.folder / name, tmp_path / "store" / name)
+    publish_history(Store.open(str(tmp_path / "store")), grown.store.read_table(ASSET))
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def row(grown) -> dict:
+    """A raw row that is predicted from its history."""
+    raw = grown.read("raw_splits", NEWEST)
+    return rows_of(raw.filter(pl.col("date") == month_end(NEWEST)).sort("zipcode"))[0]
+
+
+def other_version(store: Store) -> str:
+    """Of a price model that is not the champion."""
+    found = (v for v in list_versions(store) if not v.startswith("forecast"))
+    return next(v for v in found if v != champion_version(store))
+
+
+def point_to_damaged(folder: Path) -> str:
+    """Make a champion of a bundle that is damaged; gives its version."""
+    store = Store.open(str(folder))
+    version = other_version(store)
+    path = folder / "models" / version / "model.ubj"
+    path.write_bytes(path.read_bytes()[:-9])
+    store.write_json(POINTER, {"version": version})
+    return version
+
+
+def damage_intervals(folder: Path) -> Path:
+    """Cut the newest calibration short; gives its file."""
+    newest = max((folder / "interval_calibration").iterdir())
+    newest.write_bytes(newest.read_bytes()[:-9])
+    return newest
+
+
+# ---------------------------------------------------------------- one is refused, the others are taken
+
+
+def test_while_the_newest_champion_is_refused_new_histories_are_taken_and_both_are_told(folder, grown, row):
+    store, table = Store.open(str(folder)), grown.store.read_table(ASSET)
+    before = champion_version(store)
+    with open_client(folder) as client:
+
+        def price() -> float:
+            return client.post("/predict", json=[row]).json()["predictions"][0]
+
+        def reason() -> str:
+            return client.get("/health").json()["reason"]
+
+        wait_ready(client)
+        once = price()
+        point_to_damaged(folder)
+        wait_for(client, lambda: "the newest champion is refused" in reason(), "not refused")
+        publish_history(store, table.with_columns(pl.col("price") * 2))
+        wait_for(client, lambda: price() == pytest.approx(2 * once, rel=1e-6), "the history is not taken")
+        assert "model.ubj" in reason()
+        assert f"{before} goes on with the newest price history, to {NEWEST}" in reason()
+        publish_history(store, table.with_columns(pl.col("price") * 3), State.RED)
+        wait_for(client, lambda: "the newest price history is not taken" in reason(), "not told")
+        assert "the newest champion is refused" in reason()
+        assert "goes on with the newest" not in reason()
+        assert price() == pytest.approx(2 * once, rel=1e-6)
+        store.write_json(POINTER, {"version": before})
+        publish_history(store, table)
+        wait_for(client, lambda: reason() == "", "not well again")
+        assert price() == once
+
+
+def test_while_the_newest_champion_is_refused_new_intervals_of_the_one_that_serves_are_taken(folder):
+    champion = Champion(Store.open(str(folder)))
+    champion.look()
+    point_to_damaged(folder)
+    assert champion.look().outcome == "refused"
+    months = Store.open(str(folder)).months("interval_calibration")
+    newest = months.read(months.available()[-1])
+    months.write(months.available()[-1], newest.with_columns(pl.col("log_low") * 2))
+    assert champion.look().outcome == "loaded"
+    assert champion.predictor is not None
+    assert champion.predictor.calibration is not None
+    assert champion.predictor.calibration["log_low"].to_list() == (newest["log_low"] * 2).to_list()
+
+
+def test_a_copy_that_serves_for_a_damaged_champion_takes_new_histories(folder, grown, tmp_path):
+    store, kept = Store.open(str(folder)), Store.open(str(tmp_path / "kept"))
+    assert Champion(store, kept).look().outcome == "loaded"
+    version = champion_version(store)
+    point_to_damaged(folder)
+    publish_history(store, grown.store.read_table(ASSET).filter(pl.col("date") < month_end(NEWEST)))
+    champion = Champion(store, kept)
+    for _ in range(2):
+        champion.look()
+        assert champion.predictor is not None
+        assert champion.predictor.past is not None
+        assert champion.predictor.version == version
+        assert champion.predictor.past.history.last_month == "2020-05"
+        for told in ("from its copy", "the newest champion is refused", "model.ubj", "price history, to 2020-05"):
+            assert told in champion.reason
+        assert "cannot be read" not in champion.reason
+
+
+def test_damaged_intervals_keep_neither_a_champion_nor_a_history_back(folder, grown):
+    store = Store.open(str(folder))
+    damage_intervals(folder)
+    champion = Champion(store)
+    assert champion.look().outcome == "refused"
+    assert champion.predictor is not None
+    assert champion.predictor.version == champion_version(store)
+    assert champion.predictor.past is not None
+    assert "the newest intervals are not taken, the model's own" in champion.reason
+    assert str(folder) not in champion.reason
+    with open_client(folder) as client:
+        wait_ready(client)
+        version = champion_version(store)
+        told = f'housing_model_info{{version="{version}"}} 1.0'
+        wait_for(client, lambda: told in client.get("/metrics").text, "the model is not shown")
+
+
+def test_with_damaged_intervals_it_starts_from_the_copy_of_the_last_good_ones(folder, tmp_path):
+    store, kept = Store.open(str(folder)), Store.open(str(tmp_path / "kept"))
+    first = Champion(store, kept)
+    first.look()
+    damage_intervals(folder)
+    champion = Champion(store, kept)
+    champion.look()
+    assert first.predictor is not None
+    assert champion.predictor is not None
+    assert champion.predictor.calibration is not None
+    assert first.predictor.calibration is not None
+    assert champion.predictor.calibration.equals(first.predictor.calibration)
+    assert "the newest intervals are not taken, the last good ones serve" in champion.reason
+
+
+# ---------------------------------------------------------------- what is read
+
+
+def looks(champion: Champion, blobs: CountedBlobs, times: int = 3) -> Counter:
+    """What so many looks read and list, by call and key."""
+    blobs.calls.clear()
+    for _ in range(times):
+        assert champion.look().outcome == "unchanged"
+    return Counter(blobs.calls)
+
+
+def test_a_look_that_finds_nothing_new_reads_the_pointer_and_lists_what_may_change(folder):
+    blobs = CountedBlobs(folder)
+    champion = Champion(Store(blobs))
+    champion.look()
+    read = {("read", POINTER): 3, ("stamps", "interval_calibration/"): 3}
+    read |= {("stamps", f"{ASSET}.parquet"): 3, ("stamps", f"checks/{ASSET}.json"): 3}
+    assert looks(champion, blobs) == read
+
+
+@pytest.mark.parametrize("refused", ["champion", "intervals", "history", "intervals of other columns"])
+@pytest.mark.parametrize("when", ["at start", "later"])
+def test_what_is_refused_is_not_read_again_until_it_changes(folder, refused, when):
+    blobs = CountedBlobs(folder)
+    champion = Champion(Store(blobs))
+    if when == "later":
+        champion.look()
+    if refused == "champion":
+        point_to_damaged(folder)
+    elif refused == "intervals":
+        damage_intervals(folder)
+    elif refused == "history":
+        publish_history(Store.open(str(folder)), pl.DataFrame({"zipcode": ["02139"]}))
+    else:
+        months = Store.open(str(folder)).months("interval_calibration")
+        newest = months.available()[-1]
+        months.write(newest, months.read(newest).drop("log_low"))
+    assert champion.look().outcome == "refused"
+    reason = champion.reason
+    calls = looks(champion, blobs)
+    assert {key for call, key in calls if call == "read"} == {POINTER}
+    assert set(calls.values()) == {3}
+    assert champion.reason == reason != ""
+
+
+def test_intervals_that_are_mended_are_taken_without_the_bundle_being_read(folder):
+    blobs = CountedBlobs(folder)
+    champion = Champion(Store(blobs))
+    path = max((folder / "interval_calibration").iterdir())
+    whole = path.read_bytes()
+    damage_intervals(folder)
+    champion.look()
+    path.write_bytes(whole)
+    blobs.calls.clear()
+    assert champion.look().outcome == "loaded"
+    assert champion.reason == ""
+    assert not [key for call, key in blobs.calls if call == "read" and key.startswith("models/") and key != POINTER]
+
+
+# ---------------------------------------------------------------- at once
+
+
+class Paused(Champion):
+    """Lets a look go on between the check of whether a copy is wanted and its taking."""
+
+    copying: threading.Thread | None = None
+    asked = 0
+
+    def __init__(self, store: Store, kept: Store) -> None:
+        super().__init__(store, kept)
+        self.looked = threading.Event()
+
+    def __getattribute__(self, name: str) -> Any:
+        found = super().__getattribute__(name)
+        if name == "predictor" and threading.current_thread() is self.copying:
+            self.asked += 1
+            if self.asked == 2:
+                threading.Thread(target=self.look_now).start()
+                self.looked.wait(1)
+        return found
+
+    def look_now(self) -> None:
+        self.look()
+        self.looked.set()
+
+
+def test_a_copy_never_takes_the_place_of_a_champion_that_the_store_gave_meanwhile(folder, tmp_path):
+    store, kept = Store.open(str(folder)), Store.open(str(tmp_path / "kept"))
+    Champion(store, kept).look()
+    point_to(store, fresh := other_version(store))
+    champion = Paused(store, kept)
+    champion.copying = threading.Thread(target=champion.start_from_copy)
+    champion.copying.start()
+    champion.copying.join()
+    assert champion.looked.wait(60)
+    assert champion.predictor is not None
+    assert champion.predictor.version == fresh
+    assert "copy" not in champion.reason
+
+
+def test_a_slow_look_that_ends_after_a_later_one_brings_nothing_old_back(folder, tmp_path):
+    reading, go_on = threading.Event(), threading.Event()
+
+    class SlowBlobs(FolderBlobs):
+        def read(self, key: str) -> bytes:
+            if key.endswith("model.ubj") and threading.current_thread() is slow:
+                reading.set()
+                go_on.wait(20)
+            return super().read(key)
+
+    kept = Store.open(str(tmp_path / "kept"))
+    champion = Champion(Store(SlowBlobs(folder)), kept)
+    slow = threading.Thread(target=champion.look)
+    slow.start()
+    assert reading.wait(60)
+    point_to(store := Store.open(str(folder)), fresh := other_version(store))
+    later = threading.Thread(target=champion.look)
+    later.start()
+    later.join(2)
+    go_on.set()
+    slow.join()
+    later.join()
+    assert champion.predictor is not None
+    assert champion.predictor.version == fresh
+    assert champion_version(kept) == fresh
+
+
+# ---------------------------------------------------------------- calls about months
+
+
+def test_a_call_lists_its_months_once_and_reads_a_file_once(grown, monkeypatch):
+    zipcode = grown.read("monthly_forecasts", NEWEST)["zipcode"][0]
+    blobs = CountedBlobs(grown.folder)
+    monkeypatch.setattr(Store, "open", lambda _uri: Store(blobs))
+    # The champion is looked for once.
+    with open_client(grown.folder, reload_seconds=600) as client:
+        wait_ready(client)
+        for path, asset in ((f"/forecasts/{zipcode}", "monthly_forecasts"), ("/predictions", "monthly_predictions")):
+            blobs.calls.clear()
+            first, second = client.get(path), client.get(path)
+            assert first.json() == second.json()
+            assert first.status_code == 200
+            about = Counter(call for call, key in blobs.calls if key.startswith(f"{asset}/"))
+            assert about == {"stamps": 2, "read": 1}
