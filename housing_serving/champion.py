@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from housing_assets.core.errors import BundleError, HousingError
 from housing_assets.core.history import History
 from housing_assets.core.months import add_months
-from housing_assets.store.bundles import POINTER, champion_version, load_bundle, newest_intervals
+from housing_assets.store.bundles import (
+    POINTER,
+    champion_version,
+    load_bundle,
+    newest_intervals,
+    pointer_to,
+    provisional_reason,
+)
 from housing_assets.store.histories import Stamps, copy_history, history_stamps, read_sound_history
 from housing_assets.store.layout import Store
 from housing_assets.store.verdicts import UnsoundError
@@ -48,6 +55,7 @@ class Champion:
         """
         self.store, self.kept = store, kept
         self.predictor: Predictor | None = None
+        self.provisional = ""
         self.leaving = False
         self.reason = "no champion was looked for yet"
         self._seen: tuple[object, ...] | None = None
@@ -62,6 +70,7 @@ class Champion:
             if version is None:
                 self.reason = f"{POINTER} does not exist: run training_job (or `housing run`) first"
                 return Reload("none")
+            provisional = provisional_reason(self.store, version)
             # By contents: the newest month may have been calibrated again.
             calibrations = sorted(self.store.blobs.stamps("interval_calibration/").items())
             seen = (version, *calibrations[-1:])
@@ -82,6 +91,7 @@ class Champion:
             return Reload("refused", type(error).__name__)
         is_new, changed = seen != self._seen, loaded is not self.predictor
         self.predictor, self._seen, self.reason = loaded, seen, self._history_problem
+        self.provisional = provisional
         if is_new:
             self._keep(loaded)
         if changed:
@@ -102,7 +112,7 @@ class Champion:
         Raises:
             StoreError: the store cannot be read.
         """
-        if serving.model.growth is None:
+        if not serving.model.uses_history:
             self._history_seen, self._history_problem = None, ""
             return serving, None
         stamps, last = history_stamps(self.store), self._last_history()
@@ -152,8 +162,8 @@ class Champion:
             version = champion_version(self.kept)
             if version is None:
                 return Reload("none")
-            copied = _load(self.kept, version)
-            if copied.model.growth is not None:
+            copied, provisional = _load(self.kept, version), provisional_reason(self.kept, version)
+            if copied.model.uses_history:
                 copied = copied.with_history(self._kept_history())
         except Exception as error:
             log.warning("the copy of the last good champion cannot be read: %s", error)
@@ -161,7 +171,7 @@ class Champion:
         # The store may have answered meanwhile.
         if self.predictor is not None:
             return Reload("unchanged")
-        self.predictor = copied
+        self.predictor, self.provisional = copied, provisional
         self.reason = "the store cannot be read: the last good champion serves from its copy"
         return Reload("loaded")
 
@@ -177,7 +187,7 @@ class Champion:
             if serving.calibration is not None:
                 month = add_months(serving.calibration["last_month"][0], 1)
                 self.kept.months("interval_calibration").write(month, serving.calibration)
-            self.kept.write_json(POINTER, {"version": serving.version})
+            self.kept.write_json(POINTER, pointer_to(serving.version, self.provisional))
         except Exception as error:
             log.warning("the champion that serves could not be copied aside: %s", error)
 
