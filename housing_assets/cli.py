@@ -72,6 +72,7 @@ def predict(
     import polars as pl
 
     from housing_assets.core.cleaning import standardize
+    from housing_assets.core.publication import MODEL
     from housing_assets.core.source import read_rows
     from housing_assets.settings import load_settings
     from housing_assets.store.blobs import FolderBlobs
@@ -89,6 +90,8 @@ def predict(
     data = predicted.write_csv().encode() if output.suffix == ".csv" else encode_parquet(predicted)
     FolderBlobs(output.parent).write(output.name, data)
     typer.echo(f"{output}: {predicted.height:,} predictions by {model.version}")
+    for predictor, count in predicted.group_by("predictor").len().filter(pl.col("predictor") != MODEL).iter_rows():
+        typer.echo(f"{count:,} of them are the number of {predictor}, which was better than the model on eval")
     if unplaced:
         typer.echo(f"note: {unplaced:,} rows have no metro that the model knows")
     known = predicted.filter(pl.col("actual_price").is_not_null())

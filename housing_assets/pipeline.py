@@ -21,7 +21,7 @@ from housing_assets.build import build_definitions
 from housing_assets.checks.page import PAGE
 from housing_assets.checks.state import last_evaluations
 from housing_assets.core.environment import without_password
-from housing_assets.core.errors import HousingError, StoreError
+from housing_assets.core.errors import BundleError, HousingError, StoreError
 from housing_assets.core.evaluation import price_metrics
 from housing_assets.core.forecasting import LEAST_FORECAST_MONTHS, PUBLISHED, best_naive
 from housing_assets.core.growth import NAIVE_GROWTH
@@ -31,7 +31,7 @@ from housing_assets.core.source import fingerprint
 from housing_assets.instance import open_instance
 from housing_assets.settings import Settings
 from housing_assets.source import source_uri
-from housing_assets.store.bundles import FORECAST_POINTER, champion_version
+from housing_assets.store.bundles import FORECAST_POINTER, champion_version, load_bundle, provisional_reason
 from housing_assets.store.histories import RESTS_ON_HISTORY, stale_months
 from housing_assets.store.layout import Store
 from housing_assets.store.verdicts import State, states
@@ -119,6 +119,9 @@ def run_platform(
                 stages.run("forecast_job", ingest_inputs, part, there)
         checks = _last_checks(instance, stages.definitions)
         _print_status(settings, home, checks)
+        if version and (provisional := provisional_reason(store, version)):
+            told = f"warning: the champion {version} is provisional, the best that there is: {provisional}"
+            console.print(f"[yellow]{escape(told)}[/yellow]", soft_wrap=True, highlight=False)
         if stopped.error:
             raise stopped.error
         red = [key for key, e in checks.items() if not e.passed and e.severity is dg.AssetCheckSeverity.ERROR]
@@ -318,8 +321,10 @@ def _print_status(settings: Settings, home: Path, checks: dict[str, dg.AssetChec
         if stale := stale_months(store, asset):
             told = f"{asset} of {describe_months(stale)} rests on restated months: `housing run` makes it anew"
             console.print(f"[yellow]stale[/yellow]        {told}", soft_wrap=True, highlight=False)
+    provisional = provisional_reason(store, version) if version else ""
     for name, where in (
-        ("champion", version or "none"),
+        ("champion", f"{version} (provisional)" if provisional else version or "none"),
+        *((("published", told),) if (told := _published(store, version)) else ()),
         ("promotion", _last_decision(store, forecasts=False)),
         ("forecasts", champion_version(store, FORECAST_POINTER) or "none"),
         ("promotion", _last_decision(store, forecasts=True)),
@@ -378,7 +383,7 @@ def _known_predictions(store: Store) -> pl.DataFrame:
         return pl.DataFrame()
     width = (pl.col("predicted_high") - pl.col("predicted_low")) / pl.col("predicted_price")
     return (
-        pl.concat(frames)
+        pl.concat(frames, how="diagonal")
         .filter(pl.col("actual_price").is_not_null())
         .with_columns(
             pl.col("actual_price").is_between("predicted_low", "predicted_high").alias("inside"),
@@ -397,6 +402,14 @@ def _coverage_line(store: Store) -> str:
         f"90% intervals hold {100 * predictions['inside'].mean():.1f}% of the known prices on file; "  # type: ignore[operator]
         f"the least month is {worst[0]} with {100 * worst[1]:.1f}%"
     )
+
+
+def _published(store: Store, version: str | None) -> str:
+    """What the champion publishes other than its own numbers as measured; empty without one that can be read."""
+    try:
+        return load_bundle(store, version).model().publication.words() if version else ""
+    except BundleError:
+        return ""
 
 
 def _forecast_table(store: Store) -> Table:

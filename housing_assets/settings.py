@@ -21,6 +21,7 @@ from housing_assets.core.months import (
     month_range,
     parse_month,
 )
+from housing_assets.core.promotion import Judged
 from housing_assets.core.sample import MOST_ZIPS
 from housing_assets.core.tuning import MAX_TRIALS
 from housing_assets.store.layout import DEFAULT_URI
@@ -141,6 +142,11 @@ class Settings(BaseSettings):
     def split(self) -> TimeSplit:
         """The time split."""
         return TimeSplit(self.eval_start, self.holdout_start)
+
+    @property
+    def judged(self) -> Judged:
+        """What a model that is trained now is judged by."""
+        return Judged(self.publication_lag, self.eval_start, self.holdout_start, self.max_list_price)
 
     def split_months(self, split: Split) -> list[str]:
         """The panel's months of one split."""

@@ -111,6 +111,7 @@ def encode_arrow(found: Predictions, actuals: Sequence[float] | None, version: s
         "predicted_low": found.low,
         "predicted_high": found.high,
         "from_history": found.from_history,
+        "predictor": pl.Series(found.predictors, dtype=pl.String),
         "warning": pl.Series(warnings, dtype=pl.String),
     }
     if actuals is not None:

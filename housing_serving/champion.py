@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from housing_assets.core.errors import DamagedError, HousingError, StoreError
 from housing_assets.core.history import History
 from housing_assets.core.months import add_months
-from housing_assets.store.bundles import POINTER, champion_version, load_bundle, newest_intervals
+from housing_assets.store.bundles import (
+    POINTER,
+    champion_version,
+    load_bundle,
+    newest_intervals,
+    pointer_to,
+    provisional_reason,
+)
 from housing_assets.store.histories import Stamps, copy_history, history_stamps, read_sound_history
 from housing_assets.store.layout import Store
 from housing_assets.store.verdicts import UnsoundError
@@ -55,6 +62,7 @@ class Champion:
         """
         self.store, self.kept = store, kept
         self.predictor: Predictor | None = None
+        self.provisional = ""
         self.leaving = False
         self.reason = "no champion was looked for yet"
         self._from_copy = False
@@ -82,6 +90,8 @@ class Champion:
             # Without a pointer the store is being emptied or filled: what is there is not all that belongs together.
             if came is None or came.outcome != "none":
                 serving, seen, told = self._with_newest_intervals(serving)
+            is_older = bool(self._champion_problem)
+            provisional = self.provisional if is_older else provisional_reason(self.store, serving.version)
             loaded, refused = self._with_newest_history(serving)
         except Exception as error:
             # Whatever is wrong with it, the last good one goes on. Paths and addresses stay in the log.
@@ -93,6 +103,7 @@ class Champion:
         with self._swapping:
             last, self.predictor, self._intervals_seen = self.predictor, loaded, seen
             self._from_copy = self._from_copy and bool(self._champion_problem)
+            self.provisional = provisional
         self._tell()
         if last is None or last.bundle is not loaded.bundle or last.calibration is not loaded.calibration:
             self._keep(loaded)
@@ -194,7 +205,7 @@ class Champion:
         Raises:
             StoreError: the store cannot be read.
         """
-        if serving.model.growth is None:
+        if not serving.model.uses_history:
             self._history_seen, self._history_problem = None, ""
             return serving, None
         stamps, last = history_stamps(self.store), self._last_history()
@@ -244,8 +255,9 @@ class Champion:
             version = champion_version(self.kept)
             if version is None:
                 return Reload("none")
+            provisional = provisional_reason(self.kept, version)
             copied = _load(self.kept, version).with_intervals(newest_intervals(self.kept, version))
-            if copied.model.growth is not None:
+            if copied.model.uses_history:
                 copied = copied.with_history(self._kept_history())
         except Exception as error:
             log.warning("the copy of the last good champion cannot be read: %s", error)
@@ -254,7 +266,7 @@ class Champion:
             # The store may have answered meanwhile.
             if self.predictor is not None:
                 return Reload("unchanged")
-            self.predictor, self._from_copy = copied, True
+            self.predictor, self._from_copy, self.provisional = copied, True, provisional
             self.reason = "the store cannot be read: the last good champion serves from its copy"
         return Reload("loaded")
 
@@ -270,7 +282,7 @@ class Champion:
             if serving.calibration is not None:
                 month = add_months(serving.calibration["last_month"][0], 1)
                 self.kept.months("interval_calibration").write(month, serving.calibration)
-            self.kept.write_json(POINTER, {"version": serving.version})
+            self.kept.write_json(POINTER, pointer_to(serving.version, self.provisional))
         except Exception as error:
             log.warning("the champion that serves could not be copied aside: %s", error)
 

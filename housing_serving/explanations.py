@@ -6,7 +6,8 @@ logarithm. Dollars are shared out in proportion: a feature's part of `log price 
 `price - base`, so that contributions add up to the cent.
 
 A row that is predicted from the history of its zip is explained by that: its base is the last known price with the
-growth that is usual, and its features are those of history.
+growth that is usual, and its features are those of history. Where a naive baseline's number is published, the base is
+the last known price, and the growth that the baseline goes by adds the rest.
 """
 
 from collections.abc import Sequence
@@ -15,8 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from housing_assets.core.features import FEATURES, describe_feature
+from housing_assets.core.growth import naive_contributions
 from housing_assets.core.history import HISTORY_FEATURES
 from housing_assets.core.months import add_months, month_of
+from housing_assets.core.publication import MODEL
 from housing_assets.core.training import ANCHORED, PriceTrees
 from housing_serving.past import Past
 from housing_serving.predictor import Predictor
@@ -36,6 +39,7 @@ class Explanation:
         from_history: is the price from the zip's own past?
         contributions: US dollars by feature; `base` and all of them add up to `price`.
         factors: the largest of them in words, the largest first.
+        predictor: whose number it is: the model's, or a naive baseline's.
     """
 
     price: float
@@ -43,6 +47,7 @@ class Explanation:
     from_history: bool
     contributions: dict[str, float]
     factors: tuple[str, ...]
+    predictor: str
 
 
 def explain(serving: Predictor, rows: Rows, history: bool = True) -> list[Explanation]:
@@ -88,12 +93,16 @@ def explain_figures(trees: PriceTrees, matrix: np.ndarray) -> list[Explanation]:
 def _from_history(past: Past, month: str, zipcodes: Sequence[str]) -> list[Explanation]:
     """Explanations of zips that the history has a price for in a month."""
     history, model = past.history, past.model
-    assert model.growth is not None, "a past is of a model with a growth model"
+    predictor = model.publication.predictor
     origin = add_months(month, -model.lag)
     at = np.array([history.place[zipcode] for zipcode in zipcodes])
-    usual, parts = model.growth.contributions(history, origin, model.lag, at)
+    if predictor == MODEL:
+        assert model.growth is not None, "a past is of a model with a growth model, or of a naive baseline"
+        usual, parts = model.growth.contributions(history, origin, model.lag, at)
+    else:
+        usual, parts = np.zeros(len(at)), naive_contributions(history, origin, model.lag, predictor, at)
     base, parts = _dollars(history.log_price[at, history.column(origin)] + usual, parts)
-    return [_explanation(base[i], parts[i], HISTORY_FEATURES, from_history=True) for i in range(len(at))]
+    return [_explanation(base[i], parts[i], HISTORY_FEATURES, from_history=True, by=predictor) for i in range(len(at))]
 
 
 def _dollars(base: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -106,9 +115,11 @@ def _dollars(base: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return base, parts * dollars[:, None]
 
 
-def _explanation(base: float, parts: np.ndarray, features: Sequence[str], from_history: bool) -> Explanation:
+def _explanation(
+    base: float, parts: np.ndarray, features: Sequence[str], from_history: bool, by: str = MODEL
+) -> Explanation:
     named = dict(zip(features, parts.tolist(), strict=True))
-    return Explanation(float(base + parts.sum()), float(base), from_history, named, tuple(_words(named)))
+    return Explanation(float(base + parts.sum()), float(base), from_history, named, tuple(_words(named)), by)
 
 
 def _words(named: dict[str, float]) -> Sequence[str]:

@@ -27,7 +27,7 @@ class Past:
         """Begin without tables.
 
         Args:
-            model: that has a growth model.
+            model: that uses history.
             history: of all zips.
         """
         self.model, self.history = model, history

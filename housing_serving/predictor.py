@@ -3,6 +3,7 @@ figures: encoders as dictionaries, few rows through ONNX, many through XGBoost."
 
 import copy
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,6 +18,7 @@ from housing_assets.core.metros import METRO_BY_KEY, metro_key
 from housing_assets.core.model import PriceModel, twin_problem
 from housing_assets.core.months import add_months, month_end, month_of
 from housing_assets.core.onnx_twin import open_twin, twin_output
+from housing_assets.core.publication import MODEL
 from housing_assets.core.schema import BY_NAME, NUMERIC_FEATURES, Zero
 from housing_assets.store.bundles import Bundle, BundleError
 from housing_serving.engine import import_xgboost
@@ -33,7 +35,8 @@ _IS_GAP = np.array([BY_NAME[f].zero is Zero.MISSING for f in NUMERIC_FEATURES])
 _IS_CENSUS_GAP = np.array([BY_NAME[f].zero is Zero.MISSING_WITH_CENSUS for f in NUMERIC_FEATURES])
 _PEOPLE = NUMERIC_FEATURES.index("Total Population")
 _LIST_PRICE = NUMBERS.index("median_list_price")
-_MAX_LIST_PRICE = CleaningRules().max_list_price
+_USUAL_MAX_LIST_PRICE = CleaningRules().max_list_price
+"""US dollars, of bundles from before they kept their own."""
 _NO_HISTORY = "zipcode", "no price history is published yet: predicted from the figures of the month alone, less surely"
 
 
@@ -62,6 +65,7 @@ class Predictions:
     Attributes:
         price, low, high: US dollars.
         from_history: which prices are from the zip's own past; booleans.
+        predictors: whose number each is: the model's, or a naive baseline's that was better on eval.
         warnings: why some rows deserve less trust.
     """
 
@@ -69,6 +73,7 @@ class Predictions:
     low: np.ndarray
     high: np.ndarray
     from_history: np.ndarray
+    predictors: list[str]
     warnings: tuple[RowWarning, ...]
 
 
@@ -107,6 +112,8 @@ class Predictor:
             raise BundleError(f"model {bundle.version}: {problem}")
         self._twin = open_twin(bundle.files["model.onnx"])
         self.past: Past | None = None
+        kept = self.model.max_list_price
+        self.max_list_price = _USUAL_MAX_LIST_PRICE if kept is None else kept
         self._take_intervals(calibration)
 
     def _take_intervals(self, calibration: pl.DataFrame | None) -> None:
@@ -129,7 +136,7 @@ class Predictor:
 
     def with_history(self, history: History | None) -> "Predictor":
         """The same bundle with another history; None: without one. A model that uses none stays as it is."""
-        if self.model.growth is None or history is (self.past.history if self.past else None):
+        if not self.model.uses_history or history is (self.past.history if self.past else None):
             return self
         changed = copy.copy(self)
         changed.past = Past(self.model, history) if history else None
@@ -194,7 +201,7 @@ class Predictor:
         if not known.all():
             matrix = self.matrix(rows)
             price[~known] = self.prices(matrix if not known.any() else matrix[~known])
-        asks_history = history and self.model.growth is not None
+        asks_history = history and self.model.uses_history
         encoders = self.model.encoders
         known_zips, known_metros = encoders.zipcode_frequency, encoders.city_full_target
         factors: list[tuple[float, float]] = []
@@ -210,7 +217,7 @@ class Predictor:
                 new_zip, new_metro, dear = False, city is not None and metro not in known_metros, False
             else:
                 new_zip, new_metro = zipcode not in known_zips, metro not in known_metros
-                dear = list_prices[i] > _MAX_LIST_PRICE
+                dear = list_prices[i] > self.max_list_price
                 if asks_history:
                     field, told = past.why_unknown(zipcode, month_of(day)) if past else _NO_HISTORY
                     warnings.append(RowWarning(i, field, told))
@@ -227,7 +234,12 @@ class Predictor:
                 told = f"{month_of(day)} is after the months that intervals are known for"
                 warnings.append(RowWarning(i, "date", told))
             if dear:
-                told = f"{list_prices[i]:,.0f} is above {_MAX_LIST_PRICE:,.0f}, beyond what was trained on"
+                told = f"{list_prices[i]:,.0f} is above {self.max_list_price:,.0f}, beyond what was trained on"
                 warnings.append(RowWarning(i, "median_list_price", told))
         low, high = np.array(factors).T
-        return Predictions(price, price * low, price * high, known, tuple(warnings))
+        return Predictions(price, price * low, price * high, known, self.predictors(from_history), tuple(warnings))
+
+    def predictors(self, from_history: Sequence[bool]) -> list[str]:
+        """Whose number rows get, by whether each is predicted from its history."""
+        name = self.model.publication.predictor
+        return [name if known else MODEL for known in from_history]

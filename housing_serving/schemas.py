@@ -9,12 +9,21 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from housing_assets.core.forecasting import HORIZONS, PREDICTORS
 from housing_assets.core.history import HISTORY_SCHEMA
 from housing_assets.core.months import MONTH_PATTERN
+from housing_assets.core.publication import MODEL, PRICE_PREDICTORS
 from housing_serving.rows import ROW_SCHEMA, FieldError
 
 Month = Annotated[str, Meta(pattern=MONTH_PATTERN, description="A month, YYYY-MM")]
 Dollars = Annotated[float, Meta(description="US dollars")]
 FromHistory = Annotated[
     bool, Meta(description="Is the price from the zip's own past? If not, it is from the row's figures, less surely")
+]
+
+Predictor = Annotated[
+    str,
+    Meta(
+        description=f"Whose number it is: {MODEL}, or of a row with a history the naive baseline that was better on "
+        f"eval: {', '.join(PRICE_PREDICTORS[1:])}"
+    ),
 ]
 
 
@@ -93,6 +102,24 @@ class Model(Struct):
     metrics: dict[str, Any]
     features: list[Feature]
     history: KnownHistory | None
+    predictor: Predictor
+    published: Annotated[
+        dict[str, Any],
+        Meta(
+            description="Why that predictor, by mean absolute error on eval rows with a history in US dollars; and how "
+            "the 90% intervals of both kinds of row held on eval, with the factor that they are widened by"
+        ),
+    ]
+    published_in_words: Annotated[str, Meta(description="The same for people; empty: the model's own, as measured")]
+    judged: Annotated[
+        dict[str, Any],
+        Meta(
+            description="The publication lag (months), time split and highest list price (US dollars) it was judged by"
+        ),
+    ]
+    provisional: Annotated[
+        str, Meta(description="Why it serves although it did not pass its tests: there is no better yet; empty: it did")
+    ]
 
 
 class Warned(Struct):
@@ -109,6 +136,7 @@ class Predicted(Struct, omit_defaults=True):
     predictions: list[Dollars]
     intervals: list[tuple[Dollars, Dollars]]
     from_history: list[FromHistory]
+    predictors: list[Predictor]
     warnings: list[Warned]
     model_version: str
     actuals: list[Dollars] | UnsetType = UNSET
@@ -121,6 +149,7 @@ class Explained(Struct):
     prediction: Dollars
     base: Dollars
     from_history: FromHistory
+    predictor: Predictor
     contributions: dict[str, float]
     factors: list[str]
 
@@ -150,6 +179,7 @@ class PredictedRow(Struct):
     actual_price: float | None
     model_version: str
     from_history: FromHistory
+    predictor: Predictor
 
 
 class PredictedMonth(Struct):

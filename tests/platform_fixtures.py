@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import numpy as np
 import polars as pl
 import pytest
 
 from housing_assets.build import build_definitions
-from housing_assets.core.months import month_range
-from housing_assets.core.sample import SampleSpec, write_sample
+from housing_assets.core.months import month_index, month_of, month_range
+from housing_assets.core.sample import SampleSpec, sample_frame, write_sample
 from housing_assets.settings import Settings
 from housing_assets.store.layout import Store
 
@@ -70,6 +71,29 @@ def write_long_source(path: Path, zips: int = 12) -> Path:
     """A clean synthetic panel over the months of `LONG`."""
     write_sample(SampleSpec(zips, LONG["panel_start"], LONG["panel_end"], 7, False), path)
     return path
+
+
+def momentum_panel(zips: int, start: str, end: str, eval_start: str, noise_grows: float) -> pl.DataFrame:
+    """A clean raw panel in which each zip grows at a rate of its own, month after month, with little noise.
+
+    That the growth of the last months goes on is all there is to know of it: a model cannot do better.
+
+    Args:
+        zips, start, end: as in `SampleSpec`.
+        eval_start: month from which the noise grows.
+        noise_grows: by which factor a month. Above 1, intervals that rest on the months before miss.
+    """
+    raw = sample_frame(SampleSpec(zips, start, end))
+    draws = np.random.default_rng(5)
+    names = raw["zipcode"].unique().sort()
+    growth = dict(zip(names, draws.normal(0.003, 0.01, len(names)), strict=True))
+    level = dict(zip(names, draws.uniform(2e5, 8e5, len(names)), strict=True))
+    since, late = (
+        np.array([month_index(month_of(d)) - month_index(m) for d in raw["date"]]) for m in (start, eval_start)
+    )
+    noise = draws.normal(size=raw.height) * 3e-4 * noise_grows ** np.maximum(late, 0)
+    of_zip = [raw["zipcode"].replace_strict(table, return_dtype=pl.Float64).to_numpy() for table in (level, growth)]
+    return raw.with_columns(pl.Series("price", of_zip[0] * np.exp(of_zip[1] * since + noise)))
 
 
 @dataclass

@@ -18,6 +18,7 @@ from housing_assets.store.layout import Store
 from housing_assets.store.verdicts import SOUND, require_sound, states
 
 CANDIDATE = "tuned_model"
+BASELINE = "baseline_model"
 CHAMPION = "champion"
 _FIGURES = ("rows", "mae", "rmse", "r2", "mape", "mdape", "within_5", "within_10", "within_20", "bias")
 _MOST_METROS = 30
@@ -53,8 +54,8 @@ def evaluation_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         past = cleaned.months.read_many(train, ENCODER_COLUMNS).drop_nulls("price")
         read = cleaned.months.iterate([*train, *graded], list(HISTORY_SCHEMA))
         history = History.from_table(history_table(frame for _, frame in read))
-        versions = {CANDIDATE: tuned_model["version"], "baseline_model": baseline_model["version"]}
-        if (champion := _champion(context, store)) and champion != versions[CANDIDATE]:
+        versions = {CANDIDATE: tuned_model["version"], BASELINE: baseline_model["version"]}
+        if (champion := _champion(context, store, settings.publication_lag)) and champion != versions[CANDIDATE]:
             versions[CHAMPION] = champion
         models = {name: load_bundle(store, version).model() for name, version in versions.items()}
         found = evaluate_models(rows, models, past, history)
@@ -82,14 +83,19 @@ def evaluation_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     return [model_evaluation]
 
 
-def _champion(context: dg.AssetExecutionContext, store: Store) -> str | None:
-    """The present champion's version, if it can be read; a damaged one is promotion's to deal with."""
+def _champion(context: dg.AssetExecutionContext, store: Store, lag: int) -> str | None:
+    """The present champion's version, if it can be read and graded; another is promotion's to deal with."""
     try:
         version = champion_version(store)
-        if version:
-            load_bundle(store, version).model()
+        model = load_bundle(store, version).model() if version else None
     except BundleError as error:
         context.log.warning(f"the champion is not evaluated: {error}")
+        return None
+    if model is not None and model.uses_history and model.lag != lag:
+        context.log.warning(
+            f"the champion {version} is not evaluated: it predicts from prices known {model.lag} months before, "
+            f"HOUSING_PUBLICATION_LAG is {lag}"
+        )
         return None
     return version
 

@@ -14,7 +14,13 @@ from pydantic import Field
 from housing_assets.assets.common import CODE_VERSION, ML_OWNERS, picture, table
 from housing_assets.core.encoding import Encoders
 from housing_assets.core.errors import HousingError
-from housing_assets.core.evaluation import compare, history_naive_predictions, naive_predictions
+from housing_assets.core.evaluation import (
+    ITSELF,
+    compare,
+    decide_publication,
+    history_naive_predictions,
+    naive_predictions,
+)
 from housing_assets.core.features import FEATURES, KEYS
 from housing_assets.core.growth import fit_growth
 from housing_assets.core.history import HISTORY_SCHEMA, History, history_table
@@ -22,6 +28,7 @@ from housing_assets.core.intervals import calibrate
 from housing_assets.core.model import PriceModel, model_files
 from housing_assets.core.months import Split
 from housing_assets.core.plots import bars, predicted_against_actual, trial_history
+from housing_assets.core.publication import MODEL, widen
 from housing_assets.core.training import TrainingParams, feature_importance, feature_matrix
 from housing_assets.core.tuning import TuningResult, TuningSpec, search_space, tune
 from housing_assets.engines import fit_trees
@@ -226,24 +233,38 @@ def _train_and_publish(
             growth = fit_growth(history, [settings.publication_lag], settings.eval_start)
         except HousingError as error:
             context.log.warning(f"zips are predicted without their history: {error}")
-    fitted = PriceModel(trees, Encoders.from_table(encoders), pl.DataFrame(), "", growth, settings.publication_lag)
+    fitted = PriceModel(
+        trees,
+        Encoders.from_table(encoders),
+        pl.DataFrame(),
+        growth=growth,
+        lag=settings.publication_lag,
+        max_list_price=settings.max_list_price,
+    )
     actual, without = held["price"].to_numpy(), trees.prices(held)
+    publication = decide_publication(fitted, held, without, history)
+    if told_of_it := publication.words():
+        context.log.warning(told_of_it)
+    fitted = replace(fitted, publication=publication)
     known = fitted.history_prices(held, history)
     told = np.isfinite(known)
     predicted = np.where(told, known, without)
     naive = naive_predictions(train, held)
     graded = {kind: predicted, **({f"{kind} without history": without} if told.any() else {}), **naive}
-    if growth is not None and history is not None:
+    if publication.predictor != MODEL:
+        own = fitted.itself().history_prices(held, history)
+        graded[f"{kind}{ITSELF}"] = np.where(np.isfinite(own), own, without)
+    if fitted.uses_history and history is not None:
         graded |= history_naive_predictions(held, history, settings.publication_lag, naive["last_known_price"])
     report = compare(actual, graded)
-    widths = calibrate(
+    measured = calibrate(
         pl.concat([held["city_full"], held["city_full"].filter(pl.Series(told))]),
         np.concatenate([actual, actual[told]]),
         np.concatenate([without, known[told]]),
         from_history=np.concatenate([np.zeros(held.height, dtype=bool), np.ones(int(told.sum()), dtype=bool)]),
         months=held["date"].n_unique(),
     )
-    model = replace(fitted, intervals=widths)
+    model = replace(fitted, intervals=widen(measured, publication.factors()))
     golden = store.months("cleaned").read(eval_months[0])
     files = model_files(model, golden, {"eval": {r["predictor"]: r for r in report.to_dicts()}})
     origin = {
@@ -264,7 +285,9 @@ def _train_and_publish(
             "rows": {"train": train.height, "eval": held.height},
             "training_data_sha256": data.digest(),
             "source": "synthetic sample" if settings.uses_sample else settings.source_uri,
-            "history": {"used": growth is not None, "publication_lag": settings.publication_lag},
+            "history": {"used": fitted.uses_history, "publication_lag": settings.publication_lag},
+            "judged": asdict(settings.judged),
+            "published": {"predictor": publication.predictor, "told": publication.words()},
             **facts,
         },
         origin,
@@ -296,6 +319,8 @@ def _train_and_publish(
             "version": version,
             "eval metrics": table(report),
             **figures,
+            "published": publication.predictor,
+            "published, in words": publication.words() or "the model's number, intervals as they were measured",
             "features": len(FEATURES),
             "feature importance, % of gain": table(importance),
             **{name: picture(png) for name, png in pictures.items()},

@@ -28,6 +28,7 @@ from housing_assets.core.intervals import (
 )
 from housing_assets.core.model import PREDICTION_DESCRIPTIONS, PREDICTION_SCHEMA
 from housing_assets.core.months import describe_months
+from housing_assets.core.publication import widen
 from housing_assets.resources.io_manager import MonthlyFrames, MonthReader
 from housing_assets.settings import Settings
 from housing_assets.store.bundles import load_champion
@@ -58,7 +59,8 @@ def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         },
         metadata=column_schema(CALIBRATION_SCHEMA, CALIBRATION_DESCRIPTIONS),
         description=f"How wide the month's 90% intervals are, by metro: conformal on the champion's log errors of the "
-        f"{WINDOW} months before it, which is what was known then. Months the champion was trained on do not count.",
+        f"{WINDOW} months before it, which is what was known then. Months the champion was trained on do not count. "
+        "Where such intervals missed on eval, they are widened by the champion's factor.",
     )
     def interval_calibration(
         context: dg.AssetExecutionContext,
@@ -81,12 +83,16 @@ def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
             known = {month: model.residuals(rows, history) for month, rows in cleaned.months.iterate(needed)}
             for month in months:
-                frame = calibrate_month(month, known, model.version, windows[month])
+                factors = model.publication.factors()
+                frame = widen(calibrate_month(month, known, model.version, windows[month]), factors)
                 facts: dict[str, object] = {}
                 for pooled in frame.filter(pl.col("city_full").is_null()).iter_rows(named=True):
                     kind = "with history" if pooled["from_history"] else "without history"
                     facts |= {f"{end}, {kind}": pooled[end] for end in ("log_low", "log_high")}
-                    facts |= {f"residuals, {kind}": pooled["rows"]}
+                    facts |= {
+                        f"residuals, {kind}": pooled["rows"],
+                        f"widened by, {kind}": factors[pooled["from_history"]],
+                    }
                 widths.append({"month": month, **facts})
                 yield month, frame, {"model version": model.version, **facts}
 
@@ -112,7 +118,7 @@ def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         deps=["champion_model"],
         metadata=column_schema(PREDICTION_SCHEMA, PREDICTION_DESCRIPTIONS),
         description="Price of every zip of the month in US dollars, with a 90% interval and, where it is "
-        "known, the actual price.",
+        "known, the actual price, by the model or by the naive baseline that was better on eval.",
     )
     def monthly_predictions(
         context: dg.AssetExecutionContext,
@@ -142,8 +148,9 @@ def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
                 predicted = model.predict(rows, history, calibrations[month])
                 found = _accuracy(predicted)
                 found["from history, %"] = 100 * float(predicted["from_history"].mean() or 0)  # type: ignore[arg-type]
+                facts = {"model version": model.version, "predictor": model.publication.predictor, **found}
                 by_month.append({"month": month, "rows": predicted.height, **found})
-                yield month, predicted, {"model version": model.version, **found}
+                yield month, predicted, facts
 
         return monthly(context, frames(), lambda: {"this run": table(pl.DataFrame(by_month, infer_schema_length=None))})
 

@@ -1,18 +1,29 @@
 """Promotion: whether the candidate becomes the champion, with the evidence kept beside its bundle."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import dagster as dg
+import numpy as np
 import polars as pl
 from pydantic import Field
 
 from housing_assets.assets.common import CODE_VERSION, ML_OWNERS, table
-from housing_assets.assets.evaluation import CANDIDATE, CHAMPION
+from housing_assets.assets.evaluation import BASELINE, CANDIDATE, CHAMPION
 from housing_assets.core.evaluation import NAIVE
 from housing_assets.core.model import twin_problem
 from housing_assets.core.months import Split
-from housing_assets.core.promotion import MARGIN, Evidence, decide
+from housing_assets.core.promotion import MARGIN, Evidence, Judged, decide, months_to_compare
 from housing_assets.resources.tracking import Tracker
 from housing_assets.settings import Settings
-from housing_assets.store.bundles import BundleError, champion_version, load_bundle, point_to, record_decision
+from housing_assets.store.bundles import (
+    BundleError,
+    champion_version,
+    load_bundle,
+    point_to,
+    provisional_reason,
+    record_decision,
+)
 from housing_assets.store.layout import Store
 from housing_assets.store.verdicts import unsound
 
@@ -36,11 +47,16 @@ def promotion_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         code_version=CODE_VERSION,
         required_resource_keys={"store", "mlflow"},
         description="The model that predictions use: one pointer to an immutable bundle. The candidate must pass "
-        "every test (data checks, naive baselines, interval coverage, golden rows, ONNX twin, the champion before "
-        "it) on eval; else the champion stays. The decision and its numbers are kept beside the bundle.",
+        "every test (data checks, naive baselines, golden rows, ONNX twin, the champion before it) on eval; else the "
+        "champion stays. While there is none, the best that there is serves, marked provisional. The decision and its "
+        "numbers are kept beside the bundle.",
     )
     def champion_model(
-        context: dg.AssetExecutionContext, config: PromotionConfig, tuned_model: dict, model_evaluation: pl.DataFrame
+        context: dg.AssetExecutionContext,
+        config: PromotionConfig,
+        baseline_model: dict,
+        tuned_model: dict,
+        model_evaluation: pl.DataFrame,
     ) -> dg.MaterializeResult:
         store: Store = context.resources.store
         candidate = tuned_model["version"]
@@ -52,25 +68,32 @@ def promotion_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             candidate=candidate,
             candidate_mae=figures[CANDIDATE]["mae"],
             champion=champion,
-            champion_mae=figures[CHAMPION]["mae"] if champion and CHAMPION in figures else None,
+            **_compared(store, candidate, champion, model_evaluation),
             naive_mae={name: figures[name]["mae"] for name in NAIVE},
             coverage=None if coverage is None else coverage / 100,
             coverage_rows=figures[CANDIDATE]["interval_rows"],
             checks={asset: unsound(store, asset, months) for asset, months in rests_on.items()},
             bundle_problem=_bundle_problem(store, candidate),
             champion_problem=champion_problem,
+            champion_provisional=provisional_reason(store, champion) if champion else "",
+            others=_others(store, {BASELINE: baseline_model["version"]}, figures),
+            published=_published(store, candidate),
             margin=config.margin,
             override=config.override,
         )
         decision = decide(evidence)
         context.log.info(f"{candidate} is {decision.outcome}: {decision.reason}")
         if decision.outcome == "promoted":
-            point_to(store, candidate)
+            point_to(store, decision.champion, decision.provisional)
         where = record_decision(store, candidate, decision.record(evidence) | {"dagster_run": context.run_id})
         tracker: Tracker = context.resources.mlflow
         tracker.tags({"decision": decision.outcome, "decision_reason": decision.reason})
+        serves = decision.champion or str(champion)
+        if decision.provisional:
+            context.log.warning(f"the champion {serves} is provisional: {decision.provisional}")
         if decision.outcome != "refused":
-            tracker.register_champion(candidate, CANDIDATE, decision.reason)
+            name = BASELINE if serves == baseline_model["version"] else CANDIDATE
+            tracker.register_champion(serves, name, decision.reason)
         elif champion is None:
             raise dg.Failure(
                 f"{candidate} is not promoted: {decision.reason}. Mend that and train again, or promote it by hand: "
@@ -82,7 +105,8 @@ def promotion_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             metadata={
                 "outcome": decision.outcome,
                 "reason": decision.reason,
-                "champion": candidate if decision.outcome == "promoted" else str(champion),
+                "champion": serves,
+                "provisional": decision.provisional or "no",
                 "candidate": candidate,
                 "champion before": champion or champion_problem or "none",
                 "tests": table(pl.DataFrame(tests)),
@@ -105,6 +129,45 @@ def _readable_champion(store: Store) -> tuple[str | None, str | None]:
             f"the champion cannot be read ({error}): publish it again, or roll back with `housing promote VERSION`"
         )
     return version, None
+
+
+def _compared(store: Store, candidate: str, champion: str | None, table: pl.DataFrame) -> dict[str, Any]:
+    """The champion's eval MAE; of one that was judged otherwise, that on the months that both can be graded on."""
+    if champion is None or champion == candidate:
+        return {"champion_mae": None}
+    mine, theirs = (load_bundle(store, version) for version in (candidate, champion))
+    ours, other = Judged.from_manifest(mine.manifest), Judged.from_manifest(theirs.manifest)
+    by_month = table.filter((pl.col("split") == "eval") & (pl.col("by") == "month"))
+    months = by_month["group"].unique().sort().to_list()
+    common = months_to_compare(ours, other, theirs.model().uses_history, months)
+    graded = by_month.filter(pl.col("group").is_in(common))
+    told: dict[str, Any] = {"champion_mae": _mae(graded, CHAMPION)}
+    if differs := ours.differs(other):
+        told |= {"champion_judged": differs, "compared_months": common, "compared_mae": _mae(graded, CANDIDATE)}
+    return told
+
+
+def _mae(by_month: pl.DataFrame, predictor: str) -> float | None:
+    """Mean absolute error over all rows of some months, US dollars; None without any."""
+    part = by_month.filter(pl.col("predictor") == predictor)
+    return float(np.average(part["mae"], weights=part["rows"])) if part.height else None
+
+
+def _others(store: Store, versions: Mapping[str, str], figures: Mapping[str, dict[str, Any]]) -> dict[str, float]:
+    """Eval MAE of the other models that could serve, by version: those that nothing speaks against."""
+    return {
+        version: figures[name]["mae"]
+        for name, version in versions.items()
+        if name in figures and not unsound(store, name) and not _bundle_problem(store, version)
+    }
+
+
+def _published(store: Store, version: str) -> str:
+    """What a bundle publishes other than its own numbers as measured; empty also of one that cannot be read."""
+    try:
+        return load_bundle(store, version).model().publication.words()
+    except BundleError:
+        return ""
 
 
 def _bundle_problem(store: Store, version: str) -> str | None:

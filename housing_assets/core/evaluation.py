@@ -4,7 +4,7 @@ Any predictor is a name and prices for the rows: models, naive baselines and for
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,7 @@ from housing_assets.core.growth import NAIVE_GROWTH, naive_growth
 from housing_assets.core.history import History
 from housing_assets.core.intervals import WINDOW, interval, rolling_calibrations
 from housing_assets.core.months import add_months
+from housing_assets.core.publication import AS_IT_IS, MODEL, Publication, choose_predictor, measure_widening, widen
 
 if TYPE_CHECKING:
     from housing_assets.core.model import PriceModel
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 NAIVE: tuple[str, ...] = ("train_median", "metro_median", "last_known_price")
 """The naive baselines that know train alone, as `naive_predictions` names them; `history_naive_predictions` has those
 of `NAIVE_GROWTH`, which know the zip's price up to the publication lag."""
+ITSELF = " itself"
+"""After a model's name: its own numbers, where it publishes a baseline's."""
 _DECILES = 10
 _RESAMPLES = 1_000
 
@@ -106,6 +109,39 @@ def history_naive_predictions(
             places = found[:, 1]
             said[name][found[:, 0]] = np.exp(history.log_price[places, at] + growth[places])
     return said
+
+
+def decide_publication(
+    model: "PriceModel", rows: pl.DataFrame, without: np.ndarray, history: History | None
+) -> Publication:
+    """Whose number a model publishes for rows with a history, and how much its intervals are widened.
+
+    Args:
+        model: not fitted on `rows`.
+        rows: `date`, `zipcode`, `city_full`, `price` (US dollars, known) of eval, n rows.
+        without: what the model says of them without their history, US dollars, shape (n,).
+        history: of their zips; None: the model uses none.
+    """
+    actual = rows["price"].to_numpy()
+    chosen = AS_IT_IS
+    if history is not None:
+        said = history_naive_predictions(rows, history, model.lag, np.full(rows.height, np.nan))
+        if model.growth is not None:
+            said = {MODEL: model.itself().history_prices(rows, history), **said}
+        chosen = Publication(*choose_predictor(actual, said))
+    known = replace(model, publication=chosen).history_prices(rows, history)
+    both = pl.concat(
+        rows.select("date", "city_full", pl.col("price").alias("actual")).with_columns(
+            pl.Series("predicted", prices, pl.Float64), pl.lit(kind).alias("from_history")
+        )
+        for prices, kind in ((without, False), (known, True))
+    ).filter(pl.col("predicted").is_finite())
+    by_month = {
+        str(month): part.drop("date", "month")
+        for (month,), part in both.with_columns(pl.col("date").dt.strftime("%Y-%m").alias("month")).group_by("month")
+    }
+    held = measure_widening(by_month)
+    return replace(chosen, with_history=held[True], without_history=held[False])
 
 
 def _said(rows: pl.DataFrame, table: pl.DataFrame, key: str, otherwise: np.ndarray) -> np.ndarray:
@@ -261,9 +297,12 @@ def evaluate_models(
 ) -> Evaluation:
     """Grade models and the naive baselines on the same rows, with each model's own rolling intervals.
 
+    A model is graded by what it publishes. Where that is a baseline's number, its own is graded beside it, under the
+    name with `ITSELF`.
+
     Args:
         rows: standardized rows with `split`; those without a price are passed over.
-        models: by name.
+        models: by name. The history baselines are graded at the publication lag of the first.
         train: what `naive_predictions` wants.
         history: of the rows' zips; a model without a use for it does without. None: nothing knows any history.
 
@@ -273,26 +312,32 @@ def evaluate_models(
     rows = rows.filter(pl.col("price").is_not_null()).sort("date", "zipcode")
     if rows.is_empty():
         raise HousingError("no rows to evaluate: no row of eval has a price. Check the cut-offs and the source")
+    names = list(models)
+    beaten = {f"{n}{ITSELF}": m.itself() for n, m in models.items() if m.publication.predictor != MODEL}
+    models = {**models, **beaten}
     known = {name: model.history_prices(rows, history) for name, model in models.items()}
     predicted = {
         name: np.where(np.isfinite(known[name]), known[name], model.prices_without_history(rows))
         for name, model in models.items()
     }
-    intervals = {name: _rolling_intervals(rows, said, np.isfinite(known[name])) for name, said in predicted.items()}
+    intervals = {
+        name: _rolling_intervals(rows, predicted[name], np.isfinite(known[name]), model.publication.factors())
+        for name, model in models.items()
+    }
     naive = naive_predictions(train, rows)
     predicted |= naive
     if history is not None:
-        lag = min(model.lag for model in models.values())
+        lag = models[names[0]].lag
         predicted |= history_naive_predictions(rows, history, lag, naive["last_known_price"])
     table = evaluate(rows, predicted, intervals)
-    paired = pl.concat([compare_paired(rows, predicted, name) for name in models])
+    paired = pl.concat([compare_paired(rows, predicted, name) for name in names])
     return Evaluation(table, paired, rows.select("split", "date", "zipcode", "city_full", "price"), predicted)
 
 
 def _rolling_intervals(
-    rows: pl.DataFrame, predicted: np.ndarray, from_history: np.ndarray
+    rows: pl.DataFrame, predicted: np.ndarray, from_history: np.ndarray, factors: Mapping[bool, float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Low and high of every row, calibrated on the months before its own; NaN in the first months."""
+    """Low and high of every row, calibrated on the months before its own and widened; NaN in the first months."""
     frame = rows.select(
         pl.col("date").dt.strftime("%Y-%m").alias("month"),
         "city_full",
@@ -307,6 +352,6 @@ def _rolling_intervals(
         part = by_month[month]
         at = part["row"].to_numpy()
         low[at], high[at] = interval(
-            part["city_full"], part["predicted"].to_numpy(), table, part["from_history"].to_numpy()
+            part["city_full"], part["predicted"].to_numpy(), widen(table, factors), part["from_history"].to_numpy()
         )
     return low, high

@@ -93,6 +93,32 @@ def naive_growth(history: History, origin: str, horizon: int) -> dict[str, np.nd
     }
 
 
+_FEATURE_OF = {
+    "momentum_3": "own_growth_3",
+    "momentum_12": "own_growth_12",
+    "damped_momentum": "own_growth_3",
+    "metro_growth": "metro_growth_3",
+}
+"""The feature of history that a naive baseline goes by; `flat` goes by none."""
+
+
+def naive_contributions(history: History, origin: str, horizon: int, name: str, at: np.ndarray) -> np.ndarray:
+    """What each of `HISTORY_FEATURES` adds to the log growth that a naive baseline says.
+
+    Args:
+        history, origin, horizon: as in `naive_growth`.
+        name: of `NAIVE_GROWTH`.
+        at: places of n zips in the history, integers of shape (n,).
+
+    Returns:
+        Shape (n, len(HISTORY_FEATURES)): zero but for the one feature that the baseline goes by.
+    """
+    parts = np.zeros((len(at), len(HISTORY_FEATURES)))
+    if name in _FEATURE_OF:
+        parts[:, HISTORY_FEATURES.index(_FEATURE_OF[name])] = naive_growth(history, origin, horizon)[name][at]
+    return parts
+
+
 def centre(history: History, origin: str, horizon: int) -> np.ndarray:
     """What a model's say is added to: the mean of the zip's and its metro's damped momentum, shape (zips,)."""
     naive = naive_growth(history, origin, horizon)
@@ -211,8 +237,8 @@ class GrowthModel:
         parts = share * ridge.parts(features) / 2
         parts[:, _SEEN_BY_TREES] += share * trees[:, : len(_SEEN_BY_TREES)] / 2
         naive = naive_growth(history, origin, horizon)
-        for feature, name in (("own_growth_3", "damped_momentum"), ("metro_growth_3", "metro_growth")):
-            parts[:, HISTORY_FEATURES.index(feature)] += (1 - share) * naive[name][at] / 2
+        for name in ("damped_momentum", "metro_growth"):
+            parts[:, HISTORY_FEATURES.index(_FEATURE_OF[name])] += (1 - share) * naive[name][at] / 2
         # The horizon is no property of a zip: what it adds is in the base.
         usual = ridge.intercept + trees[:, len(_SEEN_BY_TREES) :].sum(axis=1)
         return share * usual / 2, parts

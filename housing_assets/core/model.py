@@ -10,7 +10,7 @@ No file is a pickle: trees are XGBoost's own UBJSON, tables Parquet, the rest JS
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -19,11 +19,20 @@ from housing_assets.core.anchor import Anchor
 from housing_assets.core.encoding import Encoders
 from housing_assets.core.errors import BundleError
 from housing_assets.core.features import FEATURE_INPUTS, FEATURES, make_features
-from housing_assets.core.growth import GrowthModel, growth_files, growth_from_files
+from housing_assets.core.growth import GrowthModel, growth_files, growth_from_files, naive_growth
 from housing_assets.core.history import History
 from housing_assets.core.intervals import RESIDUAL_COLUMNS, interval
 from housing_assets.core.months import add_months
 from housing_assets.core.onnx_twin import TWIN_TOLERANCE, open_twin, to_onnx, twin_output
+from housing_assets.core.publication import (
+    AS_IT_IS,
+    MODEL,
+    PRICE_PREDICTORS,
+    PUBLICATION_FILE,
+    Publication,
+    publication_file,
+    publication_from_file,
+)
 from housing_assets.core.training import PriceTrees, feature_matrix
 
 PREDICTION_SCHEMA: dict[str, pl.DataType] = {
@@ -36,6 +45,7 @@ PREDICTION_SCHEMA: dict[str, pl.DataType] = {
     "actual_price": pl.Float64(),
     "model_version": pl.String(),
     "from_history": pl.Boolean(),
+    "predictor": pl.String(),
 }
 """Columns of `monthly_predictions`. Prices in US dollars; `actual_price` is null where it is not known."""
 
@@ -46,6 +56,8 @@ PREDICTION_DESCRIPTIONS: dict[str, str] = {
     "actual_price": "The price that came, null where it is not known (US dollars)",
     "model_version": "Version of the champion that predicted",
     "from_history": "Predicted from the zip's own past prices? If not, from the figures of the month, less surely",
+    "predictor": "Whose number it is: the model's, or that of the naive baseline that was better on eval "
+    f"({', '.join(PRICE_PREDICTORS[1:])})",
 }
 """What the columns are that the raw panel does not have."""
 
@@ -66,6 +78,8 @@ class PriceModel:
         version: of the bundle it came from; empty before it was published.
         growth: what says how a known price grows; None: history is not used.
         lag: months from the last price that is known to the month predicted: the publication lag.
+        publication: whose number rows with a history get, and how much intervals are widened.
+        max_list_price: US dollars: rows with a higher `median_list_price` had no part in training; None: not known.
     """
 
     trees: PriceTrees
@@ -74,6 +88,17 @@ class PriceModel:
     version: str = ""
     growth: GrowthModel | None = None
     lag: int = 1
+    publication: Publication = AS_IT_IS
+    max_list_price: float | None = None
+
+    @property
+    def uses_history(self) -> bool:
+        """Is a row predicted from its zip's history, where there is one?"""
+        return self.growth is not None or self.publication.predictor != MODEL
+
+    def itself(self) -> "PriceModel":
+        """The same model publishing its own numbers: what it is graded by beside the baselines."""
+        return replace(self, publication=AS_IT_IS)
 
     def prices(self, rows: pl.DataFrame, history: History | None = None) -> np.ndarray:
         """Prices in US dollars, shape (n,), of n standardized rows, from their history where that is known."""
@@ -86,7 +111,7 @@ class PriceModel:
 
     def history_prices(self, rows: pl.DataFrame, history: History | None) -> np.ndarray:
         """Prices in US dollars, shape (n,), from the zips' history alone; NaN where that says nothing."""
-        if self.growth is None or history is None:
+        if not self.uses_history or history is None:
             return np.full(rows.height, np.nan)
         months = rows["date"].dt.strftime("%Y-%m")
         tables = {month: self.month_prices(history, month) for month in months.unique()}
@@ -99,9 +124,13 @@ class PriceModel:
     def month_prices(self, history: History, month: str) -> np.ndarray:
         """Prices in US dollars of every zip of a history in a month, shape (zips,); NaN where it says nothing."""
         origin = add_months(month, -self.lag)
-        if self.growth is None or not history.first_month <= origin <= history.last_month:
+        if not self.uses_history or not history.first_month <= origin <= history.last_month:
             return np.full(len(history.zips), np.nan)
-        growth = self.growth.log_growth(history, origin, self.lag)
+        predictor = self.publication.predictor
+        if predictor == MODEL and self.growth is not None:
+            growth = self.growth.log_growth(history, origin, self.lag)
+        else:
+            growth = np.where(history.known(origin), naive_growth(history, origin, self.lag)[predictor], np.nan)
         return np.exp(history.log_price[:, history.column(origin)] + growth)
 
     def predict(
@@ -126,6 +155,7 @@ class PriceModel:
             rows["price"].alias("actual_price"),
             pl.lit(self.version).alias("model_version"),
             pl.Series("from_history", from_history, pl.Boolean),
+            pl.Series("predictor", np.where(from_history, self.publication.predictor, MODEL), pl.String),
         )
 
     def residuals(self, rows: pl.DataFrame, history: History | None = None) -> pl.DataFrame:
@@ -167,8 +197,10 @@ def model_files(model: PriceModel, golden: pl.DataFrame, metrics: Mapping[str, o
                 "target": model.trees.target,
                 "anchor": asdict(model.trees.anchor) if model.trees.anchor else None,
                 "publication_lag": model.lag,
+                "max_list_price": model.max_list_price,
             }
         ),
+        PUBLICATION_FILE: publication_file(model.publication),
         "metrics.json": _json(dict(metrics)),
         **grown,
     }
@@ -178,7 +210,7 @@ def model_from_files(files: Mapping[str, bytes], version: str) -> PriceModel:
     """Read a model back. The caller has verified the hashes of `files`.
 
     Raises:
-        BundleError: a file is missing, the features are not those of this code, or a golden row gets
+        BundleError: a file is missing, the features or the predictor are not known to this code, or a golden row gets
             another price than it did.
     """
     import xgboost as xgb
@@ -200,10 +232,17 @@ def model_from_files(files: Mapping[str, bytes], version: str) -> PriceModel:
             version,
             growth_from_files(files),
             told["publication_lag"],
+            publication_from_file(files[PUBLICATION_FILE] if "max_list_price" in told else None),
+            told.get("max_list_price"),
         )
         golden = pl.read_parquet(io.BytesIO(files["golden_rows.parquet"]))
     except KeyError as error:
         raise BundleError(f"model {version} lacks {error}: publish it again") from error
+    if model.publication.predictor not in PRICE_PREDICTORS:
+        raise BundleError(
+            f"model {version} publishes the number of {model.publication.predictor!r}, which this version of the "
+            f"platform does not know (it knows {', '.join(PRICE_PREDICTORS)}): upgrade the platform, or train again"
+        )
     expected = golden["expected_price"].to_numpy()
     if not np.allclose(model.prices_without_history(golden), expected, rtol=GOLDEN_TOLERANCE, atol=0):
         raise BundleError(f"model {version} gives its golden rows other prices than when it was made")

@@ -189,14 +189,33 @@ def newest_intervals(store: Store, version: str) -> pl.DataFrame | None:
     return None
 
 
-def point_to(store: Store, version: str) -> None:
+def point_to(store: Store, version: str, provisional: str = "") -> None:
     """Make a complete, verified version the champion.
+
+    Args:
+        store: where it is.
+        version: of the bundle.
+        provisional: why it serves for want of a better one; empty if it is sound.
 
     Raises:
         BundleError: the version is missing or damaged; the pointer stays as it was.
     """
     load_bundle(store, version).model()
-    store.write_json(POINTER, {"version": version})
+    store.write_json(POINTER, pointer_to(version, provisional))
+
+
+def pointer_to(version: str, provisional: str = "") -> dict[str, str]:
+    """What the pointer to a champion says."""
+    return {"version": version, **({"provisional": provisional} if provisional else {})}
+
+
+def provisional_reason(store: Store, version: str) -> str:
+    """Why a version serves for want of a better one, as the pointer says it; empty if it is sound, or no champion."""
+    try:
+        told = store.read_json(POINTER)
+    except FileNotFoundError:
+        return ""
+    return str(told.get("provisional", "")) if told.get("version") == version else ""
 
 
 def record_decision(store: Store, version: str, record: Mapping[str, Any]) -> str:

@@ -1,11 +1,14 @@
 """Is it there, can it predict, and by which model."""
 
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from housing_assets.core.errors import HousingError
 from housing_assets.core.features import FEATURES, describe_feature
+from housing_assets.core.promotion import Judged
 from housing_assets.core.schema import BY_NAME
 from housing_serving.answers import answer, answered, no_model
 from housing_serving.champion import Champion
@@ -89,6 +92,11 @@ def add_health(app: FastAPI, settings: ServingSettings, champion: Champion, metr
                 metrics=serving.bundle.metrics(),
                 features=[_feature(name) for name in FEATURES],
                 history=_known_history(serving),
+                predictor=serving.model.publication.predictor,
+                published=asdict(serving.model.publication),
+                published_in_words=serving.model.publication.words(),
+                judged=_judged(serving),
+                provisional=champion.provisional,
             )
         )
 
@@ -98,6 +106,13 @@ def _known_history(serving: Predictor) -> KnownHistory | None:
         return None
     history = serving.past.history
     return KnownHistory(history.first_month, history.last_month, len(history.zips), serving.model.lag)
+
+
+def _judged(serving: Predictor) -> dict[str, Any]:
+    try:
+        return asdict(Judged.from_manifest(serving.bundle.manifest)) | {"max_list_price": serving.max_list_price}
+    except HousingError:
+        return {}
 
 
 def _feature(name: str) -> Feature:

@@ -9,6 +9,7 @@ from fastapi import FastAPI, Query, Response
 
 from housing_assets.core.errors import HousingError
 from housing_assets.core.months import MONTH_PATTERN
+from housing_assets.core.publication import MODEL
 from housing_assets.core.schema import ZIP_PATTERN
 from housing_assets.store.layout import Store
 from housing_serving.answers import answer, answered
@@ -76,4 +77,6 @@ def add_months(app: FastAPI, store: Store) -> None:
 def _rows(frame: pl.DataFrame) -> list[PredictedRow]:
     if "from_history" not in frame.columns:
         frame = frame.with_columns(pl.lit(False).alias("from_history"))  # predicted before there was history
+    if "predictor" not in frame.columns:
+        frame = frame.with_columns(pl.lit(MODEL).alias("predictor"))  # predicted before baselines were published
     return [PredictedRow(**row) for row in frame.select(PredictedRow.__struct_fields__).to_dicts()]

@@ -88,7 +88,9 @@ def add_predictions(app: FastAPI, settings: ServingSettings, champion: Champion,
             return no_model(champion)
         rows = decode_rows(await read_body(request, settings), settings.max_explained_rows)
         found = await aside(explain, serving, rows, history)
-        told = [Explained(e.price, e.base, e.from_history, e.contributions, list(e.factors)) for e in found]
+        told = [
+            Explained(e.price, e.base, e.from_history, e.predictor, e.contributions, list(e.factors)) for e in found
+        ]
         return answer(Explanations(told, serving.version))
 
     @app.post("/invocations", responses=answered(Scored, body=True), openapi_extra=_takes(_MLFLOW_BODIES))
@@ -116,6 +118,7 @@ def json_answer(serving: Predictor, rows: Rows, history: bool) -> bytes:
             found.price.tolist(),
             intervals,
             found.from_history.tolist(),
+            found.predictors,
             warnings,
             serving.version,
             UNSET if actuals is None else actuals,

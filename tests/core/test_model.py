@@ -33,6 +33,7 @@ NAMES = {
     "golden_rows.parquet",
     "features.json",
     "metrics.json",
+    "publication.json",
 }
 
 
@@ -179,6 +180,7 @@ def test_what_people_read_is_there(files, model):
         "target": "price",
         "anchor": None,
         "publication_lag": 1,
+        "max_list_price": None,
     }
     assert json.loads(files["metrics.json"]) == {"eval": {"model": {"mae": 1.5}}}
     assert_frame_equal(table(files["encoders.parquet"]), model.encoders.table)
