@@ -77,15 +77,19 @@ def predict(
     from housing_assets.settings import load_settings
     from housing_assets.store.blobs import FolderBlobs
     from housing_assets.store.bundles import load_champion, newest_intervals
-    from housing_assets.store.histories import read_history
+    from housing_assets.store.gates import require
+    from housing_assets.store.histories import ASSET, read_sound_history
     from housing_assets.store.layout import Store, encode_parquet
+    from housing_assets.store.verdicts import data_stamps
 
     if output.suffix not in (".csv", ".parquet"):
         raise HousingError(f"--output {output}: its name must end in .csv or .parquet")
     store = Store.open(load_settings().store_uri)
     model = load_champion(store).model()
     rows = standardize(read_rows(input))
-    predicted = model.predict(rows, read_history(store), newest_intervals(store, model.version))
+    history = read_sound_history(store) if "" in data_stamps(store, ASSET) else None
+    require(store, "housing predict", {ASSET: [""] if history else [], "interval_calibration": []})
+    predicted = model.predict(rows, history, newest_intervals(store, model.version))
     unplaced = int(rows["latitude"].null_count())
     data = predicted.write_csv().encode() if output.suffix == ".csv" else encode_parquet(predicted)
     FolderBlobs(output.parent).write(output.name, data)

@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 from fastapi import Response
 
+from housing_assets.store.gates import Gate
+from housing_assets.store.verdicts import SOUND, State
 from housing_serving.bodies import JSON
 from housing_serving.champion import Champion
 from housing_serving.problems import KINDS, MEDIA_TYPE, RETRY_LATER, problem
@@ -27,6 +29,20 @@ def answer(value: object, status: int = 200) -> Response:
 def no_model(champion: Champion) -> Response:
     """What is answered while there is no model."""
     return problem("no_model", champion.reason, headers=RETRY_LATER)
+
+
+def held_back(gate: Gate, month: str = "") -> Response | None:
+    """What is answered for what its checks do not vouch for; None if they do.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    state = gate.state(month)
+    if state in SOUND:
+        return None
+    if state is State.RED:
+        return problem("not_sound", f"{gate.problem(month)}: it is given out once that is mended")
+    return problem("not_checked", f"{gate.problem(month)}: try later", headers=RETRY_LATER)
 
 
 def answered(struct: type, *problems: int, status: int = 200, body: bool = False) -> dict[int | str, dict[str, Any]]:

@@ -15,6 +15,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "unreadable_body": (400, "The body cannot be read"),
     "no_key": (401, "An API key is needed"),
     "not_found": (404, "Not found"),
+    "not_sound": (409, "Held back by its checks"),
     "wrong_method": (405, "Method not allowed"),
     "slow_body": (408, "The body did not arrive in time"),
     "too_large": (413, "The body is too large"),
@@ -25,6 +26,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "no_model": (503, "No model is ready"),
     "leaving": (503, "The server is leaving"),
     "busy": (503, "The server is busy"),
+    "not_checked": (503, "Not checked yet"),
     "no_store": (503, "The store cannot be read"),
     "no_dagster": (503, "Dagster is not there"),
 }

@@ -14,8 +14,9 @@ from housing_assets.resources.io_manager import MonthReader
 from housing_assets.resources.tracking import Tracker
 from housing_assets.settings import Settings
 from housing_assets.store.bundles import BundleError, champion_version, load_bundle
+from housing_assets.store.gates import require
 from housing_assets.store.layout import Store
-from housing_assets.store.verdicts import SOUND, require_sound, states
+from housing_assets.store.verdicts import SOUND, states
 
 CANDIDATE = "tuned_model"
 BASELINE = "baseline_model"
@@ -45,7 +46,7 @@ def evaluation_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     ) -> pl.DataFrame:
         store: Store = context.resources.store
         cleaned.months.require([*train, *held])
-        require_sound(store, "cleaned", [*train, *held])
+        require(store, "model_evaluation", {"cleaned": [*train, *held]})
         known = states(store, "cleaned", later)
         there = {month for month in cleaned.months.available() if known.get(month) in SOUND}
         columns = list(dict.fromkeys([*FEATURE_INPUTS, "split", "price"]))

@@ -21,8 +21,8 @@ from housing_assets.core.months import Split
 from housing_assets.core.quality import MATRIX_SCHEMA
 from housing_assets.resources.io_manager import MonthReader, TablePieces
 from housing_assets.settings import Settings
+from housing_assets.store.gates import require
 from housing_assets.store.layout import Store
-from housing_assets.store.verdicts import require_sound
 
 
 def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
@@ -43,7 +43,7 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext, cleaned: MonthReader, store: dg.ResourceParam[Store]
     ) -> pl.DataFrame:
         cleaned.months.require(train)
-        require_sound(store, "cleaned", train)
+        require(store, "encoders", {"cleaned": train})
         fitted = fit_encoders(frame for _, frame in cleaned.iterate(ENCODER_COLUMNS))
         context.add_output_metadata(
             {
@@ -74,8 +74,7 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         store: dg.ResourceParam[Store],
     ) -> TablePieces:
         cleaned.months.require(train + evaluation)
-        require_sound(store, "cleaned", train + evaluation)
-        require_sound(store, "encoders")
+        require(store, "training_features", {"cleaned": train + evaluation})
         fitted = Encoders.from_table(encoders)
         columns = list(dict.fromkeys([*KEYS, *FEATURE_INPUTS]))
 

@@ -20,6 +20,7 @@ from housing_assets.assets.common import (
     table,
 )
 from housing_assets.core.errors import BundleError, HousingError, StoreError
+from housing_assets.core.forecast_grades import grade_forecasts
 from housing_assets.core.forecasting import (
     FORECAST_DESCRIPTIONS,
     FORECAST_SCHEMA,
@@ -30,14 +31,11 @@ from housing_assets.core.forecasting import (
     ForecastModel,
     backtest,
     choose_published,
-    coverage_table,
     fit_forecast_model,
     forecast,
     forecast_files,
-    forecast_intervals,
     forecast_model_from_files,
     grade,
-    skill_table,
 )
 from housing_assets.core.growth import NAIVE_GROWTH
 from housing_assets.core.history import HISTORY_FEATURES, HISTORY_SCHEMA, History, history_table
@@ -53,12 +51,12 @@ from housing_assets.store.bundles import (
     champion_version,
     forecast_champion,
     load_bundle,
-    point_forecasts_to,
     publish_bundle,
     record_decision,
 )
+from housing_assets.store.forecasts import publish_forecasts
+from housing_assets.store.gates import problems, require
 from housing_assets.store.layout import Store
-from housing_assets.store.verdicts import require_sound, unsound
 
 
 class ForecastConfig(dg.Config):
@@ -97,7 +95,7 @@ def _forecast_model(settings: Settings) -> dg.AssetsDefinition:
         store: Store = context.resources.store
         tracker: Tracker = context.resources.mlflow
         cleaned.months.require(before_holdout)
-        require_sound(store, "cleaned", before_holdout)
+        require(store, "forecast_model", {"cleaned": before_holdout})
         history = History.from_table(history_table(frame for _, frame in cleaned.iterate(list(HISTORY_SCHEMA))))
         model = fit_forecast_model(history, split, context.log.info)
         rows = backtest(history, model)
@@ -160,12 +158,10 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
     ) -> pl.DataFrame:
         store: Store = context.resources.store
         tracker: Tracker = context.resources.mlflow
-        require_sound(store, "price_history")
+        require(store, "forecast_evaluation", {"cleaned": []})  # what cleaned has against it is promotion's to weigh
         history = History.from_table(price_history)
         candidate = _load(store, forecast_model["version"])
-        rows = backtest(history, candidate)
-        published = choose_published(rows, split)
-        graded = grade(history, rows, split, published)
+        grades = grade_forecasts(history, candidate, split)
         champion, problem = _champion(store)
         champion_error = None
         if champion is not None and champion.version != candidate.version:
@@ -175,46 +171,35 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
         decision = decide_forecast(
             evidence := ForecastEvidence(
                 candidate=candidate.version,
-                candidate_error=_mean_error(graded),
+                candidate_error=_mean_error(grades.graded),
                 champion=champion.version if champion else None,
                 champion_error=champion_error,
                 champion_problem=problem,
-                by_model=sum(name == MODEL for name in published.values()),
-                checks={"price_history": unsound(store, "price_history"),
-                        "cleaned": unsound(store, "cleaned", before_holdout)},
+                by_model=sum(name == MODEL for name in grades.published.values()),
+                checks=problems(store, "forecast_evaluation", {"cleaned": before_holdout}),
                 margin=config.margin,
                 override=config.override,
             )
-        )  # fmt: skip
+        )
         context.log.info(f"{candidate.version} is {decision.outcome}: {decision.reason}")
         if decision.outcome == "refused" and champion is None:
             raise dg.Failure(
                 f"{candidate.version} is not promoted: {decision.reason}. Mend that and run forecast_job again",
                 allow_retries=False,
             )
-        serving = candidate
         if decision.outcome == "refused" and champion is not None:
-            serving, rows = champion, backtest(history, champion)
-            published = choose_published(rows, split)
-            graded = grade(history, rows, split, published)
-        widths = forecast_intervals(rows, published, history.last_month)
-        skill, covered = skill_table(rows, split), coverage_table(rows, widths, split, published)
-        for name, frame in (
-            ("forecast_intervals", widths.with_columns(pl.lit(serving.version).alias("model_version"))),
-            ("forecast_skill", skill),
-            ("forecast_coverage", covered),
-        ):
-            store.write_table(name, frame)
-        point_forecasts_to(store, serving.version, published)
+            grades = grade_forecasts(history, champion, split)
+        publish_forecasts(store, grades)
         where = record_decision(store, candidate.version, decision.record(evidence) | {"dagster_run": context.run_id})
-        pictures = _pictures(graded, skill, covered)
+        pictures = _pictures(grades.graded, grades.skill, grades.coverage)
         tracker.tags({"forecast_decision": decision.outcome, "forecast_decision_reason": decision.reason})
         tracker.files({f"{name.replace(' ', '_')}.png": png for name, png in pictures.items()}, "forecast_evaluation")
-        overall = graded.filter(pl.col("by") == "overall")
+        overall = grades.graded.filter(pl.col("by") == "overall")
+        published = grades.published
         tests = [{"test": name, "passed": passed, "figures": told} for name, passed, told in decision.tests]
         context.add_output_metadata(
             {
-                "forecasts by": serving.version,
+                "forecasts by": grades.version,
                 "outcome": decision.outcome,
                 "reason": decision.reason,
                 "tests": table(pl.DataFrame(tests)),
@@ -223,13 +208,13 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
                 "mean absolute error, %": table(
                     overall.pivot(on="predictor", index=["split", "horizon"], values="mape", sort_columns=True)
                 ),
-                "skill, % of the baseline's error saved": table(skill),
-                "coverage of 90% intervals": table(covered),
+                "skill, % of the baseline's error saved": table(grades.skill),
+                "coverage of 90% intervals": table(grades.coverage),
                 **{name: picture(png) for name, png in pictures.items()},
                 **tracker.metadata(),
             }
         )
-        return graded
+        return grades.graded
 
     return forecast_evaluation
 
@@ -252,7 +237,7 @@ def _monthly_forecasts(settings: Settings) -> dg.AssetsDefinition:
     def monthly_forecasts(
         context: dg.AssetExecutionContext, price_history: pl.DataFrame, store: dg.ResourceParam[Store]
     ) -> MonthlyFrames:
-        require_sound(store, "price_history")
+        require(store, "monthly_forecasts")
         months = list(context.partition_keys)
         history = History.from_table(price_history)
         late = [month for month in months if not history.first_month <= month <= history.last_month]

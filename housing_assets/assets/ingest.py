@@ -24,8 +24,9 @@ from housing_assets.core.source import open_panel
 from housing_assets.resources.io_manager import MonthlyFrames, MonthReader
 from housing_assets.settings import Settings
 from housing_assets.source import FINGERPRINT, source_uri
+from housing_assets.store.gates import require
 from housing_assets.store.layout import Store
-from housing_assets.store.verdicts import SOUND, require_sound, states
+from housing_assets.store.verdicts import SOUND, states
 
 
 def ingest_assets(settings: Settings) -> list[dg.AssetsDefinition]:
@@ -92,7 +93,7 @@ def ingest_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         counts: Counter[str] = Counter()
         rules = CleaningRules(settings.max_list_price)
         raw_splits.months.require(months)
-        require_sound(store, "raw_splits", months)
+        require(store, "cleaned", {"raw_splits": months})
         # The month before serves to find repeats, if it is sound; a broken one has nothing to compare with.
         known = states(store, "raw_splits", {m for month in months for m in (add_months(month, -1), month)})
         wanted = sorted(month for month, state in known.items() if state in SOUND)

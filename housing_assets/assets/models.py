@@ -37,8 +37,8 @@ from housing_assets.resources.tracking import Tracker, git_commit
 from housing_assets.settings import Settings
 from housing_assets.source import source_fingerprint
 from housing_assets.store.bundles import BundleError, load_bundle, publish_bundle
+from housing_assets.store.gates import require
 from housing_assets.store.layout import Store, TableFile
-from housing_assets.store.verdicts import require_sound
 
 _DEFAULTS = TrainingParams()
 _TUNING = TuningSpec()
@@ -111,7 +111,7 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         training_features: TableFile,
         encoders: pl.DataFrame,
     ) -> dict:
-        require_sound(context.resources.store, "training_features")
+        require(context.resources.store, "baseline_model")
         params = TrainingParams(**config.model_dump())
         made = _train_and_publish(settings, context, "baseline_model", params, training_features, encoders, {})
         context.add_output_metadata(made.metadata)
@@ -136,13 +136,12 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         encoders: pl.DataFrame,
         cleaned: MonthReader,
     ) -> dict:
-        require_sound(context.resources.store, "training_features")
         asked = config.model_dump()
         use_history = asked.pop("use_history")
+        require(context.resources.store, "tuned_model", {"cleaned": before_holdout if use_history else []})
         trials = settings.tune_trials if asked["trials"] is None else asked["trials"]
         history = None
         if use_history:
-            require_sound(context.resources.store, "cleaned", before_holdout)
             history = History.from_table(history_table(frame for _, frame in cleaned.iterate(list(HISTORY_SCHEMA))))
         if trials == 0:
             params, told_by = _known_params(context.resources.store)

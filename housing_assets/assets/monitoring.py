@@ -42,8 +42,9 @@ from housing_assets.core.plots import lines_by_month
 from housing_assets.resources.io_manager import MonthlyFrames, MonthReader
 from housing_assets.settings import Settings
 from housing_assets.store.bundles import load_bundle, load_champion
+from housing_assets.store.gates import require
 from housing_assets.store.layout import Store
-from housing_assets.store.verdicts import State, require_sound
+from housing_assets.store.verdicts import State
 
 
 class DriftConfig(dg.Config):
@@ -81,7 +82,7 @@ def monitoring_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         model = load_champion(store).model()
         months = list(context.partition_keys)
         cleaned.months.require(months)
-        require_sound(store, "cleaned", months)
+        require(store, "drift_report", {"cleaned": months})
         train = training_features.filter(pl.col("split") == Split.TRAIN)
         reference = drift_sample(reference_rows(train), model)
         newest = pl.DataFrame()
@@ -128,7 +129,7 @@ def monitoring_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         store: dg.ResourceParam[Store],
     ) -> MonthlyFrames:
         monthly_predictions.months.require(context.partition_keys)
-        require_sound(store, "monthly_predictions", context.partition_keys)
+        require(store, "prediction_accuracy", {"monthly_predictions": context.partition_keys})
         held = training_features.filter(pl.col("split") == Split.EVAL)
         history = History.from_table(price_history)
         on_eval: dict[str, dict[str | None, float]] = {}

@@ -32,8 +32,9 @@ from housing_assets.core.publication import widen
 from housing_assets.resources.io_manager import MonthlyFrames, MonthReader
 from housing_assets.settings import Settings
 from housing_assets.store.bundles import load_champion
+from housing_assets.store.gates import require
 from housing_assets.store.layout import Store
-from housing_assets.store.verdicts import State, UnsoundError, require_sound, states
+from housing_assets.store.verdicts import State, UnsoundError, states
 
 
 def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
@@ -69,7 +70,6 @@ def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         store: dg.ResourceParam[Store],
     ) -> MonthlyFrames:
         model = load_champion(store).model()
-        require_sound(store, "price_history")
         history = History.from_table(price_history)
         months = list(context.partition_keys)
         windows = {m: [w for w in calibration_window(m) if w >= settings.eval_start] for m in months}
@@ -77,7 +77,7 @@ def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         windows = {m: _without(m, window, stopped) for m, window in windows.items()}
         needed = sorted({w for window in windows.values() for w in window})
         cleaned.months.require(needed)
-        require_sound(store, "cleaned", needed)
+        require(store, "interval_calibration", {"cleaned": needed})
         widths: list[dict[str, object]] = []
 
         def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
@@ -128,12 +128,10 @@ def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         store: dg.ResourceParam[Store],
     ) -> MonthlyFrames:
         model = load_champion(store).model()
-        require_sound(store, "price_history")
-        history = History.from_table(price_history)
         months = list(context.partition_keys)
         cleaned.months.require(months)
-        require_sound(store, "cleaned", months)
-        require_sound(store, "interval_calibration", months)
+        require(store, "monthly_predictions", {"cleaned": months, "interval_calibration": months})
+        history = History.from_table(price_history)
         by_month: list[dict[str, object]] = []
         calibrations = dict(interval_calibration.iterate())
         for month, calibration in calibrations.items():

@@ -24,6 +24,7 @@ from housing_assets.store.bundles import (
     provisional_reason,
     record_decision,
 )
+from housing_assets.store.gates import problems
 from housing_assets.store.layout import Store
 from housing_assets.store.verdicts import unsound
 
@@ -38,7 +39,6 @@ class PromotionConfig(dg.Config):
 def promotion_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """`champion_model`."""
     panel = [*settings.split_months(Split.TRAIN), *settings.split_months(Split.EVAL)]
-    rests_on = {"raw_splits": panel, "cleaned": panel, "encoders": [""], "training_features": [""], CANDIDATE: [""]}
 
     @dg.asset(
         group_name="models",
@@ -72,7 +72,7 @@ def promotion_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             naive_mae={name: figures[name]["mae"] for name in NAIVE},
             coverage=None if coverage is None else coverage / 100,
             coverage_rows=figures[CANDIDATE]["interval_rows"],
-            checks={asset: unsound(store, asset, months) for asset, months in rests_on.items()},
+            checks=problems(store, "champion_model", {"raw_splits": panel, "cleaned": panel}),
             bundle_problem=_bundle_problem(store, candidate),
             champion_problem=champion_problem,
             champion_provisional=provisional_reason(store, champion) if champion else "",

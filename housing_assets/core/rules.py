@@ -4,8 +4,13 @@
 is one asset check. To make a soft rule hard, or to move a limit, change its row here.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from housing_assets.core.quality import Measurement
 
 
 class Severity(StrEnum):
@@ -215,6 +220,21 @@ CHECKED: tuple[str, ...] = tuple(dict.fromkeys(asset for rule in RULES for asset
 def rules_of(asset: str) -> tuple[Rule, ...]:
     """The rules of one asset, in the order of the table."""
     return tuple(rule for rule in RULES if asset in rule.assets)
+
+
+def broken_rules(asset: str, measurements: "Iterable[Measurement]") -> "list[tuple[Rule, Measurement]]":
+    """The rules of an asset that measurements break, in the order of the table; a measure that is NaN breaks none.
+
+    For who has to know before the asset is written: its checks have Great Expectations judge by the same limits.
+    """
+    measured = list(measurements)
+    return [
+        (rule, m)
+        for rule in rules_of(asset)
+        for m in measured
+        if m.measure == rule.measure
+        and ((rule.low is not None and m.observed < rule.low) or (rule.high is not None and m.observed > rule.high))
+    ]
 
 
 def rule_table() -> str:

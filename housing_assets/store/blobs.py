@@ -55,6 +55,11 @@ class Blobs(Protocol):
         ...
 
 
+def content_stamp(data: bytes) -> str:
+    """The stamp of a content, wherever it is written."""
+    return f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
+
+
 def open_blobs(uri: str) -> Blobs:
     """The place a store URI names: `s3://bucket/prefix`, a folder, or `file://folder`.
 
@@ -127,7 +132,7 @@ class FolderBlobs:
             version = (told.st_size, told.st_mtime_ns)
             known = self._stamps.get(path)
             if known is None or known[0] != version:
-                known = (version, f'"{hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()}"')
+                known = (version, content_stamp(path.read_bytes()))
                 self._stamps[path] = known
         except FileNotFoundError:  # deleted meanwhile
             return None

@@ -16,8 +16,11 @@ from typing import Any
 import polars as pl
 
 from housing_assets.core.errors import BundleError
-from housing_assets.core.model import PriceModel, model_from_files
-from housing_assets.store.layout import Store
+from housing_assets.core.model import PriceModel, model_from_files, twin_problem
+from housing_assets.store.blobs import content_stamp
+from housing_assets.store.gates import Gate
+from housing_assets.store.layout import Store, encode_json
+from housing_assets.store.verdicts import SOUND, State, Verdict, write_verdicts
 
 FORMAT = 2
 """Of the manifest. A loader refuses a bundle of a newer format."""
@@ -180,17 +183,19 @@ def load_champion(store: Store) -> Bundle:
 
 
 def newest_intervals(store: Store, version: str) -> pl.DataFrame | None:
-    """The newest month of `interval_calibration` that is of a version; None before there is one."""
-    months = store.months("interval_calibration")
-    for month in reversed(months.available()):
-        table = months.read(month)
-        if set(table["model_version"]) == {version}:
-            return table
+    """The newest month of `interval_calibration` that is of a version and that its checks vouch for; None before there
+    is one."""
+    gate = Gate(store, "POST /predict", "interval_calibration")
+    for month in reversed(gate.months):
+        if gate.state(month) in SOUND:
+            table = store.months("interval_calibration").read(month)
+            if set(table["model_version"]) == {version}:
+                return table
     return None
 
 
 def point_to(store: Store, version: str, provisional: str = "") -> None:
-    """Make a complete, verified version the champion.
+    """Make a complete version the champion once it passes the checks of `champion_model`, and keep their verdict.
 
     Args:
         store: where it is.
@@ -198,10 +203,14 @@ def point_to(store: Store, version: str, provisional: str = "") -> None:
         provisional: why it serves for want of a better one; empty if it is sound.
 
     Raises:
-        BundleError: the version is missing or damaged; the pointer stays as it was.
+        BundleError: the version is missing or damaged, or its ONNX twin is another model; the pointer stays as it was.
     """
-    load_bundle(store, version).model()
-    store.write_json(POINTER, pointer_to(version, provisional))
+    bundle = load_bundle(store, version)
+    if problem := twin_problem(bundle.files, bundle.model()):
+        raise BundleError(f"{version} cannot be the champion: {problem}. Train again, or choose another version")
+    pointer = pointer_to(version, provisional)
+    write_verdicts(store, [Verdict("champion_model", "", State.GREEN, content_stamp(encode_json(pointer)), 1)])
+    store.write_json(POINTER, pointer)
 
 
 def pointer_to(version: str, provisional: str = "") -> dict[str, str]:

@@ -125,7 +125,7 @@ class Store:
 
     def write_json(self, key: str, value: dict) -> None:
         """Write a JSON object, keys sorted."""
-        self.blobs.write(key, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
+        self.blobs.write(key, encode_json(value))
 
 
 @dataclass(frozen=True)
@@ -320,6 +320,11 @@ class TableFile:
             raise StoreError(f"{where} does not exist: materialize {self.asset} first") from error
         except (pa.ArrowException, KeyError) as error:
             raise StoreError(f"{where} is damaged ({error}): materialize {self.asset} again") from error
+
+
+def encode_json(value: dict) -> bytes:
+    """A JSON object as it is written, keys sorted."""
+    return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
 
 
 def encode_parquet(frame: pl.DataFrame) -> bytes:

@@ -11,8 +11,9 @@ from housing_assets.core.errors import HousingError
 from housing_assets.core.months import MONTH_PATTERN
 from housing_assets.core.publication import MODEL
 from housing_assets.core.schema import ZIP_PATTERN
+from housing_assets.store.gates import Gate
 from housing_assets.store.layout import Store
-from housing_serving.answers import answer, answered
+from housing_serving.answers import answer, answered, held_back
 from housing_serving.problems import RETRY_LATER, problem
 from housing_serving.schemas import PredictedMonth, PredictedRow, Preview
 
@@ -34,27 +35,29 @@ def add_months(app: FastAPI, store: Store) -> None:
 
     def read(month: str | None) -> tuple[str, pl.DataFrame] | Response:
         try:
-            stamps = months.stamps()
-            available = list(stamps)
+            gate = Gate(store, "GET /predictions", months.asset)
+            available = gate.months
             if not available:
                 return problem("not_found", _NONE_YET)
             if month and month not in available:
                 told = f"there are no predictions for {month}; there are for {available[0]} to {available[-1]}"
                 return problem("not_found", told)
-            newest = month or available[-1]
-            return newest, predictions_of(newest, stamps[newest])
+            wanted = month or gate.newest() or available[-1]
+            return held_back(gate, wanted) or (wanted, predictions_of(wanted, gate.stamps[wanted]))
         except HousingError:
             return problem("no_store", _UNREADABLE, headers=RETRY_LATER)
 
-    @app.get("/predictions", responses=answered(PredictedMonth, 404, 422))
+    @app.get("/predictions", responses=answered(PredictedMonth, 404, 409, 422))
     async def predictions(
-        month: Annotated[str | None, Query(pattern=MONTH_PATTERN, description="YYYY-MM; none: the newest")] = None,
+        month: Annotated[
+            str | None, Query(pattern=MONTH_PATTERN, description="YYYY-MM; none: newest sound one")
+        ] = None,
         zipcode: Annotated[str | None, Query(pattern=ZIP_PATTERN)] = None,
         city_full: str | None = None,
         limit: Annotated[int, Query(ge=1, le=_MOST_LISTED)] = 100,
         offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
     ) -> Response:
-        """Rows of `monthly_predictions`; of the newest month, if none is given."""
+        """Rows of `monthly_predictions`; of the newest month that its checks vouch for, if none is given."""
         found = await asyncio.to_thread(read, month)
         if isinstance(found, Response):
             return found
@@ -64,9 +67,9 @@ def add_months(app: FastAPI, store: Store) -> None:
                 frame = frame.filter(pl.col(name) == wanted)
         return answer(PredictedMonth(month, frame.height, offset, _rows(frame.slice(offset, limit))))
 
-    @app.get("/latest_predictions", responses=answered(Preview, 404, 422))
+    @app.get("/latest_predictions", responses=answered(Preview, 404, 409, 422))
     async def latest(limit: Annotated[int, Query(ge=1, le=_MOST_LISTED)] = 5) -> Response:
-        """The newest month's first rows."""
+        """The first rows of the newest month that its checks vouch for."""
         found = await asyncio.to_thread(read, None)
         if isinstance(found, Response):
             return found

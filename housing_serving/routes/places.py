@@ -17,9 +17,10 @@ from housing_assets.core.growth import NAIVE_DESCRIPTIONS
 from housing_assets.core.history import history_needed
 from housing_assets.core.months import MONTH_PATTERN, describe_months, month_end, month_of
 from housing_assets.core.schema import ZIP_PATTERN
-from housing_assets.store.histories import KEY, history_stamps
+from housing_assets.store.gates import Gate
+from housing_assets.store.histories import ASSET, KEY
 from housing_assets.store.layout import Store, decode_parquet
-from housing_serving.answers import answer, answered
+from housing_serving.answers import answer, answered, held_back
 from housing_serving.bodies import JSON
 from housing_serving.problems import RETRY_LATER, problem
 from housing_serving.rows import FieldError
@@ -61,6 +62,7 @@ class _Panel:
 def add_places(app: FastAPI, store: Store) -> None:
     """`/forecasts/{zipcode}`, `/history/{zipcode}`."""
     months = store.months("monthly_forecasts")
+    last_panel: _Panel | None = None
 
     # A stamp is of the contents: what was read stays true until there is another one.
     @lru_cache(_ORIGINS_KEPT)
@@ -71,22 +73,32 @@ def add_places(app: FastAPI, store: Store) -> None:
     def panel_of(_stamp: str) -> _Panel:
         return _Panel.read(store)
 
-    def panel() -> _Panel | None:
-        stamp = history_stamps(store)[0]
-        return panel_of(stamp) if stamp else None
+    def panel() -> _Panel | Response | None:
+        """The history that its checks vouch for; while they do not, the last good one that was read, if any was."""
+        nonlocal last_panel
+        gate = Gate(store, "GET /history", ASSET)
+        if "" not in gate.stamps:
+            return None
+        if told := held_back(gate):
+            return last_panel or told
+        last_panel = panel_of(gate.stamps[""])
+        return last_panel
 
     def forecast(zipcode: str, origin: str | None, horizon: int | None) -> Response:
-        stamps = months.stamps()
-        origins = list(stamps)
+        gate = Gate(store, "GET /forecasts", months.asset)
+        origins = gate.months
         if not origins:
             return problem("not_found", _NO_FORECASTS)
         if origin and origin not in origins:
             told = f"there are no forecasts from {origin}; there are from {describe_months(origins)}"
             return problem("not_found", told)
-        origin = origin or origins[-1]
-        rows = forecasts_of(origin, stamps[origin]).filter(pl.col("zipcode") == zipcode)
+        origin = origin or gate.newest() or origins[-1]
+        if told := held_back(gate, origin):
+            return told
+        rows = forecasts_of(origin, gate.stamps[origin]).filter(pl.col("zipcode") == zipcode)
         if rows.is_empty():
-            return problem("not_found", _why_none(zipcode, origin, panel()))
+            known = panel()
+            return problem("not_found", _why_none(zipcode, origin, known if isinstance(known, _Panel) else None))
         of_horizon = rows if horizon is None else rows.filter(pl.col("horizon") == horizon)
         if of_horizon.is_empty():
             there = ", ".join(map(str, rows["horizon"].sort()))
@@ -97,6 +109,8 @@ def add_places(app: FastAPI, store: Store) -> None:
         known = panel()
         if known is None:
             return problem("not_found", _NO_HISTORY)
+        if isinstance(known, Response):
+            return known
         rows = known.months(zipcode)
         if rows.is_empty():
             return problem("not_found", _unknown(zipcode, known.zips))
@@ -108,11 +122,11 @@ def add_places(app: FastAPI, store: Store) -> None:
             return problem("not_found", f"{zipcode} has no month {bounds}; its history is {begin} to {end}")
         return answer(PastMonths(zipcode, asked["city_full"][-1], _past(asked)))
 
-    @app.get("/forecasts/{zipcode}", responses=_with_example(answered(Forecasts, 404, 422), FORECASTS_EXAMPLE))
+    @app.get("/forecasts/{zipcode}", responses=_with_example(answered(Forecasts, 404, 409, 422), FORECASTS_EXAMPLE))
     async def forecasts(
         zipcode: _Zip,
         origin: Annotated[
-            str | None, Query(pattern=MONTH_PATTERN, description="Last month used, YYYY-MM; none: the newest")
+            str | None, Query(pattern=MONTH_PATTERN, description="Last month used, YYYY-MM; none: the newest sound one")
         ] = None,
         horizon: Annotated[
             int | None, Query(ge=HORIZONS[0], le=HORIZONS[-1], description="Months ahead; none: all")
@@ -122,7 +136,7 @@ def add_places(app: FastAPI, store: Store) -> None:
         model did not beat on eval."""
         return await _read(lambda: forecast(zipcode, origin, horizon))
 
-    @app.get("/history/{zipcode}", responses=_with_example(answered(PastMonths, 404, 422), PAST_EXAMPLE))
+    @app.get("/history/{zipcode}", responses=_with_example(answered(PastMonths, 404, 409, 422), PAST_EXAMPLE))
     async def past(
         zipcode: _Zip,
         first: Annotated[

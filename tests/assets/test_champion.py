@@ -7,7 +7,7 @@ import pytest
 from platform_fixtures import FEW_TREES, HELD, MONTHS, Platform, failure_text, tree
 
 from housing_assets.core.intervals import calibration_window
-from housing_assets.store.bundles import POINTER, champion_version, list_versions, load_bundle, load_champion
+from housing_assets.store.bundles import POINTER, champion_version, list_versions, load_bundle, load_champion, point_to
 
 ONE_TRIAL = {"trials": 1, "folds": 1}
 BETTER = {**ONE_TRIAL, "max_trees": 200, "space": {"learning_rate": 0.15, "target": "price", "monotone": False}}
@@ -164,7 +164,7 @@ def test_prices_of_a_month_change_its_own_intervals_in_nothing_and_the_next_in_s
 
 def test_intervals_of_another_champion_are_refused(ingested):
     other = next(v for v in list_versions(ingested.store) if v != champion_version(ingested.store))
-    ingested.store.write_json(POINTER, {"version": other})
+    point_to(ingested.store, other)
     before = tree(ingested.folder)
     result = ingested.select(dg.AssetSelection.assets("monthly_predictions"), HELD)
     assert not result.success

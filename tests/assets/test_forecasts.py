@@ -1,18 +1,24 @@
 """Forecasts as assets: from a long panel to months of forecasts, kept, checked, promoted, and stale when restated."""
 
 import shutil
+from dataclasses import replace
 
 import dagster as dg
 import polars as pl
 import pytest
-from platform_fixtures import Platform, failure_text, red_checks
+from platform_fixtures import Platform, failure_text, red_checks, tree
 
+from housing_assets.core import forecast_grades
+from housing_assets.core.errors import BundleError
+from housing_assets.core.forecast_grades import grade_forecasts
 from housing_assets.core.forecasting import FORECAST_SCHEMA, MODEL, PUBLISHED, forecast_model_from_files
 from housing_assets.core.growth import NAIVE_GROWTH
 from housing_assets.core.history import HISTORY_SCHEMA, History
 from housing_assets.core.months import month_end, month_range
-from housing_assets.store.bundles import forecast_champion, load_bundle
-from housing_assets.store.histories import read_history, stale_months
+from housing_assets.store.bundles import FORECAST_POINTER, forecast_champion, load_bundle
+from housing_assets.store.forecasts import publish_forecasts
+from housing_assets.store.histories import read_history, read_sound_history, stale_months
+from housing_assets.store.verdicts import State, read_verdicts, write_verdicts
 
 ORIGINS = month_range("2020-01", "2020-06")
 
@@ -140,3 +146,61 @@ def test_a_month_that_checks_do_not_vouch_for_is_no_history(copy):
     assert history is not None
     assert not history.priced[:, history.column("2018-03")].any()
     assert history.known("2020-06").all()
+
+
+# ---------------------------------------------------------------- gates
+
+
+def mark(platform: Platform, asset: str, state: State) -> None:
+    """Have the checks of an asset without months say something else of the same file."""
+    verdict = read_verdicts(platform.store, asset)[""]
+    write_verdicts(platform.store, [replace(verdict, state=state)])
+
+
+def alone(platform: Platform, asset: str, months=(), config=None) -> dg.ExecuteInProcessResult:
+    return platform.select(dg.AssetSelection.assets(asset).without_checks(), months, config)
+
+
+@pytest.mark.parametrize(
+    ("asset", "rests_on", "months"),
+    [
+        ("forecast_evaluation", "forecast_model", ()),
+        ("forecast_evaluation", "price_history", ()),
+        ("monthly_forecasts", "forecast_evaluation", ORIGINS),
+        ("monthly_forecasts", "price_history", ORIGINS),
+    ],
+)
+def test_no_forecast_is_made_from_what_is_red(copy, asset, rests_on, months):
+    mark(copy, rests_on, State.RED)
+    before = tree(copy.folder)
+    assert f"{rests_on} is red" in failure_text(alone(copy, asset, months))
+    assert tree(copy.folder) == before
+
+
+def test_no_pointer_moves_to_grades_that_are_red(copy, monkeypatch):
+    """The checks are asked before the pointer moves, not after: what was published stays as it was."""
+    version, _ = forecast_champion(copy.store)
+    copy.store.blobs.delete(FORECAST_POINTER)
+    before = tree(copy.folder)
+    worst = dict.fromkeys(range(1, 13), "flat")
+    monkeypatch.setattr(forecast_grades, "choose_published", lambda *_: worst)
+    told = failure_text(alone(copy, "forecast_evaluation"))
+    assert f"forecast_evaluation of {version} is red (published_is_the_better: mape: " in told
+    assert tree(copy.folder) == before
+
+
+def test_until_the_pointer_moves_the_version_before_forecasts_on(copy, monkeypatch):
+    version, _ = forecast_champion(copy.store)
+    grades = grade_forecasts(read_sound_history(copy.store), load(copy.store, version), copy.settings.split)
+    later = replace(grades, version="forecast-0", intervals=grades.intervals.with_columns(model_version=pl.lit("x")))
+    with pytest.raises(BundleError, match="has no model 'forecast-0'"):
+        publish_forecasts(copy.store, later)
+    assert forecast_champion(copy.store)[0] == version
+    before = tree(copy.folder / "monthly_forecasts")
+    result = alone(copy, "monthly_forecasts", ORIGINS)
+    assert result.success, failure_text(result)
+    assert tree(copy.folder / "monthly_forecasts") == before
+
+
+def load(store, version):
+    return forecast_model_from_files(load_bundle(store, version).files, version)

@@ -1,5 +1,6 @@
 """A broken month stops at its check: nothing downstream of it is made, the other months go on, gates hold."""
 
+from dataclasses import replace
 from datetime import date
 
 import dagster as dg
@@ -21,8 +22,10 @@ from platform_fixtures import (
 from housing_assets.build import build_definitions
 from housing_assets.checks.page import PAGE
 from housing_assets.core.months import add_months
+from housing_assets.core.rules import CHECKED
 from housing_assets.store.bundles import champion_version
-from housing_assets.store.verdicts import State, read_verdicts, states
+from housing_assets.store.gates import RESTS_ON
+from housing_assets.store.verdicts import State, read_verdicts, states, write_verdicts
 
 MONTH = "2019-08"
 OTHERS = (MONTHS[: MONTHS.index(MONTH)], MONTHS[MONTHS.index(MONTH) + 1 :])
@@ -136,6 +139,8 @@ LAUNCHED_ALONE = {
     "drift_report": ("cleaned", HELD[1], HELD),
     "prediction_accuracy": ("monthly_predictions", HELD[1], HELD),
 }
+POINTED = {"interval_calibration": HELD, "monthly_predictions": HELD, "drift_report": HELD}
+"""What rests on the champion, and its months."""
 
 
 @pytest.mark.parametrize("what", ["absent", "older than the data"])
@@ -156,6 +161,32 @@ def test_nothing_is_made_from_what_no_check_vouches_for(copy, asset, what):
     told = {"absent": "is never checked", "older than the data": "is newer than its check"}[what]
     assert f"{rests_on} {told}" + (f" for {month}" if month else "") in failure_text(result)
     assert tree(copy.folder) == before
+
+
+@pytest.mark.parametrize("asset", POINTED)
+def test_nothing_is_made_by_a_champion_that_its_checks_do_not_vouch_for(copy, asset):
+    verdict = read_verdicts(copy.store, "champion_model")[""]
+    write_verdicts(copy.store, [replace(verdict, state=State.RED)])
+    before = tree(copy.folder)
+    result = copy.select(make(asset), POINTED[asset])
+    assert "champion_model is red" in failure_text(result)
+    assert tree(copy.folder) == before
+
+
+def test_a_candidate_whose_grades_are_red_is_refused(copy):
+    write_verdicts(copy.store, [replace(read_verdicts(copy.store, "model_evaluation")[""], state=State.RED)])
+    result = copy.select(make("champion_model"))
+    told = result.asset_materializations_for_node("champion_model")[0].metadata["tests"].value.records[0].data
+    assert (told["passed"], told["figures"]) == (False, "model_evaluation is red")
+
+
+def test_every_asset_with_checks_says_what_it_rests_on(made):
+    graph = made.definitions.resolve_asset_graph()
+    assert {a for a in CHECKED if a != "raw_splits"} <= set(RESTS_ON)
+    order_alone = {"drift_report": {"monthly_predictions"}}
+    for output in sorted(set(RESTS_ON) & set(CHECKED)):
+        parents = {key.to_user_string() for key in graph.get(dg.AssetKey(output)).parent_keys}
+        assert parents & set(CHECKED) <= {*RESTS_ON[output], *order_alone.get(output, ())}, output
 
 
 def test_predictions_refuse_a_red_month_and_other_months_are_predicted(copy):

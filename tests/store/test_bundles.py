@@ -30,6 +30,7 @@ from housing_assets.store.bundles import (
     point_to,
     publish_bundle,
 )
+from housing_assets.store.gates import require
 from housing_assets.store.layout import Store
 
 FACTS = {"months": {"train": ["2019-01", "2019-12"]}, "parameters": {"learning_rate": 0.1}}
@@ -171,13 +172,14 @@ def test_another_content_is_another_version_beside_the_first(folder, kind, files
     assert before.items() <= everything(folder).items()
 
 
-def test_the_manifest_is_written_after_every_file_and_the_pointer_after_that(folder, files):
+def test_the_manifest_is_written_after_every_file_then_what_the_checks_say_and_the_pointer_last(folder, files):
     watched = Store(Recorded(folder.blobs))
     version = publish_bundle(watched, "baseline", files, FACTS)
     point_to(watched, version)
     keys = [key for _, key in watched.blobs.done]
-    assert set(keys[:-2]) == {f"models/{version}/{name}" for name in files}
-    assert keys[-2:] == [f"models/{version}/manifest.json", POINTER]
+    assert set(keys[:-3]) == {f"models/{version}/{name}" for name in files}
+    assert keys[-3:] == [f"models/{version}/manifest.json", "checks/champion_model.json", POINTER]
+    require(folder, "monthly_predictions", {"cleaned": [], "interval_calibration": [], "price_history": []})
 
 
 def test_a_bundle_that_was_cut_off_is_no_version_and_is_completed(folder):
