@@ -92,6 +92,30 @@ class Observed:
                 log.info("request", extra=told | {"problem": kind} if kind else told)
 
 
+class Failing:
+    """ASGI middleware: an answer of 500 where the server fails, within what adds headers to every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; what it raises goes on to the log."""
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noted)
+        except Exception:
+            if scope["type"] == "http" and not begun:
+                told = "the server failed: the log has the reason under this request's X-Request-ID"
+                await problem("failed", told)(scope, receive, send)
+            raise
+
+
 class Guarded:
     """ASGI middleware: calls need one of the API keys, but for health and metrics."""
 
