@@ -81,9 +81,9 @@ def create_app(settings: ServingSettings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.champion = champion
-    app.add_middleware(Limited, most=settings.max_concurrent, rate=settings.rate_limit)
     if settings.keys:
         app.add_middleware(Guarded, keys=settings.keys)
+    app.add_middleware(Limited, most=settings.max_concurrent, rate=settings.rate_limit, keys=settings.keys)
     app.add_middleware(Failing)
     if settings.origins:
         # Outside of keys and limits: a preflight has no key, and a browser shows no error that lacks these headers.
