@@ -15,7 +15,9 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
+from starlette.routing import Route
 
 from housing_assets.core.environment import read_environment
 from housing_assets.store.layout import Store
@@ -23,7 +25,7 @@ from housing_serving.bodies import BodyError
 from housing_serving.champion import Champion, Reload
 from housing_serving.logs import log_as_json
 from housing_serving.memory import share_arenas
-from housing_serving.middleware import Guarded, Limited, Metrics, Observed, Rooted
+from housing_serving.middleware import Failing, Guarded, Limited, Metrics, Observed, Rooted
 from housing_serving.predictor import Predictor
 from housing_serving.problems import kind_of, problem
 from housing_serving.routes.batches import add_batches
@@ -84,9 +86,20 @@ def create_app(settings: ServingSettings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.champion = champion
-    app.add_middleware(Limited, most=settings.max_concurrent, rate=settings.rate_limit)
     if settings.keys:
         app.add_middleware(Guarded, keys=settings.keys)
+    app.add_middleware(Limited, most=settings.max_concurrent, rate=settings.rate_limit, keys=settings.keys)
+    app.add_middleware(Failing)
+    if settings.origins:
+        # Outside of keys and limits: a preflight has no key, and a browser shows no error that lacks these headers.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.origins,
+            allow_methods=("GET", "HEAD", "POST"),
+            allow_headers=("Accept", "Content-Type", "X-API-Key", "X-Request-ID"),
+            allow_credentials=True,
+            expose_headers=("Retry-After", "X-Request-ID"),
+        )
     app.add_middleware(Observed, metrics=metrics)
     if settings.api_root_path:
         app.add_middleware(Rooted, path=settings.api_root_path)
@@ -97,6 +110,7 @@ def create_app(settings: ServingSettings | None = None) -> FastAPI:
     add_places(app, store)
     add_batches(app, settings, store)
     _describe(app, guarded=bool(settings.keys))
+    _answer_head(app)
     return app
 
 
@@ -122,10 +136,6 @@ def _handle_errors(app: FastAPI) -> None:
     async def gone(_request: Request, _error: ClientDisconnect) -> Response:
         return Response(status_code=499)
 
-    @app.exception_handler(Exception)
-    async def failed(_request: Request, _error: Exception) -> Response:
-        return problem("failed", "the server failed: the log has the reason under this request's X-Request-ID")
-
 
 def _describe(app: FastAPI, guarded: bool) -> None:
     """OpenAPI with the structs that answers are made of, and the API key where one is asked for."""
@@ -133,6 +143,8 @@ def _describe(app: FastAPI, guarded: bool) -> None:
 
     def openapi() -> dict[str, Any]:
         told = plain()
+        for operations in told["paths"].values():
+            operations.pop("head", None)
         parts = told.setdefault("components", {})
         parts["schemas"] = components()
         if guarded:
@@ -141,6 +153,15 @@ def _describe(app: FastAPI, guarded: bool) -> None:
         return told
 
     app.openapi = openapi
+
+
+def _answer_head(app: FastAPI) -> None:
+    """Let HEAD be called wherever GET is: the same headers, and the server leaves the body out."""
+    # Described before: HEAD is in HTTP itself, and OpenAPI would give each operation a second time under one name.
+    app.openapi()
+    for route in app.routes:
+        if isinstance(route, Route) and "GET" in (route.methods or ()):
+            route.methods = {*(route.methods or ()), "HEAD"}
 
 
 app = create_app()

@@ -7,6 +7,7 @@ messages' own headers are looked at before anything is made of them. Their layou
 import struct
 from collections.abc import Iterator, Sequence
 from datetime import date
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,8 @@ from housing_serving.rows import (
 
 MOST_TEXT = 200
 """Longest text in characters: dictionaries and views can repeat a text without sending it again."""
+MOST_COLUMNS = 1_000
+"""Most columns of a stream, so that no time goes into names that are no columns."""
 _MESSAGE_HEADER = 8
 _BATCH_ROWS, _BATCH_COMPRESSION, _DICTIONARY_BATCH = 4, 10, 6
 
@@ -55,7 +58,11 @@ def decode_arrow(body: bytes, most: int) -> Rows:
     try:
         rows = sum(_declared(body))
         require_few(rows, most)
-        table = pa.ipc.open_stream(body).read_all()
+        stream = pa.ipc.open_stream(body)
+        if (columns := len(stream.schema)) > MOST_COLUMNS:
+            told = f"{columns} columns are more than {MOST_COLUMNS}: send those of the panel"
+            raise BadRowsError(422, [FieldError(-1, "", told)])
+        table = stream.read_all()
         table.validate(full=True)
         if wrong := _wrong_columns(table.column_names):
             raise BadRowsError(422, wrong[:MOST_ERRORS])
@@ -165,8 +172,8 @@ def _field(table: Table, slot: int) -> Table:
 
 def _wrong_columns(names: Sequence[str]) -> list[FieldError]:
     found = [FieldError(-1, name, "is missing: it is required") for name in KEYS if name not in names]
-    found += [unknown_column(-1, name) for name in names if name not in BY_NAME]
-    twice = sorted({name for name in names if names.count(name) > 1 and name in BY_NAME}) if len(names) < 1_000 else []
+    found += [unknown_column(-1, name) for name in islice((n for n in names if n not in BY_NAME), MOST_ERRORS)]
+    twice = sorted({name for name in names if names.count(name) > 1 and name in BY_NAME})
     return found + [FieldError(-1, name, "is there twice: send it once") for name in twice]
 
 

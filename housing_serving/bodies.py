@@ -25,8 +25,16 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def read_body(request: Request, settings: ServingSettings, kinds: Sequence[str] = (JSON,)) -> bytes:
+async def read_body(
+    request: Request, settings: ServingSettings, kinds: Sequence[str] = (JSON,), most_bytes: int | None = None
+) -> bytes:
     """The body of a request.
+
+    Args:
+        request: whose it is.
+        settings: with the limits.
+        kinds: media types that are taken.
+        most_bytes: a lower limit than that of the settings.
 
     Raises:
         BodyError: it is of another type or compressed (415), larger than the limit (413), or late (408).
@@ -37,6 +45,7 @@ async def read_body(request: Request, settings: ServingSettings, kinds: Sequence
     if coding := request.headers.get("content-encoding", ""):
         raise BodyError("wrong_type", f"content-encoding {coding[:20]!r} is not taken: send the body as it is")
     most = int(settings.max_body_mb * 1e6)
+    most = most if most_bytes is None else min(most, most_bytes)
     told = request.headers.get("content-length", "")
     if told.isdigit() and int(told) > most:
         raise BodyError("too_large", f"the body has {int(told):,} bytes, the limit is {most:,}: send fewer rows")

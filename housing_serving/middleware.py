@@ -2,6 +2,7 @@
 
 import hmac
 import logging
+import re
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -14,6 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from housing_serving.problems import RETRY_LATER, kind_of, problem
 
 log = logging.getLogger("housing_serving.requests")
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:;,/+=@|-]{1,128}")
+"""Ids that are taken as they come: UUIDs, ULIDs, those of traces and balancers. Nothing that a log could misread."""
 
 OPEN = frozenset(("/health", "/health/live", "/health/ready", "/metrics", "/ping"))
 """Paths that need no key and have no limit: who watches the server must always get an answer."""
@@ -64,7 +68,7 @@ class Observed:
             await self.app(scope, receive, send)
             return
         given = header(scope, b"x-request-id")
-        ident = given if 0 < len(given) <= 128 and given.isalnum() else uuid.uuid4().hex.encode()
+        ident = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex.encode()
         begun = time.perf_counter()
         status = 500
 
@@ -92,6 +96,30 @@ class Observed:
                 log.info("request", extra=told | {"problem": kind} if kind else told)
 
 
+class Failing:
+    """ASGI middleware: an answer of 500 where the server fails, within what adds headers to every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; what it raises goes on to the log."""
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noted)
+        except Exception:
+            if scope["type"] == "http" and not begun:
+                told = "the server failed: the log has the reason under this request's X-Request-ID"
+                await problem("failed", told)(scope, receive, send)
+            raise
+
+
 class Guarded:
     """ASGI middleware: calls need one of the API keys, but for health and metrics."""
 
@@ -100,21 +128,22 @@ class Guarded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer 401."""
-        if scope["type"] == "http" and not _is_open(scope):
-            given = header(scope, b"x-api-key")
-            # Every key is compared, in constant time: the answer's time tells nothing.
-            if not any([hmac.compare_digest(given, key) for key in self.keys]):  # noqa: C419
-                answer = problem("no_key", "send one of the API keys in the header X-API-Key")
-                await answer(scope, receive, send)
-                return
+        if scope["type"] == "http" and not _is_open(scope) and _key_number(scope, self.keys) is None:
+            answer = problem("no_key", "send one of the API keys in the header X-API-Key")
+            await answer(scope, receive, send)
+            return
         await self.app(scope, receive, send)
 
 
 class Limited:
-    """ASGI middleware: so many calls at a time, and so many of one client in a span of time."""
+    """ASGI middleware: so many calls at a time, and so many of one client in a span of time.
 
-    def __init__(self, app: ASGIApp, most: int, rate: str) -> None:
-        self.app, self.most, self.running = app, most, 0
+    A client is known by its key, if that is one of the API keys, else by its address: a key that opens nothing buys
+    nothing. So this goes around `Guarded`.
+    """
+
+    def __init__(self, app: ASGIApp, most: int, rate: str, keys: Sequence[bytes] = ()) -> None:
+        self.app, self.most, self.keys, self.running = app, most, keys, 0
         self.wait_of = _waits(rate) if rate else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -122,7 +151,7 @@ class Limited:
         if scope["type"] != "http" or _is_open(scope):
             await self.app(scope, receive, send)
             return
-        if self.wait_of and (wait := self.wait_of(_client(scope))):
+        if self.wait_of and (wait := self.wait_of(_client(scope, self.keys))):
             told = f"more calls than this server takes of one client: wait {wait} seconds"
             await problem("too_often", told, headers={"Retry-After": str(wait)})(scope, receive, send)
             return
@@ -156,10 +185,17 @@ def _is_open(scope: Scope) -> bool:
     return scope["path"].removeprefix(scope.get("root_path", "")) in OPEN
 
 
-def _client(scope: Scope) -> str:
-    """Who calls: by API key, where there is one, else by address."""
-    key = header(scope, b"x-api-key")
-    return f"key {hash(key)}" if key else (scope.get("client") or ("unknown",))[0]
+def _client(scope: Scope, keys: Sequence[bytes]) -> str:
+    """Who calls: by API key, where it is one, else by address."""
+    number = _key_number(scope, keys)
+    return f"key {number}" if number is not None else (scope.get("client") or ("unknown",))[0]
+
+
+def _key_number(scope: Scope, keys: Sequence[bytes]) -> int | None:
+    """Which of the API keys a call has; None: none of them."""
+    given = header(scope, b"x-api-key")
+    # Every key is compared, in constant time: the answer's time tells nothing.
+    return next((i for i, same in enumerate([hmac.compare_digest(given, key) for key in keys]) if same), None)
 
 
 def header(scope: Scope, name: bytes) -> bytes:

@@ -1,24 +1,28 @@
 """Raw rows over HTTP: JSON into typed structs that are generated from the column contract, and those into arrays.
 
-msgspec decodes and checks in one go, and stops at the first error. So a body that is refused is looked at again, row
+msgspec decodes and checks in one go, and stops at the first error. So a slice that is refused is looked at again, row
 by row, for a message that names every row and field.
 """
 
 import difflib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Any, NoReturn, Optional
+from typing import Annotated, Any, Optional
 
 import msgspec
 import numpy as np
 
 from housing_assets.core.schema import BY_NAME, COLUMNS, NUMERIC_FEATURES, ZIP_PATTERN, Column, Zero
+from housing_serving.slices import SLICE_BYTES, NotJsonError, find_parts, guess_slices, kind_of_json
 
 MOST_ERRORS = 50
 """Errors that one answer names."""
+MOST_ROW_BYTES = 100_000
+"""Bytes of one row, where a body is so large that it is decoded in slices: fifty times those of a full row."""
 
 KEYS = ("date", "zipcode")
 """Columns that every row must have."""
@@ -31,6 +35,8 @@ FEATURE_NUMBERS = np.array([NUMBERS.index(name) for name in NUMERIC_FEATURES])
 PRICE = NUMBERS.index("price")
 """Where the price is in `Rows.numbers`."""
 _ABSENT = float("-inf")
+_SCALARS = {'"': "text", "t": "true or false", "f": "true or false", "n": "null"}
+_SCALARS |= dict.fromkeys("-0123456789", "a number")
 _CITY = len(KEYS) + TEXTS.index("city_full")
 _FIRST_NUMBER = len(KEYS) + len(TEXTS)
 
@@ -132,7 +138,7 @@ is_zip = re.compile(ZIP_PATTERN.rstrip("$")).fullmatch
 
 
 def decode_rows(body: bytes, most: int) -> Rows:
-    """JSON to rows.
+    """JSON to rows. A large body is decoded in slices, so that no other thread waits long for Python's lock.
 
     Args:
         body: a JSON array of objects.
@@ -141,10 +147,85 @@ def decode_rows(body: bytes, most: int) -> Rows:
     Raises:
         BadRowsError: it is no JSON, no list of 1 to `most` rows, or some field of some row is wrong.
     """
+    if len(body) <= SLICE_BYTES:
+        return _decode_slice(body, most)
+    with suppress(BadRowsError, NotJsonError):
+        found: list[Rows] = []
+        for part in guess_slices(body):
+            found.append(_decode_slice(part, most, explain=False))
+            require_few(sum(map(len, found)), most)
+        return join_rows(found)
+    return decode_parts(body, most, lambda _begin, text: _decode_slice(text, most))
+
+
+def decode_parts(body: bytes, most: int, decode: Callable[[int, bytes], Rows]) -> Rows:
+    """The rows of a JSON list, whatever its elements are.
+
+    Args:
+        body: the list.
+        most: rows that are allowed.
+        decode: of the first row's number and some elements as a JSON list; it raises `BadRowsError`, whose rows count
+            from that first.
+
+    Raises:
+        BadRowsError: it is no list of 1 to `most` elements, each of at most `MOST_ROW_BYTES`, or one is wrong.
+    """
+    begins = kind_of_json(body)
+    if begins in _SCALARS:
+        raise _no_list(_SCALARS[begins])
+    try:
+        parts = find_parts(body, most + 1)
+    except NotJsonError as error:
+        raise no_json(error) from None
+    if begins == "{":
+        raise _no_list(_kind({}))
+    if not parts.count:
+        raise no_rows()
+    require_few(parts.count, most)
+    found: list[Rows] = []
+    wrong: list[FieldError] = []
+    for begin, end, size in parts.slices(SLICE_BYTES):
+        if len(wrong) >= MOST_ERRORS:
+            break
+        if size > MOST_ROW_BYTES:
+            wrong.append(FieldError(begin, "", f"has {size:,} bytes, the most are {MOST_ROW_BYTES:,}: shorten it"))
+            continue
+        text = parts.text(begin, end)
+        if not text.strip():
+            raise no_json(f"row {begin} is empty")
+        try:
+            found.append(decode(begin, b"[" + text + b"]"))
+        except BadRowsError as error:
+            if error.status == 400:
+                raise
+            wrong += [FieldError(begin + e.row, e.field, e.message) for e in error.errors]
+    if wrong:
+        raise BadRowsError(422, wrong[:MOST_ERRORS])
+    return join_rows(found)
+
+
+def join_rows(parts: Sequence[Rows]) -> Rows:
+    """Rows one after the other."""
+    return Rows(
+        [day for rows in parts for day in rows.dates],
+        [zipcode for rows in parts for zipcode in rows.zipcodes],
+        [city for rows in parts for city in rows.cities],
+        np.concatenate([rows.numbers for rows in parts]),
+    )
+
+
+def _decode_slice(body: bytes, most: int, explain: bool = True) -> Rows:
+    """Rows of a body that is small.
+
+    Args:
+        body: a JSON array of objects.
+        most: rows that are allowed.
+        explain: say all that is wrong? If not, the error says only that something is.
+    """
     try:
         structs = _DECODER.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        _explain(parse(body), most)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _wrong(body, most) if explain else no_json(error) from None
     if not structs:
         raise no_rows()
     require_few(len(structs), most)
@@ -159,9 +240,18 @@ def decode_rows(body: bytes, most: int) -> Rows:
     numbers[absent] = np.nan
     zipcodes = [t[1] for t in told]
     if not all(map(is_zip, zipcodes)) or any(map(is_cents, numbers[:, PRICE].tolist())):
-        _explain(parse(body), most)
+        raise _wrong(body, most) if explain else no_json("a value is wrong")
     cities = [t[_CITY] or None for t in told]
     return Rows([t[0] for t in told], zipcodes, cities, numbers)
+
+
+def no_json(why: object) -> BadRowsError:
+    """A body that cannot be parsed."""
+    return BadRowsError(400, [FieldError(-1, "", f"the body is no JSON: {why}")])
+
+
+def _no_list(kind: str) -> BadRowsError:
+    return BadRowsError(422, [FieldError(-1, "", f"the body is {kind}: send a list of rows")])
 
 
 def no_rows() -> BadRowsError:
@@ -212,20 +302,35 @@ def parse(body: bytes) -> Any:
         require_unique_keys(body)
         return found
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRowsError(400, [FieldError(-1, "", f"the body is no JSON: {error}")]) from None
+        raise no_json(error) from None
 
 
-def _explain(rows: Any, most: int) -> NoReturn:
-    """Raise every error of what the decoder refused."""
+def _wrong(body: bytes, most: int) -> BadRowsError:
+    """Every error of a body that the decoder refused, at most `MOST_ERRORS`.
+
+    Raises:
+        BadRowsError: it is no JSON.
+    """
+    rows = parse(body)
     if not isinstance(rows, list):
-        raise BadRowsError(422, [FieldError(-1, "", f"the body is {_kind(rows)}: send a list of rows")])
+        return _no_list(_kind(rows))
     require_few(len(rows), most)
     found: list[FieldError] = []
     for i, row in enumerate(rows):
-        found += _row_errors(i, row)
+        # Whole rows first: to look at one field costs as much as to look at a row.
+        if not _is_row(row):
+            found += _row_errors(i, row)
         if len(found) >= MOST_ERRORS:
             break
-    raise BadRowsError(422, found[:MOST_ERRORS] or [FieldError(-1, "", "the rows cannot be read")])
+    return BadRowsError(422, found[:MOST_ERRORS] or [FieldError(-1, "", "the rows cannot be read")])
+
+
+def _is_row(row: Any) -> bool:
+    try:
+        made: Any = msgspec.convert(row, RawRow)
+    except msgspec.ValidationError:
+        return False
+    return bool(is_zip(made.zipcode)) and not is_cents(made.price)
 
 
 def unknown_column(row: int, name: str) -> FieldError:
@@ -239,6 +344,8 @@ def _row_errors(i: int, row: Any) -> list[FieldError]:
         return [FieldError(i, "", f"is {_kind(row)}: send an object of column names and values")]
     found = [FieldError(i, name, "is missing: it is required") for name in KEYS if name not in row]
     for name, value in row.items():
+        if len(found) >= MOST_ERRORS:
+            break
         if name not in BY_NAME:
             found.append(unknown_column(i, name))
         elif told := _value_error(BY_NAME[name], value):

@@ -1,12 +1,16 @@
 """The environment of the API, read once into one frozen object."""
 
+import re
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from housing_assets.core.environment import HttpAddress
 from housing_assets.store.layout import DEFAULT_URI
+
+_HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
 
 
 class ServingSettings(BaseSettings):
@@ -17,6 +21,11 @@ class ServingSettings(BaseSettings):
     store_uri: str = Field(DEFAULT_URI, description="Where assets live: a folder or s3://bucket/prefix")
     dagster_url: HttpAddress = Field("http://127.0.0.1:3000", description="Where /run_batch finds Dagster's webserver")
     api_keys: SecretStr = Field(SecretStr(""), description="Comma-separated keys; empty: no key is asked for")
+    cors_origins: str = Field(
+        "",
+        description="Origins, comma-separated, whose browser applications may call the API, such as "
+        "https://app.example.com; empty: none",
+    )
     api_host: str = Field("127.0.0.1", description="Address that `python -m housing_serving` listens on")
     api_port: int = Field(8000, ge=1, le=65_535, description="Port that it listens on")
     api_root_path: str = Field(
@@ -41,6 +50,17 @@ class ServingSettings(BaseSettings):
             raise ValueError("write a path that begins with / and does not end with it, such as /api")
         return path
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, text: str) -> str:
+        for origin in _listed(text):
+            if not _is_origin(origin):
+                remedy = (
+                    "write scheme://host or scheme://host:port as browsers send it, such as https://app.example.com"
+                )
+                raise ValueError(f"{origin!r} is no origin: {remedy}; no *, no path, no slash at the end")
+        return text
+
     @field_validator("rate_limit")
     @classmethod
     def _is_rate(cls, text: str) -> str:
@@ -56,4 +76,27 @@ class ServingSettings(BaseSettings):
     @property
     def keys(self) -> tuple[bytes, ...]:
         """The API keys; none: everybody may call."""
-        return tuple(k.strip().encode() for k in self.api_keys.get_secret_value().split(",") if k.strip())
+        return tuple(key.encode() for key in _listed(self.api_keys.get_secret_value()))
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Origins whose browser applications may call; none: those of no other origin."""
+        return tuple(_listed(self.cors_origins))
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _is_origin(text: str) -> bool:
+    """Whether a text is an origin as browsers write it (RFC 6454): lower case, without the scheme's own port."""
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return False
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    default = {"http": 80, "https": 443}
+    written = f"{parts.scheme}://{host}" + (f":{port}" if port and port != default.get(parts.scheme) else "")
+    return parts.scheme in default and bool(_HOST.fullmatch(host)) and text == written

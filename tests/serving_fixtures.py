@@ -92,13 +92,16 @@ def wait_kept(folder: Path) -> None:
 def process(store: str, folder: Path, wait: bool = True, **env: str) -> Iterator[tuple[subprocess.Popen, str]]:
     """The API as it is deployed, in a process of its own; gives the process and its address."""
     port = int(env.get("HOUSING_API_PORT") or free_port())
-    program = """
+    program = f"""
 import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from loop_pauses import add_pauses
 from housing_serving import __main__ as serving
-heavy = {"dagster", "mlflow", "sklearn", "great_expectations", "evidently", "pandas"}
+add_pauses(serving.app)
+heavy = {{"dagster", "mlflow", "sklearn", "great_expectations", "evidently", "pandas"}}
 @serving.app.get("/modules")
 async def modules():
-    return sorted(heavy & {name.partition(".")[0] for name in sys.modules})
+    return sorted(heavy & {{name.partition(".")[0] for name in sys.modules}})
 serving.main()
 """
     own = {"HOUSING_STORE_URI": store, "HOUSING_API_PORT": str(port), "HOUSING_LEAVE_SECONDS": "1.5"}

@@ -17,6 +17,8 @@ from housing_serving.schemas import Batch, BatchAsked, Batches
 from housing_serving.settings import ServingSettings
 
 _RUN_ID = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+_MOST_BYTES = 100_000
+"""Bytes of a body: several times those of all months that may be asked for."""
 _BODY = {"$ref": "#/components/schemas/BatchAsked"}
 
 
@@ -69,7 +71,7 @@ async def _asked(request: Request, settings: ServingSettings) -> BatchAsked:
     """
     if "content-type" not in request.headers and request.headers.get("content-length", "0") == "0":
         return BatchAsked()
-    body = await read_body(request, settings)
+    body = await read_body(request, settings, most_bytes=_MOST_BYTES)
     try:
         return msgspec.convert(parse(body), BatchAsked)
     except msgspec.ValidationError as error:

@@ -58,23 +58,31 @@ def add_months(app: FastAPI, store: Store) -> None:
         offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
     ) -> Response:
         """Rows of `monthly_predictions`; of the newest month that its checks vouch for, if none is given."""
-        found = await asyncio.to_thread(read, month)
-        if isinstance(found, Response):
-            return found
-        month, frame = found
-        for name, wanted in (("zipcode", zipcode), ("city_full", city_full)):
-            if wanted is not None:
-                frame = frame.filter(pl.col(name) == wanted)
-        return answer(PredictedMonth(month, frame.height, offset, _rows(frame.slice(offset, limit))))
+
+        def listed() -> Response:
+            found = read(month)
+            if isinstance(found, Response):
+                return found
+            of_month, frame = found
+            for name, wanted in (("zipcode", zipcode), ("city_full", city_full)):
+                if wanted is not None:
+                    frame = frame.filter(pl.col(name) == wanted)
+            return answer(PredictedMonth(of_month, frame.height, offset, _rows(frame.slice(offset, limit))))
+
+        return await asyncio.to_thread(listed)
 
     @app.get("/latest_predictions", responses=answered(Preview, 404, 409, 422))
     async def latest(limit: Annotated[int, Query(ge=1, le=_MOST_LISTED)] = 5) -> Response:
         """The first rows of the newest month that its checks vouch for."""
-        found = await asyncio.to_thread(read, None)
-        if isinstance(found, Response):
-            return found
-        month, frame = found
-        return answer(Preview(month, frame.height, _rows(frame.head(limit))))
+
+        def preview() -> Response:
+            found = read(None)
+            if isinstance(found, Response):
+                return found
+            month, frame = found
+            return answer(Preview(month, frame.height, _rows(frame.head(limit))))
+
+        return await asyncio.to_thread(preview)
 
 
 def _rows(frame: pl.DataFrame) -> list[PredictedRow]:
@@ -82,4 +90,4 @@ def _rows(frame: pl.DataFrame) -> list[PredictedRow]:
         frame = frame.with_columns(pl.lit(False).alias("from_history"))  # predicted before there was history
     if "predictor" not in frame.columns:
         frame = frame.with_columns(pl.lit(MODEL).alias("predictor"))  # predicted before baselines were published
-    return [PredictedRow(**row) for row in frame.select(PredictedRow.__struct_fields__).to_dicts()]
+    return [PredictedRow(**row) for row in frame.select(PredictedRow.__struct_fields__).iter_rows(named=True)]

@@ -19,6 +19,8 @@ from housing_serving.schemas import EXAMPLE, ROWS_SCHEMA, Explained, Explanation
 from housing_serving.settings import ServingSettings
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
+_QUICK_BYTES = 16_384
+"""Bytes whose rows are decoded, or told to be wrong, faster than a thread begins to."""
 _encode = msgspec.json.Encoder().encode
 
 _UseHistory = Annotated[
@@ -73,7 +75,7 @@ def add_predictions(app: FastAPI, settings: ServingSettings, champion: Champion,
             # The first of these imports pyarrow, which no event loop should wait for.
             rows = await aside(decode_arrow, body, settings.max_rows)
         else:
-            rows = decode_rows(body, settings.max_rows)
+            rows = await _decoded(body, settings.max_rows)
         told = arrow_answer if in_arrow else json_answer
         quick = len(rows) <= FEW_ROWS and not in_arrow and (not history or serving.is_ready(rows))
         found = told(serving, rows, history) if quick else await aside(told, serving, rows, history)
@@ -86,7 +88,7 @@ def add_predictions(app: FastAPI, settings: ServingSettings, champion: Champion,
         serving = champion.predictor
         if serving is None:
             return no_model(champion)
-        rows = decode_rows(await read_body(request, settings), settings.max_explained_rows)
+        rows = await _decoded(await read_body(request, settings), settings.max_explained_rows)
         found = await aside(explain, serving, rows, history)
         told = [
             Explained(e.price, e.base, e.from_history, e.predictor, e.contributions, list(e.factors)) for e in found
@@ -101,9 +103,14 @@ def add_predictions(app: FastAPI, settings: ServingSettings, champion: Champion,
             return no_model(champion)
         body = await read_body(request, settings, (JSON, CSV))
         read = rows_from_csv if media_type(request) == CSV else rows_from_json
-        found = await aside(lambda: serving.predict(decode_rows(read(body), settings.max_rows)))
+        found = await aside(lambda: serving.predict(read(body, settings.max_rows)))
         metrics.rows.inc(len(found.price))
         return answer(Scored(found.price.tolist()))
+
+
+async def _decoded(body: bytes, most: int) -> Rows:
+    """Rows of a body; of one that is not small, off the event loop."""
+    return decode_rows(body, most) if len(body) <= _QUICK_BYTES else await aside(decode_rows, body, most)
 
 
 def json_answer(serving: Predictor, rows: Rows, history: bool) -> bytes:

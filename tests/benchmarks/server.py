@@ -18,6 +18,10 @@ from housing_serving.app import app
 from housing_serving.bodies import JSON, read_body
 from housing_serving.settings import ServingSettings
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from loop_pauses import add_pauses
+
+add_pauses(app)
 SETTINGS = ServingSettings()  # pyright: ignore[reportCallIssue]
 DECODER = msgspec.json.Decoder(list[rows.RawRow])
 

@@ -20,6 +20,7 @@ import polars as pl
 import psutil
 import pyarrow as pa
 from figures import Figure
+from loop_pauses import longest_pause
 
 from housing_assets.core.schema import COLUMN_NAMES
 from housing_assets.store.bundles import champion_version, list_versions, point_to
@@ -106,6 +107,31 @@ def cpu_milliseconds(process: psutil.Process, url: str, body: bytes, kind: str, 
     return median(found)
 
 
+def pauses(store: Store) -> Iterator[Figure]:
+    """The longest that the event loop stands still under the largest bodies, by rows and by bytes."""
+    rows = json.loads(bodies(store)[1]) * 10
+    bad = [*rows[:-1], {**rows[-1], "price": -1}]
+    padded = [{**row, "city_full": "x" * (600 + i % 50)} for i, row in enumerate(rows)]
+    largest = {
+        "valid": {"10,000 rows": rows, "10,000 rows with long texts": padded},
+        "invalid": {"one bad row in 10,000": bad, "16 MB of lists": [[]] * 3_999_999},
+    }
+    with server(store) as (_, url, _), httpx.Client(base_url=url, timeout=120) as client:
+        for kind, sent in largest.items():
+            status = 200 if kind == "valid" else 422
+
+            def call(body: bytes, status: int = status) -> None:
+                answer = client.post("/predict", content=body, headers={"content-type": JSON})
+                if answer.status_code != status:
+                    raise RuntimeError(f"the server said {answer.status_code}: {answer.text[:200]}")
+
+            bodies_ = {name: json.dumps(value).encode() for name, value in sent.items()}
+            found = {name: longest_pause(client, lambda body=body: call(body)) for name, body in bodies_.items()}
+            told = ", ".join(f"{name} {pause:.0f} ms" for name, pause in found.items())
+            met = max(found.values()) < 50
+            yield Figure("serving", f"longest pause of the loop under the largest {kind} bodies", told, "50 ms", met)
+
+
 def serving(store: Store) -> Iterator[Figure]:
     """Ratios to the echo and to the naive endpoint, CPU of bulk calls, reloads, memory and start."""
     if not shutil.which("wrk"):
@@ -139,6 +165,7 @@ def serving(store: Store) -> Iterator[Figure]:
             yield Figure("serving", f"resident {SETTLED} s after these", told, "250 MB", resident < 250)
         trees = trees_milliseconds(store, thousand)
         yield Figure("serving", "1,000 rows: CPU of the trees alone, bare XGBoost on one thread", f"{trees:.1f} ms")
+        yield from pauses(store)
         yield from reloads(store, script, Path(folder))
         yield from store_away(store, script)
 

@@ -29,6 +29,22 @@ def test_one_client_may_call_so_often_and_another_still_can(made):
         assert 'housing_errors_total{kind="too_often"} 2.0' in client.get("/metrics").text
 
 
+def test_without_keys_another_key_for_each_call_escapes_no_limit(made):
+    with open_client(made.folder, rate_limit="3/minute") as client:
+        wait_ready(client)
+        said = [client.get("/model", headers={"x-api-key": f"random-{i}"}).status_code for i in range(5)]
+        assert said == [200, 200, 200, 429, 429]
+
+
+def test_who_guesses_keys_is_limited_by_address_and_who_has_one_is_not_held_up(made):
+    with open_client(made.folder, rate_limit="3/minute", api_keys="one") as client:
+        wait_ready(client)
+        said = [client.get("/model", headers={"x-api-key": f"guess-{i}"}).status_code for i in range(5)]
+        assert said == [401, 401, 401, 429, 429]
+        assert client.get("/model").status_code == 429
+        assert client.get("/model", headers={"x-api-key": "one"}).status_code == 200
+
+
 @pytest.mark.parametrize("rate", ["often", "0", "3/fortnight"])
 def test_a_rate_that_is_none_stops_the_start(rate):
     with pytest.raises(ValidationError, match="100/second"):
