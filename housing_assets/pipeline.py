@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +24,7 @@ from housing_assets.core.evaluation import price_metrics
 from housing_assets.core.forecasting import LEAST_FORECAST_MONTHS, PUBLISHED, best_naive
 from housing_assets.core.growth import NAIVE_GROWTH
 from housing_assets.core.months import consecutive, describe_months, parse_month_range
+from housing_assets.core.processes import is_known_dead, this_process
 from housing_assets.core.rules import CHECKED
 from housing_assets.core.source import fingerprint
 from housing_assets.instance import open_instance
@@ -216,7 +215,7 @@ class _Stages:
             return
         told = f" {months[0]} to {months[-1]}" if months else ""
         self.console.print(f"[bold]{name}[/bold]{told}")
-        tags = {_INPUTS_TAG: digest[:32], OWNER_TAG: _this_process()}
+        tags = {_INPUTS_TAG: digest[:32], OWNER_TAG: this_process()}
         if months:
             tags |= month_tags(months)
         try:
@@ -258,27 +257,12 @@ def _known_cause(
     return None
 
 
-def _this_process() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
 def _close_dead_runs(instance: dg.DagsterInstance) -> None:
     """Mark runs as failed whose process was killed: nothing else would ever end them."""
     started = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING]))
     for dead in started:
-        host, _, pid = dead.tags.get(OWNER_TAG, "").rpartition(":")
-        if host == socket.gethostname() and not _alive(int(pid)):
+        if is_known_dead(dead.tags.get(OWNER_TAG, "")):
             instance.report_run_failed(dead, "The process of this run was killed")
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def _have(store: Store, months: Sequence[str], *assets: str) -> bool:
