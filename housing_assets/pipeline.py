@@ -2,10 +2,7 @@
 
 import hashlib
 import json
-import os
-import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +23,7 @@ from housing_assets.core.evaluation import price_metrics
 from housing_assets.core.forecasting import LEAST_FORECAST_MONTHS, PUBLISHED, best_naive
 from housing_assets.core.growth import NAIVE_GROWTH
 from housing_assets.core.months import consecutive, describe_months, parse_month_range
+from housing_assets.core.processes import is_known_dead, this_process
 from housing_assets.core.rules import CHECKED
 from housing_assets.core.source import fingerprint
 from housing_assets.instance import open_instance
@@ -34,7 +32,8 @@ from housing_assets.source import source_uri
 from housing_assets.store.bundles import FORECAST_POINTER, champion_version, load_bundle, provisional_reason
 from housing_assets.store.histories import RESTS_ON_HISTORY, stale_months
 from housing_assets.store.layout import Store
-from housing_assets.store.verdicts import State, states
+from housing_assets.store.verdicts import SOUND, State, read_verdicts, states
+from housing_assets.work import read_facts, work_to_do
 
 _INPUTS_TAG = "housing/inputs"
 _MIN_WIDTH = 110
@@ -46,6 +45,13 @@ _MONTHLY = (
     "monthly_predictions",
     "monthly_forecasts",
 )
+_MADE_BY: dict[str, tuple[str, ...]] = {
+    "ingest_job": ("raw_splits", "cleaned"),
+    "predictions_job": ("interval_calibration", "monthly_predictions"),
+    "monitoring_job": ("drift_report", "prediction_accuracy"),
+    "forecast_job": ("monthly_forecasts",),
+}
+"""Monthly assets by the job that makes them."""
 _NOT_INGESTED = {
     "store_uri",
     "tune_trials",
@@ -91,70 +97,39 @@ def run_platform(
         _close_dead_runs(instance)
         source = fingerprint(source_uri(settings, console.print))
         asked = _asked_months(settings, months)
-        stages = _Stages(settings, instance, console, force)
+        stages = _Stages(settings, store, instance, console, force)
         ingest_inputs = [source, settings.model_dump(mode="json", exclude=_NOT_INGESTED)]
-        stopped = _ingest(stages, store, asked, ingest_inputs, accept_restated)
+        config = {"ops": {"raw_splits_checks": {"config": {"accept_restated": accept_restated}}}}
+        stages.run_months("ingest_job", ingest_inputs, asked, config)
         needed = [m for m in settings.months if m < settings.holdout_start]
-        if cut := sorted(set(needed) & stopped.months):
+        if cut := sorted(set(needed) & stages.stopped):
             console.print(f"training_job: not run, since {describe_months(cut)} of train and eval are stopped")
         else:
             trials = settings.tune_trials if trials is None else trials
             config = {"ops": {"tuned_model": {"config": {"trials": trials}}}}
             stages.run("training_job", [*ingest_inputs, trials], None, _trained(store), config)
         version = champion_version(store)
-        predicted = [m for m in asked if m >= settings.holdout_start and m not in stopped.months]
-        for part in consecutive(predicted) if version else ():
-            there = _have(store, part, "interval_calibration", "monthly_predictions")
-            stages.run("predictions_job", [*ingest_inputs, version], part, there)
-            there = _have(store, part, "drift_report", "prediction_accuracy")
+        predicted = [m for m in asked if m >= settings.holdout_start and m not in stages.stopped]
+        if version:
+            stages.run_months("predictions_job", [*ingest_inputs, version], predicted)
             config = {"ops": {"drift_report": {"config": {"newest_report_only": True}}}}
-            stages.run("monitoring_job", [*ingest_inputs, version], part, there, config)
+            measured = [m for m in predicted if m not in stages.stopped]
+            stages.run_months("monitoring_job", [*ingest_inputs, version], measured, config)
         if not settings.can_forecast:
             console.print(f"forecast_job: not run, since it needs {LEAST_FORECAST_MONTHS} months before eval")
         elif not cut:
-            for part in consecutive(predicted):
-                there = (
-                    _have(store, part, "monthly_forecasts") and champion_version(store, FORECAST_POINTER) is not None
-                )
-                stages.run("forecast_job", ingest_inputs, part, there)
+            again = champion_version(store, FORECAST_POINTER) is None
+            stages.run_months("forecast_job", ingest_inputs, predicted, force=again)
         checks = _last_checks(instance, stages.definitions)
         _print_status(settings, home, checks)
         if version and (provisional := provisional_reason(store, version)):
             told = f"warning: the champion {version} is provisional, the best that there is: {provisional}"
             console.print(f"[yellow]{escape(told)}[/yellow]", soft_wrap=True, highlight=False)
-        if stopped.error:
-            raise stopped.error
+        if stages.errors:
+            raise HousingError("\n".join(stages.errors))
         red = [key for key, e in checks.items() if not e.passed and e.severity is dg.AssetCheckSeverity.ERROR]
         if red:
             raise HousingError(f"red checks: {', '.join(red)}. Their messages are in the table above")
-
-
-@dataclass(frozen=True)
-class _Stopped:
-    """Months that the checks of their raw rows stopped, and what they said."""
-
-    months: frozenset[str] = frozenset()
-    error: HousingError | None = None
-
-
-def _ingest(
-    stages: "_Stages", store: Store, asked: Sequence[str], inputs: Sequence[object], accept_restated: str
-) -> _Stopped:
-    """Ingest months; where checks stop some of them, clean the others all the same."""
-    config = {"ops": {"raw_splits_checks": {"config": {"accept_restated": accept_restated}}}}
-    there = _have(store, asked, "raw_splits", "cleaned")
-    try:
-        stages.run("ingest_job", inputs, asked, there, config)
-    except HousingError as error:
-        known = states(store, "raw_splits", asked)
-        stopped = _Stopped(frozenset(m for m, state in known.items() if state is State.RED), error)
-        if not stopped.months:
-            raise
-        stages.console.print(f"[red]{describe_months(sorted(stopped.months))} stopped[/red]; the other months go on")
-        for part in consecutive([m for m in asked if m not in stopped.months]):
-            stages.run("ingest_job", [*inputs, "cleaned alone"], part, False, assets=["cleaned"])
-        return stopped
-    return _Stopped()
 
 
 def _asked_months(settings: Settings, text: str | None) -> list[str]:
@@ -187,9 +162,92 @@ def _asked_months(settings: Settings, text: str | None) -> list[str]:
 class _Stages:
     """Runs jobs one after the other, each over its months in one run."""
 
-    def __init__(self, settings: Settings, instance: dg.DagsterInstance, console: Console, force: bool) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, instance: dg.DagsterInstance, console: Console, force: bool
+    ) -> None:
         self.definitions = build_definitions(settings)
-        self.instance, self.console, self.force = instance, console, force
+        self.settings, self.store, self.instance = settings, store, instance
+        self.console, self.force = console, force
+        self.stopped: set[str] = set()
+        self.errors: list[str] = []
+
+    def run_months(
+        self,
+        name: str,
+        inputs: Sequence[object],
+        months: Sequence[str],
+        config: Mapping[str, Any] | None = None,
+        force: bool = False,
+    ) -> None:
+        """Run a job over those months whose outputs are not there, not sound, or made from something else.
+
+        Where checks stop some months of a run, these go into `stopped` and what was said into `errors`, and the others
+        go on.
+
+        Args:
+            name: of the job.
+            inputs: all that its outputs depend on, the months apart.
+            months: to have the outputs of.
+            config: of the run.
+            force: run it over all of them.
+
+        Raises:
+            HousingError: a run failed, and not because of the checks of some months.
+        """
+        undone = months if force or self.force else self._undone(name, inputs, months)
+        if months and not undone:
+            self.console.print(f"[dim]{name}: up to date[/dim]")
+        for part in consecutive(undone):
+            try:
+                self.run(name, inputs, part, False, config)
+            except HousingError as error:
+                self._go_on(name, inputs, part, config, error)
+
+    def _go_on(
+        self,
+        name: str,
+        inputs: Sequence[object],
+        months: Sequence[str],
+        config: Mapping[str, Any] | None,
+        error: HousingError,
+    ) -> None:
+        """After a failed run: the months that its checks did not stop."""
+        stopped = self._stopped_by_last_run(name, months)
+        if not stopped:
+            raise error
+        self.stopped |= stopped
+        self.errors.append(str(error))
+        self.console.print(f"[red]{describe_months(sorted(stopped))} stopped[/red]; the other months go on")
+        left = [m for m in self._undone(name, inputs, months) if m not in stopped]
+        # Their raw rows were read and checked: the source is not read again.
+        config, assets = (None, ["cleaned"]) if name == "ingest_job" else (config, None)
+        for part in consecutive(left):
+            try:
+                self.run(name, inputs, part, False, config, assets)
+            except HousingError as further:
+                self._go_on(name, inputs, part, config, further)
+
+    def _stopped_by_last_run(self, name: str, months: Sequence[str]) -> set[str]:
+        (last,) = self.instance.get_runs(dg.RunsFilter(job_name=name), limit=1)
+        found: set[str] = set()
+        for asset in _MADE_BY[name]:
+            verdicts = read_verdicts(self.store, asset, months)
+            found |= {m for m, v in verdicts.items() if v.run == last.run_id and v.state is State.RED}
+        return found
+
+    def _undone(self, name: str, inputs: Sequence[object], months: Sequence[str]) -> list[str]:
+        """Months that the store says are work, or whose outputs no run with the same inputs made."""
+        tasks = work_to_do(read_facts(self.settings, self.store))
+        undone = {month for task in tasks if task.job == name for month in task.months}
+        for asset in _MADE_BY[name]:
+            known = states(self.store, asset, months)
+            undone |= {m for m in months if known[m] not in SOUND}
+            verdicts = read_verdicts(self.store, asset, months)
+            made_by = {v.run for v in verdicts.values()}
+            same = dg.RunsFilter(run_ids=list(made_by), tags={_INPUTS_TAG: _digest(inputs)})
+            current = {run.run_id for run in self.instance.get_runs(same)} if made_by else set()
+            undone |= {m for m in months if m in verdicts and verdicts[m].run not in current}
+        return [m for m in months if m in undone]
 
     def run(
         self,
@@ -206,20 +264,20 @@ class _Stages:
             name: of the job.
             inputs: all that its outputs depend on.
             months: of the run; None for a job without months.
-            outputs_exist: are its outputs there?
+            outputs_exist: are its outputs there? If not, the last run does not matter.
             config: of the run.
             assets: of the job, if not all of them.
 
         Raises:
             HousingError: the run failed.
         """
-        digest = hashlib.sha256(json.dumps([CODE_VERSION, inputs, months], sort_keys=True).encode()).hexdigest()
+        digest = _digest(inputs)
         if outputs_exist and not self.force and self._done(name, digest):
             self.console.print(f"[dim]{name}: up to date[/dim]")
             return
         told = f" {months[0]} to {months[-1]}" if months else ""
         self.console.print(f"[bold]{name}[/bold]{told}")
-        tags = {_INPUTS_TAG: digest[:32], OWNER_TAG: _this_process()}
+        tags = {_INPUTS_TAG: digest, OWNER_TAG: this_process()}
         if months:
             tags |= month_tags(months)
         try:
@@ -242,7 +300,7 @@ class _Stages:
 
     def _done(self, name: str, digest: str) -> bool:
         last = self.instance.get_runs(dg.RunsFilter(job_name=name), limit=1)
-        return bool(last) and last[0].tags.get(_INPUTS_TAG) == digest[:32] and last[0].is_success
+        return bool(last) and last[0].tags.get(_INPUTS_TAG) == digest and last[0].is_success
 
 
 def _known_cause(
@@ -261,31 +319,16 @@ def _known_cause(
     return None
 
 
-def _this_process() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
 def _close_dead_runs(instance: dg.DagsterInstance) -> None:
     """Mark runs as failed whose process was killed: nothing else would ever end them."""
     started = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING]))
     for dead in started:
-        host, _, pid = dead.tags.get(OWNER_TAG, "").rpartition(":")
-        if host == socket.gethostname() and not _alive(int(pid)):
+        if is_known_dead(dead.tags.get(OWNER_TAG, "")):
             instance.report_run_failed(dead, "The process of this run was killed")
 
 
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
-
-
-def _have(store: Store, months: Sequence[str], *assets: str) -> bool:
-    return all(set(months) <= set(store.months(asset).available()) for asset in assets)
+def _digest(inputs: object) -> str:
+    return hashlib.sha256(json.dumps([CODE_VERSION, inputs], sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _trained(store: Store) -> bool:

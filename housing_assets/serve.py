@@ -18,6 +18,7 @@ import psutil
 from rich.console import Console
 
 from housing_assets.core.errors import HousingError
+from housing_assets.core.processes import is_alive
 from housing_assets.settings import Settings
 
 HOST = "127.0.0.1"
@@ -205,8 +206,8 @@ def _members(groups: set[int]) -> list[int]:
     """Processes of these groups that still run."""
     found = []
     for process in psutil.process_iter():
-        with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
-            if os.getpgid(process.pid) in groups and process.status() != psutil.STATUS_ZOMBIE:
+        with contextlib.suppress(ProcessLookupError):
+            if os.getpgid(process.pid) in groups and is_alive(process.pid):
                 found.append(process.pid)
     return found
 

@@ -158,6 +158,9 @@ def test_a_source_that_changed_is_read_again(housing, tmp_path):
 
 
 def test_some_months_alone(housing):
+    for month in HELD:
+        for asset in ("raw_splits", "monthly_predictions"):
+            (housing.folder / f"{asset}/{month}.parquet").unlink()
     before = {p: p.stat().st_mtime_ns for p in housing.folder.rglob("*.parquet")}
     done = housing("run", "--months", f"{HELD[0]}:{HELD[1]}")
     assert done.code == 0, done.err
@@ -418,6 +421,32 @@ def test_a_broken_month_is_left_out_and_the_others_go_on(housing):
     again = housing("run")
     assert again.code == 0, again.err
     assert housing.store.months("monthly_predictions").available() == HELD
+
+
+def test_months_that_are_done_are_not_made_again_beside_others(housing):
+    line = broken_source(housing, HELD[1])
+    assert line("run").code == 1
+    before = {p: p.stat().st_mtime_ns for p in housing.folder.rglob("*.parquet")}
+    again = line("run")
+    assert again.code == 1, "the broken month is still broken"
+    assert f"{HELD[1]} stopped" in again.err
+    for job in ("training_job", "predictions_job", "monitoring_job"):
+        assert f"{job}: up to date" in again.err
+    made = {str(p.relative_to(housing.folder)) for p in before if p.stat().st_mtime_ns != before[p]}
+    assert made == {f"raw_splits/{HELD[1]}.parquet"}
+
+
+def test_months_in_parts_are_each_made_once(housing):
+    for month in (HELD[0], HELD[2]):
+        (housing.folder / f"monthly_predictions/{month}.parquet").unlink()
+    done = housing("run")
+    assert done.code == 0, done.err
+    for month in (HELD[0], HELD[2]):
+        assert f"predictions_job {month} to {month}" in done.err
+    assert f"predictions_job {HELD[1]}" not in done.err
+    again = housing("run")
+    for job in ("ingest_job", "training_job", "predictions_job", "monitoring_job"):
+        assert f"{job}: up to date" in again.err
 
 
 def test_a_broken_month_of_train_stops_training_and_the_champion_predicts(housing):

@@ -224,7 +224,6 @@ def test_every_schedule_and_sensor_says_what_it_is_for(definitions):
     assert {u.name for u in unattended} == {
         "source_sensor",
         "after_ingest",
-        "after_training",
         "after_predictions",
         "retraining_sensor",
         "failure_notices",

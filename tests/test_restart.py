@@ -133,9 +133,13 @@ def test_a_run_that_lives_is_not_closed_by_another(tmp_path, old):
     line = command_line(tmp_path, old.env["HOUSING_SOURCE_URI"])
     import os
     import socket
+    import subprocess
+    import sys
 
+    killed = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    killed.kill()  # not waited for: it stays behind as a zombie
     with dg.DagsterInstance.from_config(str(tmp_path / "home")) as instance:
-        for pid in (os.getpid(), 2**22 - 1):
+        for pid in (os.getpid(), killed.pid, 2**22 - 1):
             instance.add_run(
                 dg.DagsterRun(
                     job_name="ingest_job",
@@ -145,3 +149,4 @@ def test_a_run_that_lives_is_not_closed_by_another(tmp_path, old):
             )
     assert line("run", "--months", MONTHS[0]).code == 0
     assert [r.tags["housing/process"].rpartition(":")[2] for r in open_runs(line)] == [str(os.getpid())]
+    killed.communicate()

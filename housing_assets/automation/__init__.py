@@ -1,9 +1,8 @@
 """Jobs: each stage over a range of months in one run. Schedules and sensors: what asks for them, unattended.
 
 a new or changed source object        source_sensor        ingest_job of the months that changed
-ingest_job succeeded                  after_ingest         predictions_job; training_job too for train and eval
-training_job succeeded                after_training       predictions_job of every month, if the champion is new
-predictions_job succeeded             after_predictions    monitoring_job of the same months
+sound months that go no further       after_ingest         what they lack: cleaning, training, predictions, forecasts
+predictions that were not measured    after_predictions    monitoring_job of these months
 the 5th of each month                 monthly_predictions  predictions_job of months that have none of the champion
 each quarter                          quarterly_training   training_job
 three months that warn in a row       retraining_sensor    training_job

@@ -1,19 +1,22 @@
 """What is asked for by the calendar."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import dagster as dg
 
-from housing_assets.automation.months import months_to_predict, predictable_months, requests_of
+from housing_assets.assets.common import month_tags
 from housing_assets.core.forecasting import LEAST_FORECAST_MONTHS
 from housing_assets.settings import Settings
 from housing_assets.store.bundles import champion_version
-from housing_assets.store.histories import stale_months
 from housing_assets.store.layout import Store
+from housing_assets.work import Task, read_facts, work_to_do
 
 
 def all_schedules(settings: Settings, store: Store) -> list[dg.ScheduleDefinition]:
     """`monthly_predictions_schedule`, `monthly_forecasts_schedule` and `quarterly_training_schedule`."""
+
+    def tasks_of(job: str) -> list[Task]:
+        return [task for task in work_to_do(read_facts(settings, store)) if task.job == job]
 
     @dg.schedule(
         cron_schedule="0 6 5 * *",
@@ -29,10 +32,10 @@ def all_schedules(settings: Settings, store: Store) -> list[dg.ScheduleDefinitio
         if version is None:
             yield dg.SkipReason("there is no champion: run training_job first")
             return
-        months = months_to_predict(settings, store, version)
-        if not months:
+        tasks = tasks_of("predictions_job")
+        if not tasks:
             yield dg.SkipReason(f"every month is predicted by {version}")
-        yield from requests_of(months, "predictions_job", f"{version} {context.scheduled_execution_time:%Y-%m-%d}")
+        yield from _requests(tasks, context)
 
     @dg.schedule(
         cron_schedule="0 7 5 * *",
@@ -45,14 +48,12 @@ def all_schedules(settings: Settings, store: Store) -> list[dg.ScheduleDefinitio
     def monthly_forecasts_schedule(
         context: dg.ScheduleEvaluationContext,
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        fresh = set(store.months("monthly_forecasts").available()) - set(stale_months(store, "monthly_forecasts"))
-        months = [m for m in predictable_months(settings, store) if m not in fresh]
         if not settings.can_forecast:
             yield dg.SkipReason(f"forecasts need {LEAST_FORECAST_MONTHS} months before eval")
-        elif not months:
+        elif not (tasks := tasks_of("forecast_job")):
             yield dg.SkipReason("every month has its forecasts")
         else:
-            yield from requests_of(months, "forecast_job", f"{context.scheduled_execution_time:%Y-%m-%d}")
+            yield from _requests(tasks, context)
 
     @dg.schedule(
         cron_schedule="0 4 1 1,4,7,10 *",
@@ -65,3 +66,11 @@ def all_schedules(settings: Settings, store: Store) -> list[dg.ScheduleDefinitio
         return dg.RunRequest(run_key=f"quarter {context.scheduled_execution_time:%Y-%m}")
 
     return [monthly_predictions_schedule, monthly_forecasts_schedule, quarterly_training_schedule]
+
+
+def _requests(tasks: Iterable[Task], context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
+    """A run for each task, however often it failed since the calendar last asked."""
+    day = f"{context.scheduled_execution_time:%Y-%m-%d}"
+    for task in tasks:
+        key = f"{task.job} {task.months[0]} {task.months[-1]} {task.content} {day}"
+        yield dg.RunRequest(run_key=key, job_name=task.job, tags=month_tags(task.months))

@@ -13,7 +13,7 @@ from housing_assets.checks.suites import Finding, judge
 from housing_assets.core.quality import Measurement
 from housing_assets.core.rules import Rule, Severity, rules_of
 from housing_assets.store.layout import Store
-from housing_assets.store.verdicts import Problem, State, Verdict, data_stamps, write_verdicts
+from housing_assets.store.verdicts import Problem, State, Verdict, data_stamps, read_verdicts, write_verdicts
 
 _MOST_LINES = 20
 
@@ -63,7 +63,7 @@ def checks_of(
             months[month] = rows
             measured += found
         findings = judge(asset, measured)
-        made_from = rests_on(store)
+        made_from = rests_on(store) if _is_made(context, asset) else _as_before(store, asset)
         verdicts = _verdicts(asset, months, findings, stamps, source, context.run.run_id)
         write_verdicts(store, [replace(verdict, rests_on=made_from(verdict.month)) for verdict in verdicts])
         by_measure: dict[str, list[Measurement]] = {}
@@ -74,6 +74,20 @@ def checks_of(
             yield _result(asset, rule, months, by_measure.get(rule.measure, ()), broken)
 
     return check
+
+
+def _is_made(context: dg.AssetCheckExecutionContext, asset: str) -> bool:
+    """Did this very run make the asset? If not, its checks alone run again, over what was made earlier."""
+    made = context.instance.get_records_for_run(
+        context.run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION
+    ).records
+    return any(record.asset_key == dg.AssetKey(asset) for record in made)
+
+
+def _as_before(store: Store, asset: str) -> Callable[[str], str]:
+    """For a month, what its last verdict says that it was made from."""
+    verdicts = read_verdicts(store, asset)
+    return lambda month: verdicts[month].rests_on if month in verdicts else ""
 
 
 def _verdicts(

@@ -10,13 +10,16 @@ from housing_assets.checks.monthly import asked_months
 from housing_assets.core.monitoring import measure_accuracy_month, measure_drift_month
 from housing_assets.core.quality import Measurement
 from housing_assets.store.layout import Store
+from housing_assets.work import prediction_stamps
 
 
 def monitoring_checks() -> list[dg.AssetChecksDefinition]:
     """The checks of `drift_report` and `prediction_accuracy`."""
     return [
-        checks_of("drift_report", _each("drift_report", measure_drift_month)),
-        checks_of("prediction_accuracy", _each("prediction_accuracy", measure_accuracy_month)),
+        checks_of("drift_report", _each("drift_report", measure_drift_month), rests_on=prediction_stamps),
+        checks_of(
+            "prediction_accuracy", _each("prediction_accuracy", measure_accuracy_month), rests_on=prediction_stamps
+        ),
     ]
 
 

@@ -21,6 +21,7 @@ from housing_assets.settings import Settings
 from housing_assets.store.histories import history_digests
 from housing_assets.store.layout import Store
 from housing_assets.store.verdicts import read_verdicts
+from housing_assets.work import raw_digests
 
 _ACCEPT = "accept_restated"
 _RAW_CONFIG = {
@@ -35,7 +36,7 @@ def monthly_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     return [
         checks_of("raw_splits", lambda context: _raw_months(context, settings.source_label),
                   settings.source_label, _RAW_CONFIG),
-        checks_of("cleaned", _clean_months, settings.source_label),
+        checks_of("cleaned", _clean_months, settings.source_label, rests_on=raw_digests),
         checks_of("interval_calibration", _calibrations, rests_on=history_digests),
         checks_of("monthly_predictions", _predictions, rests_on=history_digests),
     ]  # fmt: skip

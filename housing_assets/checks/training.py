@@ -23,6 +23,8 @@ from housing_assets.core.quality import (
 from housing_assets.settings import Settings
 from housing_assets.store.bundles import BundleError, champion_version, load_bundle
 from housing_assets.store.layout import Store
+from housing_assets.store.verdicts import data_stamps, read_verdicts
+from housing_assets.work import training_digest
 
 
 def training_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
@@ -64,20 +66,35 @@ def training_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
 
     return [
         _checks_of_table("encoders", encoders),
-        _checks_of_table("training_features", matrix),
+        _checks_of_table("training_features", matrix, lambda store: _training_months(store, settings.holdout_start)),
         _checks_of_table("baseline_model", model("baseline_model")),
         _checks_of_table("tuned_model", model("tuned_model")),
         _checks_of_table("model_evaluation", evaluation),
-        _checks_of_table("champion_model", champion),
+        _checks_of_table("champion_model", champion, _as_trained),
     ]
 
 
-def _checks_of_table(asset: str, measure: Callable[[Store], tuple[int, list[Measurement]]]) -> dg.AssetChecksDefinition:
+def _training_months(store: Store, holdout_start: str) -> Callable[[str], str]:
+    digest = training_digest(data_stamps(store, "cleaned"), holdout_start)
+    return lambda _: digest
+
+
+def _as_trained(store: Store) -> Callable[[str], str]:
+    """What the matrix was made from: months that changed since then are not what the decision rests on."""
+    verdict = read_verdicts(store, "training_features", [""]).get("")
+    return lambda _: verdict.rests_on if verdict else ""
+
+
+def _checks_of_table(
+    asset: str,
+    measure: Callable[[Store], tuple[int, list[Measurement]]],
+    rests_on: Callable[[Store], Callable[[str], str]] = lambda _: lambda _: "",
+) -> dg.AssetChecksDefinition:
     def measured(context: dg.AssetCheckExecutionContext) -> Measured:
         rows, found = measure(context.resources.store)
         yield "", rows, found
 
-    return checks_of(asset, measured)
+    return checks_of(asset, measured, rests_on=rests_on)
 
 
 def _bundle(store: Store, version: str) -> tuple[PriceModel | None, str | None, float, list[str]]:

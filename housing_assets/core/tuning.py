@@ -7,7 +7,6 @@ no tuning decision ever saw a value from after it. Eval is never read here.
 import itertools
 import math
 import os
-import socket
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +18,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import polars as pl
-import psutil
 
 from housing_assets.core.anchor import Anchor
 from housing_assets.core.encoding import fit_encoders
@@ -27,6 +25,7 @@ from housing_assets.core.environment import without_password
 from housing_assets.core.errors import HousingError
 from housing_assets.core.features import FEATURES, KEYS, make_features
 from housing_assets.core.months import month_range
+from housing_assets.core.processes import is_known_dead, this_process
 from housing_assets.core.training import (
     PARAM_LIMITS,
     TARGETS,
@@ -399,21 +398,10 @@ def _fail_dead_trials(study: "optuna.Study") -> None:
     import optuna
 
     for trial in study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):
-        host, _, pid = trial.user_attrs.get(_PROCESS, "").rpartition(":")
-        if host == socket.gethostname() and not _alive(int(pid)):
+        if is_known_dead(trial.user_attrs.get(_PROCESS, "")):
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL, skip_if_finished=True)
     with _experimental():
         optuna.storages.fail_stale_trials(study)
-
-
-def _alive(pid: int) -> bool:
-    """Does a process of this machine run? One that was killed stays a zombie until its parent asks for it."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.AccessDenied:
-        return True
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _run_trial(study: "optuna.Study", spec: TuningSpec, folds: list[_FoldData]) -> None:
@@ -423,7 +411,7 @@ def _run_trial(study: "optuna.Study", spec: TuningSpec, folds: list[_FoldData]) 
         began = time.monotonic()
         # Optuna's thread may come to it later, and a trial that never had a heartbeat is never seen to have none.
         cast("optuna.storages.RDBStorage", study._storage).record_heartbeat(trial._trial_id)
-        trial.set_user_attr(_PROCESS, f"{socket.gethostname()}:{os.getpid()}")
+        trial.set_user_attr(_PROCESS, this_process())
         place = _take_place(study, trial)
         if place >= spec.trials:
             raise _OneTooManyError

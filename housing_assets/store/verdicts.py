@@ -61,8 +61,8 @@ class Verdict:
         run: Dagster run of the checks.
         problems: broken rules.
         checked: when, UTC.
-        rests_on: digest of the cleaned months that the month was made from, see `housing_assets.store.histories`; empty
-            for an asset that rests on no history.
+        rests_on: digest of what it was made from, see `housing_assets.work` and, for what rests on the history,
+            `housing_assets.store.histories`; empty where that is not known.
     """
 
     asset: str

@@ -1,18 +1,23 @@
 """Schedules and sensors, evaluated as the daemon evaluates them."""
 
 import json
+import shutil
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import dagster as dg
 import polars as pl
 import pytest
-from platform_fixtures import EVAL, HELD, MONTHS, Platform
+from platform_fixtures import EVAL, HELD, LONG, MONTHS, Platform
 
 from housing_assets.assets.common import OWNER_TAG, month_tags, tagged_months
+from housing_assets.automation import asking
+from housing_assets.core.processes import this_process
 from housing_assets.store.bundles import champion_version, list_versions, point_to
 
 
@@ -83,12 +88,31 @@ def test_a_new_file_asks_for_its_month_once(watched):
     file.write_bytes(text)
     found = look(watched, cursor)
     assert asked(found) == [("ingest_job", [HELD[-1]])]
-    assert reason(look(watched, found.cursor)) == "no file of the source changed"
     (request,) = found.run_requests or []
-    (same,) = look(watched, cursor).run_requests or []
-    assert request.run_key == same.run_key
+    (same,) = look(watched, found.cursor).run_requests or []
+    assert request.run_key == same.run_key, "Dagster starts one run for a key"
     assert watched.job("ingest_job", tagged_months(request.tags)).success
-    assert reason(look(watched, cursor)) == "the source has the rows that were ingested"
+    done = look(watched, found.cursor)
+    assert reason(done) == "the source has the rows that were ingested"
+    assert reason(look(watched, done.cursor)) == "no file of the source changed"
+
+
+def test_a_month_whose_run_failed_is_asked_for_again_and_not_for_ever(watched, monkeypatch):
+    forget(watched, "raw_splits", HELD[-1])
+    cursor, seconds = None, watched.settings.source_seconds
+    for wait in (seconds, 10 * seconds, 100 * seconds, 1_000 * seconds):
+        found = look(watched, cursor)
+        (request,) = found.run_requests or []
+        end(watched, request, "failed")
+        later(monkeypatch, 0)
+        last = look(watched, found.cursor)
+        assert not last.run_requests
+        cursor = last.cursor
+        later(monkeypatch, wait + 5)
+    assert "failed 4 times" in reason(last)
+    assert reason(look(watched, cursor)) == "no file of the source changed"
+    revise(watched.source / f"{HELD[-1]}.csv", 1.0)
+    assert asked(look(watched, cursor)) == [("ingest_job", [HELD[-1]])], "other content"
 
 
 def test_a_restated_month_is_asked_for_and_accepted_only_with_a_reason(watched):
@@ -143,57 +167,169 @@ def test_a_new_object_in_s3_is_noticed_by_its_etag(copy, bucket, s3_admin, tmp_p
     assert asked(look(platform, first.cursor)) == [("ingest_job", [HELD[-1]])]
 
 
-def follow(platform: Platform, sensor: str, job: str, months: list[str], **tags: str) -> list[tuple[str, list[str]]]:
-    """What a sensor asks for once a run of a job succeeded."""
-    definition = platform.definitions.resolve_sensor_def(sensor)
-    run = platform.instance.create_run_for_job(
-        platform.definitions.resolve_job_def(job), tags={**(month_tags(months) if months else {}), **tags}
-    )
-    platform.instance.report_engine_event("began", run)
-    event = dg.DagsterEvent(dg.DagsterEventType.PIPELINE_SUCCESS.value, job)
-    context = dg.build_run_status_sensor_context(
-        sensor_name=sensor,
-        dagster_instance=platform.instance,
-        dagster_run=run,
-        dagster_event=event,
-        context=dg.build_sensor_context(instance=platform.instance, definitions=platform.definitions),
-    )
-    found = definition(context)
-    requests = [found] if isinstance(found, dg.RunRequest) else list(found or [])
-    return [(r.job_name or "", tagged_months(r.tags)) for r in requests if isinstance(r, dg.RunRequest)]
+def ask(platform: Platform, sensor: str, cursor: str | None = None) -> dg.SensorResult:
+    """What a sensor that looks at the store asks for."""
+    context = dg.build_sensor_context(instance=platform.instance, definitions=platform.definitions, cursor=cursor)
+    found = platform.definitions.resolve_sensor_def(sensor)(context)
+    assert isinstance(found, dg.SensorResult)
+    return found
+
+
+def end(platform: Platform, request: dg.RunRequest, how: str) -> None:
+    """The run that was asked for, begun and ended now: failed or canceled."""
+    job = platform.definitions.resolve_job_def(request.job_name or "ingest_job")
+    run = platform.instance.create_run_for_job(job, tags=dict(request.tags))
+    getattr(platform.instance, f"report_run_{how}")(run)
+
+
+def later(monkeypatch, seconds: float) -> None:
+    """For the sensors, it is that much later."""
+    monkeypatch.setattr(asking, "time", SimpleNamespace(time=lambda: time.time() + seconds))
+
+
+def restate(platform: Platform, month: str, factor: float = 1.02) -> None:
+    """Other prices of a cleaned month, for which its checks vouch."""
+    months = platform.store.months("cleaned")
+    months.write(month, months.read(month).with_columns(pl.col("price") * factor))
+    assert platform.select(dg.AssetSelection.checks_for_assets("cleaned"), [month]).success
+
+
+def test_months_that_are_carried_on_are_not_asked_for(copy):
+    for sensor in ("after_ingest", "after_predictions"):
+        found = ask(copy, sensor)
+        assert reason(found) == "every month is carried on"
+        assert reason(ask(copy, sensor, found.cursor)) == "nothing in the store changed"
+
+
+def test_a_sound_month_that_was_not_cleaned_is(copy):
+    forget(copy, "cleaned", HELD[0])
+    found = ask(copy, "after_ingest")
+    assert asked(found) == [("ingest_job", [HELD[0]])]
+    (request,) = found.run_requests or []
+    assert request.asset_selection == [dg.AssetKey("cleaned")]
+    assert found.cursor is None, "it looks again until the month is there"
+
+
+def test_a_month_that_was_cleaned_from_other_raw_rows_is_cleaned_again_with_the_one_after_it(copy):
+    months = copy.store.months("raw_splits")
+    months.write(HELD[0], months.read(HELD[0]).with_columns(pl.col("inventory") + 1))
+    assert copy.select(dg.AssetSelection.checks_for_assets("raw_splits"), [HELD[0]]).success
+    assert asked(ask(copy, "after_ingest")) == [("ingest_job", HELD[:2])]
+    # Checks that run again by themselves do not make a month newer than it is.
+    assert copy.select(dg.AssetSelection.checks_for_assets("cleaned"), HELD).success
+    assert asked(ask(copy, "after_ingest")) == [("ingest_job", HELD[:2])]
+
+
+def test_a_broken_month_is_no_work_and_holds_up_no_other(copy):
+    months = copy.store.months("raw_splits")
+    months.write(HELD[1], months.read(HELD[1]).head(3))
+    for month in HELD:
+        forget(copy, "cleaned", month)
+    assert not copy.select(dg.AssetSelection.checks_for_assets("raw_splits"), [HELD[1]]).success
+    assert asked(ask(copy, "after_ingest")) == [("ingest_job", [HELD[0]]), ("ingest_job", [HELD[2]])]
+
+
+def test_raw_rows_that_no_check_saw_are_ingested_again(copy):
+    copy.store.blobs.delete(f"checks/raw_splits/{HELD[1]}.json")
+    assert asked(ask(copy, "after_ingest")) == [("ingest_job", [HELD[1]])]
 
 
 def test_after_ingest_come_predictions_and_training(copy):
-    assert follow(copy, "after_ingest", "ingest_job", [HELD[-1]]) == [("predictions_job", [HELD[-1]])]
-    # It is the history of the months after it.
-    assert follow(copy, "after_ingest", "ingest_job", [HELD[0]]) == [("predictions_job", HELD)]
-    both = [("training_job", []), ("predictions_job", HELD)]
-    assert follow(copy, "after_ingest", "ingest_job", [EVAL]) == both
-    assert follow(copy, "after_ingest", "ingest_job", MONTHS) == both
-    assert follow(copy, "after_ingest", "ingest_job", HELD, **{OWNER_TAG: "1"}) == []
+    restate(copy, HELD[-1])
+    assert asked(ask(copy, "after_ingest")) == [("predictions_job", [HELD[-1]])]
+    restate(copy, HELD[0])  # it is the history of the months after it
+    assert asked(ask(copy, "after_ingest")) == [("predictions_job", HELD)]
+    restate(copy, EVAL)
+    assert asked(ask(copy, "after_ingest")) == [("training_job", []), ("predictions_job", HELD)]
 
 
-def test_a_panel_long_enough_is_forecast_from_too(grown):
-    months = grown.store.months("monthly_forecasts").available()
-    last = [("predictions_job", months[-1:]), ("forecast_job", months[-1:])]
-    assert follow(grown, "after_ingest", "ingest_job", months[-1:]) == last
+def test_without_a_champion_training_comes_first(copy):
+    copy.store.blobs.delete("models/champion.json")
+    assert asked(ask(copy, "after_ingest")) == [("training_job", [])]
+    copy.store.blobs.delete(f"checks/cleaned/{EVAL}.json")
+    assert asked(ask(copy, "after_ingest")) == [("ingest_job", [EVAL])]
+
+
+def test_a_panel_long_enough_is_forecast_from_too(grown, tmp_path):
+    shutil.copytree(grown.folder, tmp_path / "store")
+    platform = Platform(tmp_path, grown.source, dict(LONG))
+    last = platform.store.months("monthly_forecasts").available()[-1]
+    restate(platform, last)
+    assert asked(ask(platform, "after_ingest")) == [("predictions_job", [last]), ("forecast_job", [last])]
 
 
 def test_months_that_their_checks_stopped_are_not_predicted(copy):
-    copy.store.blobs.delete(f"checks/cleaned/{HELD[1]}.json")
+    for month in HELD:
+        forget(copy, "monthly_predictions", month)
+    months = copy.store.months("cleaned")
+    months.write(HELD[1], months.read(HELD[1]).with_columns(sold_above_list=pl.lit(7.0)))
+    assert not copy.select(dg.AssetSelection.checks_for_assets("cleaned"), [HELD[1]]).success
     expected = [("predictions_job", [HELD[0]]), ("predictions_job", [HELD[2]])]
-    assert follow(copy, "after_ingest", "ingest_job", HELD) == expected
+    assert asked(ask(copy, "after_ingest")) == expected
 
 
-def test_after_training_a_new_champion_predicts_every_month(copy):
-    assert follow(copy, "after_training", "training_job", []) == []
+def test_months_whose_intervals_are_red_hold_up_no_other(copy):
+    for month in HELD:
+        forget(copy, "monthly_predictions", month)
+    key = f"checks/interval_calibration/{HELD[1]}.json"
+    copy.store.write_json(key, copy.store.read_json(key) | {"state": "red"})
+    expected = [("predictions_job", [HELD[0]]), ("predictions_job", [HELD[2]])]
+    assert asked(ask(copy, "after_ingest")) == expected
+
+
+def test_a_new_champion_predicts_every_month(copy):
     other = next(v for v in list_versions(copy.store) if v != champion_version(copy.store))
     point_to(copy.store, other)
-    assert follow(copy, "after_training", "training_job", []) == [("predictions_job", HELD)]
+    assert asked(ask(copy, "after_ingest")) == [("predictions_job", HELD)]
 
 
 def test_after_predictions_their_drift_and_errors_are_measured(copy):
-    assert follow(copy, "after_predictions", "predictions_job", HELD[:2]) == [("monitoring_job", HELD[:2])]
+    assert copy.job("predictions_job", HELD[:2]).success
+    assert reason(ask(copy, "after_predictions")) == "every month is carried on", "they say the same"
+    forget(copy, "drift_report", HELD[0])
+    assert asked(ask(copy, "after_predictions")) == [("monitoring_job", [HELD[0]])]
+
+
+def test_what_failed_is_asked_for_again_ever_later_and_not_for_ever(copy, monkeypatch):
+    forget(copy, "monthly_predictions", HELD[1])
+    seconds = copy.settings.follow_seconds
+    keys = []
+    for wait in (seconds, 10 * seconds, 100 * seconds, 1_000 * seconds):
+        (request,) = ask(copy, "after_ingest").run_requests or []
+        keys.append(request.run_key)
+        end(copy, request, "failed")
+        later(monkeypatch, 0)
+        last = ask(copy, "after_ingest")
+        assert not last.run_requests
+        later(monkeypatch, wait + 5)
+    assert len(set(keys)) == 4
+    assert "failed 4 times" in reason(last)
+    assert reason(ask(copy, "after_ingest", last.cursor)) == "nothing in the store changed"
+    restate(copy, HELD[1])
+    assert asked(ask(copy, "after_ingest", last.cursor)) == [("predictions_job", HELD[1:])], "other content"
+
+
+def test_what_somebody_canceled_is_not_asked_for_again(copy):
+    forget(copy, "monthly_predictions", HELD[1])
+    (request,) = ask(copy, "after_ingest").run_requests or []
+    end(copy, request, "canceled")
+    assert "canceled" in reason(ask(copy, "after_ingest"))
+
+
+def test_nothing_is_asked_for_while_runs_go_on(copy):
+    forget(copy, "monthly_predictions", HELD[1])
+    job = copy.definitions.resolve_job_def("ingest_job")
+    tags = month_tags(HELD[:1])
+    run = copy.instance.create_run_for_job(job, tags=tags)
+    assert reason(ask(copy, "after_ingest")) == f"ingest_job is at {HELD[0]}"
+    assert reason(look(copy)) == f"ingest_job is at {HELD[0]}"
+    copy.instance.report_run_failed(run)
+    ours = copy.instance.create_run_for_job(job, tags={**tags, OWNER_TAG: this_process()})
+    assert reason(ask(copy, "after_ingest")) == "housing run is at it"
+    copy.instance.report_run_failed(ours)
+    host = this_process().rpartition(":")[0]
+    copy.instance.create_run_for_job(job, tags={**tags, OWNER_TAG: f"{host}:{2**22 - 1}"})
+    assert asked(ask(copy, "after_ingest")) == [("predictions_job", [HELD[1]])], "its process was killed"
 
 
 def tick(platform: Platform, name: str) -> list:

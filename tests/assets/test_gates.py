@@ -288,7 +288,7 @@ def test_months_unlike_train_warn_and_three_of_them_ask_for_training(copy):
     assert set(states(copy.store, "drift_report", HELD).values()) == {State.WARN}
     request = asked()
     assert isinstance(request, dg.RunRequest)
-    assert request.run_key == f"drift_report {HELD[-1]} {champion_version(copy.store)}"
+    assert f"drift_report {HELD[-1]} {champion_version(copy.store)}" in str(request.run_key)
     assert request.tags["housing/asked_by"] == f"drift_report: {HELD[0]} to {HELD[-1]}"
     copy.store.blobs.delete(f"checks/drift_report/{HELD[1]}.json")
     assert isinstance(asked(), dg.SkipReason)
