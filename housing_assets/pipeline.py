@@ -352,7 +352,7 @@ def _print_status(settings: Settings, home: Path, checks: dict[str, dg.AssetChec
     console.width = max(console.width, _MIN_WIDTH)
     store = Store.open(settings.store_uri)
     source = "synthetic sample" if settings.uses_sample else settings.source_uri
-    console.print(_asset_table(store, f"Housing prices by month: {source}"))
+    console.print(_asset_table(store, f"Housing prices by month: {without_password(source)}"))
     version = champion_version(store)
     if version:
         console.print(_metric_table(store))

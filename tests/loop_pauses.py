@@ -19,7 +19,7 @@ def add_pauses(app: FastAPI) -> None:
             await asyncio.sleep(_TICK)
             found["longest"] = max(found.get("longest", 0), time.perf_counter() - begun - _TICK)
 
-    @app.get("/pause")
+    @app.get("/pause", include_in_schema=False)
     async def pause() -> float:
         if not tasks:
             tasks.append(asyncio.create_task(tick()))

@@ -99,7 +99,7 @@ from loop_pauses import add_pauses
 from housing_serving import __main__ as serving
 add_pauses(serving.app)
 heavy = {{"dagster", "mlflow", "sklearn", "great_expectations", "evidently", "pandas"}}
-@serving.app.get("/modules")
+@serving.app.get("/modules", include_in_schema=False)
 async def modules():
     return sorted(heavy & {{name.partition(".")[0] for name in sys.modules}})
 serving.main()

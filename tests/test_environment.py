@@ -6,14 +6,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 import dagster as dg
 import httpx
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from platform_fixtures import Platform, command_line, free_port
 
 from housing_assets.build import build_definitions
 from housing_assets.core.environment import without_password
+from housing_assets.core.errors import HousingError
 from housing_assets.instance import InstanceSettings
 from housing_assets.settings import Settings
 from housing_dashboard.settings import DashboardSettings
@@ -155,6 +159,36 @@ def test_it_stops_dagster(tmp_path):
 )
 def test_a_password_is_not_shown(address, shown):
     assert without_password(address) == shown
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("postgresql://u:a/s3cret@h/db", "postgresql://u:***@h/db"),
+        ("postgresql://u:1/s3cret@h/db", "postgresql://u:***@h/db"),
+        ("http://u:s3cret/x@h:1/db", "http://u:***@h:1/db"),
+        ("http://me@here:s3?cr#et@h/db", "http://me@here:***@h/db"),
+        ("redis://:s3 cret@h", "redis://:***@h"),
+        ("'https://h/x?password=s3cret'", "'https://h/x?password=***'"),
+        ("https://h:1/x?a=1&token=s3/cret@x&b=2#c", "https://h:1/x?a=1&token=***&b=2#c"),
+        ("postgresql://h/db?user=x&pass%77ord=s3cret", "postgresql://h/db?user=x&pass%77ord=***"),
+        ("s3://bucket/a:b@c.csv?versionId=1", "s3://bucket/a:b@c.csv?versionId=1"),
+        ("(https://h?X-Amz-Signature=s3cret)", "(https://h?X-Amz-Signature=***)"),
+        ("https://h/#access_token=s3cret", "https://h/#access_token=***"),
+        ("http://h:80/x: see http://h/y?a=b", "http://h:80/x: see http://h/y?a=b"),
+    ],
+)
+def test_a_password_of_any_form_is_not_shown(address, shown):
+    assert without_password(address) == shown
+    assert str(HousingError(f"no answer of {address}: try again")) == f"no answer of {shown}: try again"
+
+
+@given(st.from_regex(r"[!-~ ]{0,9}s3cret[!-~ ]{0,9}", fullmatch=True), st.sampled_from(["u", "", "me@here"]))
+def test_whatever_a_password_holds_it_is_not_shown(password, user):
+    assume("://" not in password)
+    assert "s3cret" not in without_password(f"'postgresql+psycopg2://{user}:{password}@host:1/db': no answer")
+    quoted = quote(password, safe="/:!'()")
+    assert "s3cret" not in without_password(f"cannot read 'https://host/a?b=1&password={quoted}&c=2': no answer")
 
 
 def test_no_secret_is_in_what_a_failed_run_prints_records_or_stores(source, bucket, s3_admin, tmp_path, monkeypatch):

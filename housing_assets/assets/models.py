@@ -12,6 +12,7 @@ import polars as pl
 from pydantic import Field
 
 from housing_assets.assets.common import CODE_VERSION, ML_OWNERS, picture, table
+from housing_assets.core.addresses import without_password
 from housing_assets.core.encoding import Encoders
 from housing_assets.core.errors import HousingError
 from housing_assets.core.evaluation import (
@@ -283,7 +284,7 @@ def _train_and_publish(
             },
             "rows": {"train": train.height, "eval": held.height},
             "training_data_sha256": data.digest(),
-            "source": "synthetic sample" if settings.uses_sample else settings.source_uri,
+            "source": "synthetic sample" if settings.uses_sample else without_password(settings.source_uri),
             "history": {"used": fitted.uses_history, "publication_lag": settings.publication_lag},
             "judged": asdict(settings.judged),
             "published": {"predictor": publication.predictor, "told": publication.words()},

@@ -1,15 +1,14 @@
 """Settings from the environment, for every process alike: read once, or refused with the variable's name."""
 
-import re
 from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import AfterValidator, SecretStr, ValidationError
 from pydantic_settings import BaseSettings
 
+from housing_assets.core.addresses import without_password
 from housing_assets.core.errors import HousingError
 
 _SETTINGS = TypeVar("_SETTINGS", bound=BaseSettings)
-_PASSWORD = re.compile(r"(//[^/\s:@]*:)[^/\s]+@")
 
 
 def read_environment(settings: type[_SETTINGS]) -> _SETTINGS:
@@ -29,11 +28,6 @@ def variable_of(settings: type[BaseSettings], name: str) -> str:
     """The variable that a field is read from."""
     alias = settings.model_fields[name].validation_alias
     return str(alias or f"{settings.model_config.get('env_prefix', '')}{name.upper()}")
-
-
-def without_password(text: str) -> str:
-    """The same with `***` for the password of every address in it, so that it can be shown."""
-    return _PASSWORD.sub(r"\1***@", text)
 
 
 def _told(settings: type[BaseSettings], problem: dict[str, Any]) -> str:

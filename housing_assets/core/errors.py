@@ -1,8 +1,16 @@
 """The errors a user can mend: each message says what, where, and what to do."""
 
+from housing_assets.core.addresses import without_password
+
 
 class HousingError(Exception):
-    """Bad input or a broken store. The command line prints the message alone and exits with 1."""
+    """Bad input or a broken store. The command line prints the message alone and exits with 1.
+
+    Addresses in the message are shown without their passwords, wherever it ends up.
+    """
+
+    def __init__(self, *told: object) -> None:
+        super().__init__(*(without_password(part) if isinstance(part, str) else part for part in told))
 
 
 class SourceError(HousingError):

@@ -4,24 +4,21 @@ from collections import Counter
 
 from serving_fixtures import CountedBlobs
 
-from housing_assets.automation.months import months_to_predict
-from housing_assets.store.bundles import champion_version
 from housing_assets.store.layout import Store
 from housing_assets.store.verdicts import data_stamps
+from housing_assets.work import read_facts, work_to_do
 
 
-def test_the_months_to_predict_cost_one_listing_and_each_month_is_read_once(grown):
-    version = champion_version(grown.store) or ""
+def test_what_is_to_be_done_is_told_with_each_month_read_once(grown):
     predicted = grown.store.months("monthly_predictions").available()
     assert len(predicted) > 3
     blobs = CountedBlobs(grown.folder)
     for reads in (len(predicted), 0):
         blobs.calls.clear()
-        assert months_to_predict(grown.settings, Store(blobs), version) == []
+        facts = read_facts(grown.settings, Store(blobs))
         calls = Counter(call for call, key in blobs.calls if key.startswith("monthly_predictions/"))
         assert calls["read"] == reads
-        assert calls["stamps"] + calls["keys"] == 1
-    assert months_to_predict(grown.settings, Store(blobs), "another") == predicted
+    assert "predictions_job" not in {task.job for task in work_to_do(facts)}
 
 
 def test_the_stamps_of_an_assets_months_are_one_listing(grown):

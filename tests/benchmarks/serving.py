@@ -20,12 +20,14 @@ import polars as pl
 import psutil
 import pyarrow as pa
 from figures import Figure
-from loop_pauses import longest_pause
 
 from housing_assets.core.schema import COLUMN_NAMES
 from housing_assets.store.bundles import champion_version, list_versions, point_to
 from housing_assets.store.histories import copy_history, history_stamps
 from housing_assets.store.layout import Store
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from loop_pauses import longest_pause
 
 ARROW = "application/vnd.apache.arrow.stream"
 JSON = "application/json"
