@@ -16,7 +16,7 @@ from housing_assets.assets.monitoring import monitoring_assets
 from housing_assets.assets.predictions import prediction_assets
 from housing_assets.assets.promotion import promotion_assets
 from housing_assets.automation.chain import chain_sensors
-from housing_assets.automation.jobs import all_jobs
+from housing_assets.automation.jobs import all_jobs, checks_job
 from housing_assets.automation.schedules import all_schedules
 from housing_assets.automation.sensors import all_sensors
 from housing_assets.checks.forecasts import forecast_checks
@@ -63,7 +63,7 @@ def build_definitions(settings: Settings | None = None, overrides: Mapping[str, 
             *monitoring_checks(),
             *forecast_checks(settings),
         ],
-        jobs=jobs,
+        jobs=[*jobs, checks_job()],
         schedules=all_schedules(settings, store),
         sensors=[*all_sensors(settings, store), *chain_sensors(settings, store, jobs)],
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},

@@ -15,8 +15,8 @@ from housing_assets.store.layout import Store
 def monitoring_checks() -> list[dg.AssetChecksDefinition]:
     """The checks of `drift_report` and `prediction_accuracy`."""
     return [
-        checks_of("drift_report", _each("drift_report", measure_drift_month)),
-        checks_of("prediction_accuracy", _each("prediction_accuracy", measure_accuracy_month)),
+        checks_of("drift_report", _each("drift_report", measure_drift_month), monthly=True),
+        checks_of("prediction_accuracy", _each("prediction_accuracy", measure_accuracy_month), monthly=True),
     ]
 
 
