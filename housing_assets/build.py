@@ -23,6 +23,8 @@ from housing_assets.checks.forecasts import forecast_checks
 from housing_assets.checks.monitoring import monitoring_checks
 from housing_assets.checks.monthly import monthly_checks
 from housing_assets.checks.training import training_checks
+from housing_assets.core.measures import require_measures
+from housing_assets.core.rules import RULES
 from housing_assets.resources.io_manager import StoreIOManager
 from housing_assets.resources.progress import progress_logger
 from housing_assets.resources.tracking import artifact_root, tracking_resource
@@ -37,7 +39,11 @@ def build_definitions(settings: Settings | None = None, overrides: Mapping[str, 
     Args:
         settings: None reads the environment.
         overrides: resources by name, in place of the usual ones.
+
+    Raises:
+        HousingError: a rule judges what is not measured, so that it would be green for ever.
     """
+    require_measures(RULES)
     settings = settings or load_settings()
     store = Store.open(settings.store_uri)
     with warnings.catch_warnings():
