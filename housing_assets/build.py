@@ -16,13 +16,15 @@ from housing_assets.assets.monitoring import monitoring_assets
 from housing_assets.assets.predictions import prediction_assets
 from housing_assets.assets.promotion import promotion_assets
 from housing_assets.automation.chain import chain_sensors
-from housing_assets.automation.jobs import all_jobs
+from housing_assets.automation.jobs import all_jobs, checks_job
 from housing_assets.automation.schedules import all_schedules
 from housing_assets.automation.sensors import all_sensors
 from housing_assets.checks.forecasts import forecast_checks
 from housing_assets.checks.monitoring import monitoring_checks
 from housing_assets.checks.monthly import monthly_checks
 from housing_assets.checks.training import training_checks
+from housing_assets.core.measures import require_measures
+from housing_assets.core.rules import RULES
 from housing_assets.resources.io_manager import StoreIOManager
 from housing_assets.resources.progress import progress_logger
 from housing_assets.resources.tracking import artifact_root, tracking_resource
@@ -37,7 +39,11 @@ def build_definitions(settings: Settings | None = None, overrides: Mapping[str, 
     Args:
         settings: None reads the environment.
         overrides: resources by name, in place of the usual ones.
+
+    Raises:
+        HousingError: a rule judges what is not measured, so that it would be green for ever.
     """
+    require_measures(RULES)
     settings = settings or load_settings()
     store = Store.open(settings.store_uri)
     with warnings.catch_warnings():
@@ -63,7 +69,7 @@ def build_definitions(settings: Settings | None = None, overrides: Mapping[str, 
             *monitoring_checks(),
             *forecast_checks(settings),
         ],
-        jobs=jobs,
+        jobs=[*jobs, checks_job()],
         schedules=all_schedules(settings, store),
         sensors=[*all_sensors(settings, store), *chain_sensors(settings, store, jobs)],
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},

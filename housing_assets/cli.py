@@ -1,4 +1,4 @@
-"""The command line: `housing sample | run | predict | promote | checks | serve | start | databases | status`."""
+"""The command line: `housing sample | run | predict | promote | checks | check | serve | start | databases | …`."""
 
 import os
 import sys
@@ -132,6 +132,20 @@ def checks() -> None:
     from housing_assets.core.rules import rule_page
 
     typer.echo(rule_page(), nl=False)
+
+
+@app.command()
+def check(
+    asset: Annotated[str, typer.Argument(help="An asset, such as cleaned")],
+    months: Annotated[
+        str | None, typer.Option(help="FIRST:LAST or one month (YYYY-MM); default: every month that is there")
+    ] = None,
+) -> None:
+    """Check what is there again, without making it again; exit code 1 if a check that blocks is broken."""
+    from housing_assets.checks.alone import check_alone
+    from housing_assets.settings import load_settings
+
+    check_alone(load_settings(), dagster_home(), asset, months)
 
 
 @app.command()

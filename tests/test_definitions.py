@@ -21,7 +21,7 @@ raw_splits           ingest       monthly  data  parquet+polars   <- nothing
 cleaned              ingest       monthly  data  parquet+polars   <- raw_splits
 encoders             features     once     ml      parquet+polars   <- cleaned
 training_features    features     once     ml      parquet+polars   <- cleaned, encoders
-baseline_model       models       once     ml      mlflow+xgboost   <- encoders, training_features
+baseline_model       models       once     ml      mlflow+xgboost   <- cleaned, encoders, training_features
 tuned_model          models       once     ml      mlflow+optuna+xgboost  <- cleaned, encoders, training_features
 model_evaluation     models       once     ml      mlflow+polars    <- baseline_model, cleaned, tuned_model
 champion_model       models       once     ml      mlflow+xgboost   <- model_evaluation, tuned_model
@@ -34,8 +34,9 @@ forecast_evaluation  forecasts    once     ml      mlflow+polars    <- forecast_
 monthly_forecasts    forecasts    monthly  ml      parquet+xgboost  <- forecast_evaluation, price_history
 drift_report         monitoring   monthly  ml    evidently+polars  <- champion_model, cleaned, monthly_predictions, \
 training_features
-prediction_accuracy  monitoring   monthly  ml    polars  <- monthly_predictions, price_history, training_features
-data_quality         monitoring   once     data  html  <- cleaned, drift_report, monthly_predictions, \
+prediction_accuracy  monitoring   monthly  ml    polars  <- champion_model, monthly_predictions, price_history, \
+training_features
+data_quality         monitoring   once     data  html  <- champion_model, cleaned, drift_report, monthly_predictions, \
 prediction_accuracy, raw_splits
 """
 

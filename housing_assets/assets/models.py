@@ -95,6 +95,7 @@ class _Trained:
 def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """`baseline_model` and `tuned_model`."""
     before_holdout = [*settings.split_months(Split.TRAIN), *settings.split_months(Split.EVAL)]
+    golden = settings.split_months(Split.EVAL)[0]
 
     @dg.asset(
         group_name="models",
@@ -103,6 +104,8 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         kinds={"xgboost", "mlflow"},
         code_version=CODE_VERSION,
         required_resource_keys={"store", "mlflow"},
+        # Its bundle's golden rows are of this month.
+        ins={"cleaned": dg.AssetIn(partition_mapping=dg.SpecificPartitionsPartitionMapping([golden]))},
         description="XGBoost with the reference's parameters, fitted on train, graded on eval beside naive "
         "baselines. The asset is a reference to its bundle under `models/`.",
     )
@@ -111,10 +114,12 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         config: BaselineConfig,
         training_features: TableFile,
         encoders: pl.DataFrame,
+        cleaned: MonthReader,
     ) -> dict:
-        require(context.resources.store, "baseline_model")
+        require(context.resources.store, "baseline_model", {"cleaned": [golden]})
         params = TrainingParams(**config.model_dump())
-        made = _train_and_publish(settings, context, "baseline_model", params, training_features, encoders, {})
+        rows = cleaned.months.read(golden)
+        made = _train_and_publish(settings, context, "baseline_model", params, training_features, encoders, rows, {})
         context.add_output_metadata(made.metadata)
         return {"version": made.version}
 
@@ -139,8 +144,9 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     ) -> dict:
         asked = config.model_dump()
         use_history = asked.pop("use_history")
-        require(context.resources.store, "tuned_model", {"cleaned": before_holdout if use_history else []})
+        require(context.resources.store, "tuned_model", {"cleaned": before_holdout if use_history else [golden]})
         trials = settings.tune_trials if asked["trials"] is None else asked["trials"]
+        rows = cleaned.months.read(golden)
         history = None
         if use_history:
             history = History.from_table(history_table(frame for _, frame in cleaned.iterate(list(HISTORY_SCHEMA))))
@@ -149,7 +155,7 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             context.log.info(f"no search: the hyperparameters are those of {told_by}")
             facts = {"tuning": {"trials": 0, "hyperparameters_of": told_by}}
             made = _train_and_publish(
-                settings, context, "tuned_model", params, training_features, encoders, facts, history
+                settings, context, "tuned_model", params, training_features, encoders, rows, facts, history
             )
             context.add_output_metadata({**made.metadata, "hyperparameters of": told_by})
             return {"version": made.version}
@@ -185,7 +191,7 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             }
         }
         made = _train_and_publish(
-            settings, context, "tuned_model", found.params, training_features, encoders, facts, history
+            settings, context, "tuned_model", found.params, training_features, encoders, rows, facts, history
         )
         shown = _tuning_pictures(found, made.version)
         tracker.files({f"{name.replace(' ', '_')}.png": png for name, png in shown.items()}, "tuned_model/plots")
@@ -212,10 +218,11 @@ def _train_and_publish(
     params: TrainingParams,
     data: TableFile,
     encoders: pl.DataFrame,
+    golden: pl.DataFrame,
     facts: Mapping[str, Any],
     history: History | None = None,
 ) -> _Trained:
-    """Train on train, grade on eval, publish the bundle, and log all of it."""
+    """Train on train, grade on eval, publish the bundle with golden rows, and log all of it."""
     train_months, eval_months = (settings.split_months(part) for part in (Split.TRAIN, Split.EVAL))
     store: Store = context.resources.store
     tracker: Tracker = context.resources.mlflow
@@ -265,7 +272,6 @@ def _train_and_publish(
         months=held["date"].n_unique(),
     )
     model = replace(fitted, intervals=widen(measured, publication.factors()))
-    golden = store.months("cleaned").read(eval_months[0])
     files = model_files(model, golden, {"eval": {r["predictor"]: r for r in report.to_dicts()}})
     origin = {
         "git_commit": git_commit(),

@@ -117,6 +117,7 @@ def monitoring_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         owners=ML_OWNERS,
         kinds={"polars"},
         code_version=CODE_VERSION,
+        deps=["champion_model"],
         metadata=column_schema(ACCURACY_SCHEMA, ACCURACY_DESCRIPTIONS),
         description="Errors of the month's predictions where the price is known by now, overall and by metro, beside "
         "the errors of the same champion on eval.",
@@ -152,7 +153,7 @@ def monitoring_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         owners=OWNERS,
         kinds={"html"},
         code_version=CODE_VERSION,
-        deps=["raw_splits", "cleaned", "monthly_predictions", "drift_report", "prediction_accuracy"],
+        deps=["raw_splits", "cleaned", "champion_model", "monthly_predictions", "drift_report", "prediction_accuracy"],
         description="One HTML page on what all checks say of all months, what is quarantined, and how predictions "
         "drift and err: for people without Dagster.",
     )

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 JOB_TAG = "housing/job"
 """Tag by which `dagster.yaml` lets one run of a job wait for another."""
+CHECKS_JOB = "checks_job"
 
 
 def all_jobs() -> list["UnresolvedAssetJobDefinition"]:
@@ -56,3 +57,14 @@ def all_jobs() -> list["UnresolvedAssetJobDefinition"]:
             ),
         )
     ]
+
+
+def checks_job() -> "UnresolvedAssetJobDefinition":
+    """`checks_job`: the checks alone. Which of them, and over which months, is chosen when it is launched."""
+    return dg.define_asset_job(
+        CHECKS_JOB,
+        selection=dg.AssetSelection.all_asset_checks(),
+        executor_def=dg.in_process_executor,
+        description="Checks of what is there, without making it again: choose ops, and `months` in their config",
+        tags={JOB_TAG: CHECKS_JOB},
+    )

@@ -15,6 +15,16 @@ from housing_assets.core.rules import Rule, Severity, rules_of
 from housing_assets.store.layout import Store
 from housing_assets.store.verdicts import Problem, State, Verdict, data_stamps, read_verdicts, write_verdicts
 
+MONTHS = "months"
+"""Config of the checks of a monthly asset."""
+_MONTHS_CONFIG = {
+    MONTHS: dg.Field(
+        str,
+        default_value="",
+        is_required=False,
+        description="FIRST:LAST or one month (YYYY-MM) to check; empty: the run's own months, or all that are there",
+    )
+}
 _MOST_LINES = 20
 
 Measured = Iterable[tuple[str, int, Sequence[Measurement]]]
@@ -27,8 +37,12 @@ def checks_of(
     source: str = "",
     config: Mapping[str, dg.Field] | None = None,
     rests_on: Callable[[Store], Callable[[str], str]] = lambda _: lambda _: "",
+    monthly: bool = False,
 ) -> dg.AssetChecksDefinition:
     """Every check of an asset, evaluated together: what is measured is measured once.
+
+    They run after the asset in its run, and alone. A run of some of them alone shows these, but judges all rules: a
+    verdict says of a month what every rule says of it.
 
     Args:
         asset: its name.
@@ -36,6 +50,7 @@ def checks_of(
         source: what the months come from, kept in the verdicts.
         config: of the step, if `measure` reads one from the context.
         rests_on: gives for a month what it was made from, kept in the verdicts.
+        monthly: has the asset months? Then they can be chosen in the config of the step.
     """
     specs = [
         dg.AssetCheckSpec(
@@ -51,7 +66,9 @@ def checks_of(
         name=f"{asset}_checks",
         specs=specs,
         required_resource_keys={"store"},
-        config_schema=dict(config or {}),
+        config_schema={**(_MONTHS_CONFIG if monthly else {}), **(config or {})},
+        # Dagster launches checks without their asset only if each of them can be.
+        can_subset=True,
     )
     def check(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         store: Store = context.resources.store
@@ -63,31 +80,36 @@ def checks_of(
             months[month] = rows
             measured += found
         findings = judge(asset, measured)
-        made_from = rests_on(store) if _is_made(context, asset) else _as_before(store, asset)
         verdicts = _verdicts(asset, months, findings, stamps, source, context.run.run_id)
+        made_from = _origins(context, asset, verdicts, rests_on(store))
         write_verdicts(store, [replace(verdict, rests_on=made_from(verdict.month)) for verdict in verdicts])
         by_measure: dict[str, list[Measurement]] = {}
         for m in measured:
             by_measure.setdefault(m.measure, []).append(m)
+        chosen = {key.name for key in context.op_execution_context.selected_asset_check_keys}
         for rule in rules_of(asset):
             broken = [f for f in findings if f.rule is rule]
-            yield _result(asset, rule, months, by_measure.get(rule.measure, ()), broken)
+            if rule.name in chosen:
+                yield _result(asset, rule, months, by_measure.get(rule.measure, ()), broken)
+            elif broken:
+                context.log.warning(f"{rule.name}, which was not asked for, is broken: {broken[0]}")
 
     return check
 
 
-def _is_made(context: dg.AssetCheckExecutionContext, asset: str) -> bool:
-    """Did this very run make the asset? If not, its checks alone run again, over what was made earlier."""
-    made = context.instance.get_records_for_run(
-        context.run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION
-    ).records
-    return any(record.asset_key == dg.AssetKey(asset) for record in made)
+def _origins(
+    context: dg.AssetCheckExecutionContext, asset: str, verdicts: Sequence[Verdict], now: Callable[[str], str]
+) -> Callable[[str], str]:
+    """For a month, what it was made from: what is there now, if this run made it.
 
-
-def _as_before(store: Store, asset: str) -> Callable[[str], str]:
-    """For a month, what its last verdict says that it was made from."""
-    verdicts = read_verdicts(store, asset)
-    return lambda month: verdicts[month].rests_on if month in verdicts else ""
+    A run of checks alone makes nothing: a file that it finds as the check before left it is as old as it was then.
+    """
+    if dg.AssetKey(asset) in context.op_execution_context.job_def.asset_layer.selected_asset_keys:
+        return now
+    before = read_verdicts(context.resources.store, asset, [verdict.month for verdict in verdicts])
+    kept = {v.month: v.rests_on for v in before.values()}
+    unchanged = {v.month for v in verdicts if v.month in before and before[v.month].stamp == v.stamp}
+    return lambda month: kept[month] if month in unchanged else now(month)
 
 
 def _verdicts(
@@ -136,16 +158,17 @@ def _result(
         severity=severity,
         description="\n".join(told) or (f"{len(months)} months are sound" if of_months else "sound"),
         metadata={
-            "limits": _limits(rule),
+            "limits": f"{rule.measure}: {limits(rule)}",
             ("months" if of_months else "measured"): table(_by_month(months, measured, findings)),
         },
     )
 
 
-def _limits(rule: Rule) -> str:
+def limits(rule: Rule) -> str:
+    """The limits of a rule in words."""
     parts = [f"at least {rule.low:g}"] if rule.low is not None else []
     parts += [f"at most {rule.high:g}"] if rule.high is not None else []
-    return f"{rule.measure}: {' and '.join(parts)}"
+    return " and ".join(parts)
 
 
 def _by_month(months: Mapping[str, int], measured: Iterable[Measurement], findings: Sequence[Finding]) -> pl.DataFrame:

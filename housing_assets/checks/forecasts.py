@@ -47,7 +47,7 @@ def forecast_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
         checks_of("price_history", history),
         checks_of("forecast_model", model),
         checks_of("forecast_evaluation", evaluation),
-        checks_of("monthly_forecasts", _forecasts, rests_on=history_digests),
+        checks_of("monthly_forecasts", _forecasts, rests_on=history_digests, monthly=True),
     ]
 
 

@@ -16,9 +16,12 @@ from housing_assets.work import prediction_stamps
 def monitoring_checks() -> list[dg.AssetChecksDefinition]:
     """The checks of `drift_report` and `prediction_accuracy`."""
     return [
-        checks_of("drift_report", _each("drift_report", measure_drift_month), rests_on=prediction_stamps),
+        checks_of("drift_report", _each("drift_report", measure_drift_month), rests_on=prediction_stamps, monthly=True),
         checks_of(
-            "prediction_accuracy", _each("prediction_accuracy", measure_accuracy_month), rests_on=prediction_stamps
+            "prediction_accuracy",
+            _each("prediction_accuracy", measure_accuracy_month),
+            rests_on=prediction_stamps,
+            monthly=True,
         ),
     ]
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 import dagster as dg
 import polars as pl
 
-from housing_assets.checks.common import Measured, checks_of
+from housing_assets.checks.common import MONTHS, Measured, checks_of
 from housing_assets.core.errors import StoreError
-from housing_assets.core.months import add_months, month_range
+from housing_assets.core.months import add_months, month_range, parse_month_range
 from housing_assets.core.quality import (
     RECENT,
     YEAR,
@@ -35,18 +35,23 @@ def monthly_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """The checks of `raw_splits`, `cleaned`, `interval_calibration` and `monthly_predictions`."""
     return [
         checks_of("raw_splits", lambda context: _raw_months(context, settings.source_label),
-                  settings.source_label, _RAW_CONFIG),
-        checks_of("cleaned", _clean_months, settings.source_label, rests_on=raw_digests),
-        checks_of("interval_calibration", _calibrations, rests_on=history_digests),
-        checks_of("monthly_predictions", _predictions, rests_on=history_digests),
+                  settings.source_label, _RAW_CONFIG, monthly=True),
+        checks_of("cleaned", _clean_months, settings.source_label, rests_on=raw_digests, monthly=True),
+        checks_of("interval_calibration", _calibrations, rests_on=history_digests, monthly=True),
+        checks_of("monthly_predictions", _predictions, rests_on=history_digests, monthly=True),
     ]  # fmt: skip
 
 
 def asked_months(context: dg.AssetCheckExecutionContext, store: Store, asset: str) -> list[str]:
-    """The months of a run; every month that is there, of a run without months.
+    """The months that the config asks for, or those of the run; without either, every month that is there.
 
-    From the run's tags: a run of checks alone has months too, which Dagster's context does not give.
+    Those of the run are from its tags: a run of checks alone has months too, which Dagster's context does not give.
+
+    Raises:
+        HousingError: the config names no months.
     """
+    if text := context.op_execution_context.op_config[MONTHS]:
+        return month_range(*parse_month_range(text))
     tags = context.run.tags
     first, last = (tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
     if first and last:

@@ -16,7 +16,7 @@ RESTS_ON: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "cleaned": ("raw_splits",),
         "encoders": ("cleaned",),
         "training_features": ("cleaned", "encoders"),
-        "baseline_model": ("training_features", "encoders"),
+        "baseline_model": ("training_features", "encoders", "cleaned"),
         "tuned_model": ("training_features", "encoders", "cleaned"),
         "model_evaluation": ("cleaned", "baseline_model", "tuned_model"),
         "champion_model": (
