@@ -253,11 +253,16 @@ class _Stages:
             known = states(self.store, asset, months)
             undone |= {m for m in months if known[m] not in SOUND}
             verdicts = read_verdicts(self.store, asset, months)
-            made_by = {v.run for v in verdicts.values()}
-            same = dg.RunsFilter(run_ids=list(made_by), tags={_INPUTS_TAG: _digest(inputs)})
-            current = {run.run_id for run in self.instance.get_runs(same)} if made_by else set()
-            undone |= {m for m in months if m in verdicts and verdicts[m].run not in current}
+            current = self._with_inputs({v.run for v in verdicts.values()}, inputs)
+            undone |= {m for m, verdict in verdicts.items() if verdict.run not in current}
         return [m for m in months if m in undone]
+
+    def _with_inputs(self, runs: set[str], inputs: Sequence[object]) -> set[str]:
+        """Those of some runs that had these inputs."""
+        if not runs:
+            return set()
+        same = dg.RunsFilter(run_ids=list(runs), tags={_INPUTS_TAG: _digest(inputs)})
+        return {run.run_id for run in self.instance.get_runs(same)}
 
     def run(
         self,

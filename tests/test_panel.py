@@ -1,11 +1,15 @@
 """Where the panel begins."""
 
+import dagster as dg
 import pytest
+from platform_fixtures import END, EVAL, HOLDOUT, MONTHS
 
+from housing_assets.build import build_definitions
 from housing_assets.core.errors import HousingError
 from housing_assets.panel import begin_panel, known_panel
 from housing_assets.settings import Settings
 from housing_assets.store.layout import Store
+from housing_assets.watch import changed_months
 
 
 def settings(**values: str) -> Settings:
@@ -55,3 +59,10 @@ def test_a_damaged_note_is_as_good_as_none(store):
     store.blobs.write("panel.json", b"{")
     assert known_panel(settings(), store).panel_start == "2012-03"
     assert begin_panel(settings(), store, "2015-01").panel_start == "2015-01"
+
+
+def test_whoever_looks_at_the_source_leaves_its_first_month_for_the_others(store, source):
+    told = settings(source_uri=str(source), eval_start=EVAL, holdout_start=HOLDOUT, panel_end=END)
+    assert changed_months(told, store) == MONTHS
+    raw = build_definitions(told.model_copy(update={"store_uri": store.uri}), {}).resolve_asset_graph()
+    assert raw.get(dg.AssetKey("raw_splits")).partitions_def.get_partition_keys() == MONTHS
