@@ -25,6 +25,7 @@ from housing_assets.checks.monthly import monthly_checks
 from housing_assets.checks.training import training_checks
 from housing_assets.core.measures import require_measures
 from housing_assets.core.rules import RULES
+from housing_assets.panel import known_panel
 from housing_assets.resources.io_manager import StoreIOManager
 from housing_assets.resources.progress import progress_logger
 from housing_assets.resources.tracking import artifact_root, tracking_resource
@@ -46,6 +47,8 @@ def build_definitions(settings: Settings | None = None, overrides: Mapping[str, 
     require_measures(RULES)
     settings = settings or load_settings()
     store = Store.open(settings.store_uri)
+    # Sensors and schedules ask again where the panel begins: it may come to be known while they are loaded.
+    asked, settings = settings, known_panel(settings, store)
     with warnings.catch_warnings():
         # Backfill policies and nonexistent upstream partitions are beta in Dagster; the tests hold them to it.
         warnings.simplefilter("ignore", dg.BetaWarning)
@@ -70,8 +73,8 @@ def build_definitions(settings: Settings | None = None, overrides: Mapping[str, 
             *forecast_checks(settings),
         ],
         jobs=[*jobs, checks_job()],
-        schedules=all_schedules(settings, store),
-        sensors=[*all_sensors(settings, store), *chain_sensors(settings, store, jobs)],
+        schedules=all_schedules(asked, store),
+        sensors=[*all_sensors(asked, store), *chain_sensors(asked, store, jobs)],
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},
         executor=dg.in_process_executor,
         resources={

@@ -27,6 +27,7 @@ from housing_assets.core.processes import is_known_dead, this_process
 from housing_assets.core.rules import CHECKED
 from housing_assets.core.source import fingerprint
 from housing_assets.instance import open_instance
+from housing_assets.panel import begin_panel, derives_start, known_panel
 from housing_assets.settings import Settings
 from housing_assets.source import source_uri
 from housing_assets.store.bundles import FORECAST_POINTER, champion_version, load_bundle, provisional_reason
@@ -96,7 +97,8 @@ def run_platform(
     with open_instance(home) as instance:
         _close_dead_runs(instance)
         source = fingerprint(source_uri(settings, console.print))
-        asked = _asked_months(settings, months)
+        settings, last = _panel(settings, store, months is None)
+        asked = _asked_months(settings, months, last)
         stages = _Stages(settings, store, instance, console, force)
         ingest_inputs = [source, settings.model_dump(mode="json", exclude=_NOT_INGESTED)]
         config = {"ops": {"raw_splits_checks": {"config": {"accept_restated": accept_restated}}}}
@@ -132,22 +134,33 @@ def run_platform(
             raise HousingError(f"red checks: {', '.join(red)}. Their messages are in the table above")
 
 
-def _asked_months(settings: Settings, text: str | None) -> list[str]:
-    if text is None:
-        if settings.uses_sample or settings.panel_end:
-            return settings.months
-        from housing_assets.core.source import open_panel
+def _panel(settings: Settings, store: Store, whole: bool) -> tuple[Settings, str]:
+    """The settings with the panel's first month, and the last month there is; the source says what is not set.
 
-        # The panel has no set end: the source's own last month is it.
-        with open_panel(settings.source_uri, months=()) as panel:
-            there = set(panel.months)
-        first = min(there)
-        if first > settings.panel_start:
-            raise HousingError(
-                f"the source begins with {first}, HOUSING_PANEL_START is {settings.panel_start}: "
-                f"set HOUSING_PANEL_START={first}"
-            )
-        return [m for m in settings.months if m <= max(there)]
+    Args:
+        settings: of the platform.
+        store: where the first month of the source is kept.
+        whole: is the whole panel asked for?
+    """
+    known = known_panel(settings, store)
+    if settings.uses_sample or (not derives_start(known) and (settings.panel_end or not whole)):
+        return known, known.last_month
+    from housing_assets.core.source import open_panel
+
+    with open_panel(settings.source_uri, months=()) as panel:
+        first, last = panel.months[0], panel.months[-1]
+    known = begin_panel(settings, store, first)
+    if whole and not settings.panel_end and first > known.panel_start:
+        raise HousingError(
+            f"the source begins with {first}, HOUSING_PANEL_START is {known.panel_start}: "
+            f"set HOUSING_PANEL_START={first}, or leave it unset"
+        )
+    return known, known.last_month if settings.panel_end else last
+
+
+def _asked_months(settings: Settings, text: str | None, last_there: str) -> list[str]:
+    if text is None:
+        return [m for m in settings.months if m <= last_there]
     first, last = parse_month_range(text)
     outside = [m for m in (first, last) if m not in settings.months]
     if outside:
@@ -243,11 +256,16 @@ class _Stages:
             known = states(self.store, asset, months)
             undone |= {m for m in months if known[m] not in SOUND}
             verdicts = read_verdicts(self.store, asset, months)
-            made_by = {v.run for v in verdicts.values()}
-            same = dg.RunsFilter(run_ids=list(made_by), tags={_INPUTS_TAG: _digest(inputs)})
-            current = {run.run_id for run in self.instance.get_runs(same)} if made_by else set()
-            undone |= {m for m in months if m in verdicts and verdicts[m].run not in current}
+            current = self._with_inputs({v.run for v in verdicts.values()}, inputs)
+            undone |= {m for m, verdict in verdicts.items() if verdict.run not in current}
         return [m for m in months if m in undone]
+
+    def _with_inputs(self, runs: set[str], inputs: Sequence[object]) -> set[str]:
+        """Those of some runs that had these inputs."""
+        if not runs:
+            return set()
+        same = dg.RunsFilter(run_ids=list(runs), tags={_INPUTS_TAG: _digest(inputs)})
+        return {run.run_id for run in self.instance.get_runs(same)}
 
     def run(
         self,

@@ -38,7 +38,9 @@ class Settings(BaseSettings):
     store_uri: str = Field(DEFAULT_URI, description="Where assets live: a folder or s3://bucket/prefix")
     eval_start: str = Field("2020-01", description="First month of eval; every earlier month is train")
     holdout_start: str = Field("2022-01", description="First month of holdout")
-    panel_start: str = Field(PANEL_START, description="First monthly partition")
+    panel_start: str = Field(
+        PANEL_START, description="First monthly partition; empty: the first month of the source from 2012-03 on"
+    )
     panel_end: str = Field(
         "", description="Last monthly partition; empty: the sample's last month, or the last complete month"
     )

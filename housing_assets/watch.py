@@ -1,12 +1,13 @@
 """What changed in the source, by month, found without a run."""
 
 import hashlib
-from collections.abc import Collection
 from pathlib import Path
 
 from housing_assets.core.errors import SourceError, StoreError
 from housing_assets.core.source import open_panel
 from housing_assets.core.source_files import list_files
+from housing_assets.panel import begin_panel
+from housing_assets.settings import Settings
 from housing_assets.store.layout import Store
 
 
@@ -26,18 +27,20 @@ def files_stamp(uri: str) -> str:
     return hashlib.sha256("".join(stamps).encode()).hexdigest()
 
 
-def changed_months(uri: str, store: Store, panel_months: Collection[str]) -> list[str]:
+def changed_months(settings: Settings, store: Store) -> list[str]:
     """Months of the panel whose rows in the source are not those that were ingested, in order.
 
     The order of rows, and the file that they are in, does not matter.
 
     Raises:
         SourceError: the source cannot be found or read, or is no panel.
+        HousingError: the source begins so late that train has no months.
     """
     ingested = store.months("raw_splits")
     there = set(ingested.available())
     changed = []
-    with open_panel(uri) as panel:
+    with open_panel(settings.source_uri) as panel:
+        panel_months = set(begin_panel(settings, store, panel.months[0]).months)
         for month in panel.months:
             if month not in panel_months:
                 continue

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from housing_assets.core.months import add_months, consecutive
+from housing_assets.panel import known_panel
 from housing_assets.settings import Settings
 from housing_assets.store.bundles import champion_version
 from housing_assets.store.histories import stale_months
@@ -104,6 +105,7 @@ def read_facts(settings: Settings, store: Store) -> Facts:
     Raises:
         StoreError: it cannot be read, or a file that tells a version is damaged.
     """
+    settings = known_panel(settings, store)
     seen = {asset: Seen(data_stamps(store, asset), read_verdicts(store, asset)) for asset in CARRIED_ON}
     decided = read_verdicts(store, "champion_model", [""]).get("")
     return Facts(

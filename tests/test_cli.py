@@ -4,10 +4,12 @@ import shutil
 from datetime import date
 from pathlib import Path
 
+import dagster as dg
 import polars as pl
 import pytest
-from platform_fixtures import END, HELD, MONTHS, TRAIN, CommandLine, command_line, tree, write_source
+from platform_fixtures import END, EVAL, HELD, MONTHS, TRAIN, CommandLine, command_line, tree, write_source
 
+from housing_assets.build import build_definitions
 from housing_assets.core.schema import COLUMN_NAMES
 from housing_assets.store.bundles import champion_version, list_versions, load_champion
 
@@ -155,6 +157,27 @@ def test_a_source_that_changed_is_read_again(housing, tmp_path):
     assert "up to date" not in done.err
     assert champion_version(housing.store) != champion
     assert load_champion(housing.store).manifest["source"] == str(tmp_path / "panel.csv")
+
+
+def test_the_panel_begins_with_the_source_where_nothing_else_is_said(housing):
+    line = housing.changed(HOUSING_PANEL_START="")
+    done = line("run", "--months", HELD[0])
+    assert done.code == 0, done.err
+    done = line("run")
+    assert done.code == 0, done.err
+    for job in ("ingest_job", "training_job", "predictions_job"):
+        assert f"{job}: up to date" in done.err, "it is the panel that HOUSING_PANEL_START named"
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in line.env.items():
+            patch.setenv(name, value)
+        raw = build_definitions().resolve_asset_graph().get(dg.AssetKey("raw_splits"))
+    assert raw.partitions_def.get_partition_keys() == MONTHS
+
+
+def test_a_source_that_begins_after_train_is_told_what_to_set(housing, tmp_path):
+    late = write_source(tmp_path / "late.csv", first=EVAL)
+    told = refused(housing.changed(HOUSING_PANEL_START="", HOUSING_SOURCE_URI=str(late))("run"))
+    assert f"the source begins with {EVAL}, HOUSING_EVAL_START is {EVAL}: set HOUSING_EVAL_START later" in told
 
 
 def test_some_months_alone(housing):

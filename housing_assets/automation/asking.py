@@ -23,7 +23,7 @@ _BY_HAND = "__ASSET_JOB"
 
 
 def open_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
-    """Runs that wait or go on; not those of `housing run` whose process was killed, which nothing else ends."""
+    """Runs that wait or go on; not those whose process was killed unseen, which nothing else ends."""
     records = instance.get_run_records(dg.RunsFilter(statuses=list(NOT_FINISHED_STATUSES)))
     return [r.dagster_run for r in records if not _is_dead(r)]
 
@@ -104,11 +104,9 @@ def _is_closed(run: dg.DagsterRun) -> bool:
 
 
 def _is_dead(record: dg.RunRecord) -> bool:
-    owner = record.dagster_run.tags.get(OWNER_TAG)
-    if not owner:
-        return False
-    # Of another machine nobody can tell; no run takes a day.
-    return is_known_dead(owner) or time.time() - record.create_timestamp.timestamp() > _DAY
+    # Of another machine, or of a command of Dagster's own, nobody can tell; no run takes a day.
+    is_old = time.time() - record.create_timestamp.timestamp() > _DAY
+    return is_old or is_known_dead(record.dagster_run.tags.get(OWNER_TAG, ""))
 
 
 def _name(task: Task) -> str:

@@ -6,6 +6,7 @@ import dagster as dg
 
 from housing_assets.assets.common import month_tags
 from housing_assets.core.forecasting import LEAST_FORECAST_MONTHS
+from housing_assets.panel import known_panel
 from housing_assets.settings import Settings
 from housing_assets.store.bundles import champion_version
 from housing_assets.store.layout import Store
@@ -48,7 +49,7 @@ def all_schedules(settings: Settings, store: Store) -> list[dg.ScheduleDefinitio
     def monthly_forecasts_schedule(
         context: dg.ScheduleEvaluationContext,
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        if not settings.can_forecast:
+        if not known_panel(settings, store).can_forecast:
             yield dg.SkipReason(f"forecasts need {LEAST_FORECAST_MONTHS} months before eval")
         elif not (tasks := tasks_of("forecast_job")):
             yield dg.SkipReason("every month has its forecasts")

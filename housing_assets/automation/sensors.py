@@ -37,7 +37,7 @@ def all_sensors(settings: Settings, store: Store) -> list[dg.SensorDefinition]:
             stamp = files_stamp(settings.source_uri)
             if stamp == context.cursor:
                 return dg.SensorResult(skip_reason=dg.SkipReason("no file of the source changed"))
-            months = changed_months(settings.source_uri, store, set(settings.months))
+            months = changed_months(settings, store)
         except HousingError as error:
             # It may be half-way through an upload: the next look tells, since the cursor stays.
             return dg.SensorResult(skip_reason=dg.SkipReason(f"the source cannot be read: {error}"))

@@ -9,6 +9,7 @@ forecast_skill.parquet        forecast_intervals.parquet    forecast_model.json
 drift_report/2022-01.parquet  drift_report/2022-01.html     prediction_accuracy/…
 baseline_model.json           tuned_model.json              (references to their bundles)
 checks/<asset>/2012-03.json   checks/<asset>.json           (verdicts)                data_quality/index.html
+panel.json                    (the source's first month, where HOUSING_PANEL_START does not say it)
 models/<version>/…            models/<version>/decisions/<time>.json
 models/champion.json          models/forecast_champion.json (pointers)
 ```
