@@ -14,6 +14,7 @@ import numpy as np
 from housing_assets.core.anchor import Anchor
 from housing_assets.core.errors import HousingError
 from housing_assets.core.features import FEATURES
+from housing_assets.core.text import first_line
 from housing_assets.core.training import (
     PriceTrees,
     Target,
@@ -85,7 +86,7 @@ def _cluster(address: str) -> "Iterator[Client]":
     except (OSError, TimeoutError, ValueError) as error:
         raise HousingError(
             f"HOUSING_DASK_ADDRESS={address}: no Dask scheduler answers there within {_CONNECT_SECONDS} s "
-            f"({_first_line(error)}): start one with `dask scheduler`, correct the address, or leave it empty for a "
+            f"({first_line(error)}): start one with `dask scheduler`, correct the address, or leave it empty for a "
             "cluster of this machine's cores"
         ) from error
     with client:
@@ -151,7 +152,7 @@ def _fit(
     except Exception as error:
         if lost := sorted(before - _workers(client)):
             raise WorkerLostError(
-                f"the Dask workers {', '.join(lost)} were lost while they trained ({_first_line(error)}): killed, "
+                f"the Dask workers {', '.join(lost)} were lost while they trained ({first_line(error)}): killed, "
                 "out of memory, or cut off; give workers more memory, or start more of them."
             ) from error
         raise
@@ -164,7 +165,7 @@ def _require_read(pieces: "Sequence[Future]", rows: TableFile) -> None:
 
     wait(pieces)
     if failed := next((piece for piece in pieces if piece.status == "error"), None):
-        reason = _first_line(cast(BaseException, failed.exception()))
+        reason = first_line(cast(BaseException, failed.exception()))
         raise HousingError(
             f"a Dask worker cannot read {rows.asset} ({reason}): workers need this version of "
             f"the platform and access to HOUSING_STORE_URI={rows.blobs.uri}, with the same path or credentials as here"
@@ -180,7 +181,3 @@ def _piece(rows: TableFile, group: int, target: Target, anchor: Anchor | None) -
 def _workers(client: "Client") -> set[str]:
     """Addresses of the workers that the scheduler has now."""
     return set(client.scheduler_info(n_workers=-1)["workers"])
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from housing_assets.core.errors import HousingError
+from housing_assets.core.text import first_line
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -51,8 +52,7 @@ def _create(variable: str, maintenance: "URL", name: str) -> bool:
     try:
         connection = psycopg2.connect(maintenance.render_as_string(hide_password=False))
     except psycopg2.OperationalError as error:
-        told = str(error).strip().splitlines()[0]
-        raise HousingError(f"{variable}: its server cannot be asked for {name}: {told}") from None
+        raise HousingError(f"{variable}: its server cannot be asked for {name}: {first_line(error)}") from None
     # A database cannot be made inside a transaction.
     connection.autocommit = True
     try:

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from housing_assets.core.environment import read_environment
 from housing_assets.core.errors import HousingError
+from housing_assets.core.text import first_line
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -125,7 +126,7 @@ def open_instance(home: Path) -> "DagsterInstance":
     try:
         return dg.DagsterInstance.from_config(str(home))
     except DagsterPostgresException as error:
-        reason = (str(error.__cause__ or error).splitlines() or [""])[0]
+        reason = first_line(error.__cause__ or error)
         raise HousingError(f"{_POSTGRES}: the database does not answer ({reason}): start it, or mend it") from None
 
 

@@ -25,6 +25,10 @@ class Api:
         headers = {"X-API-Key": key} if key else {}
         self._client = httpx.Client(base_url=settings.api_url, headers=headers, timeout=settings.api_seconds)
 
+    def close(self) -> None:
+        """Close its connections; nothing can be asked after that."""
+        self._client.close()
+
     def row_schema(self) -> dict[str, dict[str, Any]]:
         """JSON Schema of each column of a raw row.
 

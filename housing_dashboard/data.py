@@ -18,14 +18,17 @@ from housing_assets.core.errors import HousingError, StoreError
 from housing_assets.core.months import add_months, month_range
 from housing_assets.store.bundles import (
     FORECAST_POINTER,
+    POINTER,
     Bundle,
     champion_version,
     forecast_champion,
     list_versions,
     load_bundle,
 )
+from housing_assets.store.histories import stale_months
 from housing_assets.store.layout import Store
 from housing_assets.store.verdicts import State, Verdict, data_stamps, read_verdicts, state_of
+from housing_dashboard.api import Api
 from housing_dashboard.settings import DashboardSettings
 
 _LOOK_AGAIN = 2.0
@@ -44,7 +47,21 @@ def settings() -> DashboardSettings:
     Raises:
         HousingError: a value of the environment makes no sense; the message names its variable.
     """
-    return _settings(tuple(sorted((k, v) for k, v in os.environ.items() if k.startswith("HOUSING_"))))
+    return _settings(_environment())
+
+
+def _environment() -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((k, v) for k, v in os.environ.items() if k.startswith("HOUSING_")))
+
+
+@st.cache_resource(max_entries=2, show_spinner=False, on_release=Api.close)
+def _api(environment: tuple[tuple[str, str], ...]) -> Api:
+    return Api(_settings(environment))
+
+
+def api() -> Api:
+    """The API that is asked: one client for all sessions, safe to share between threads; errors as of `settings`."""
+    return _api(_environment())
 
 
 @st.cache_resource
@@ -219,7 +236,30 @@ def published_forecasts() -> tuple[str, dict[int, str]] | None:
     Raises:
         HousingError: the pointer is damaged.
     """
-    return forecast_champion(store()) if FORECAST_POINTER in stamps(FORECAST_POINTER) else None
+    stamp = stamps(FORECAST_POINTER).get(FORECAST_POINTER)
+    return _published_forecasts(settings().store_uri, stamp) if stamp else None
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _published_forecasts(uri: str, stamp: str) -> tuple[str, dict[int, str]]:
+    del stamp  # a key
+    return forecast_champion(_open(uri))
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _champion_version(uri: str, stamp: str) -> str | None:
+    del stamp  # a key
+    return champion_version(_open(uri))
+
+
+def champion_name() -> str | None:
+    """The champion's version; None if none was promoted.
+
+    Raises:
+        HousingError: the pointer is damaged.
+    """
+    stamp = stamps(POINTER).get(POINTER)
+    return _champion_version(settings().store_uri, stamp) if stamp else None
 
 
 @dataclass(frozen=True)
@@ -249,7 +289,7 @@ def champion() -> Champion | None:
     Raises:
         HousingError: the pointer or the bundle is damaged.
     """
-    version = champion_version(store())
+    version = champion_name()
     if version is None:
         return None
     found = _bundle(settings().store_uri, version, tuple(sorted(stamps(f"models/{version}/").items())))
@@ -261,9 +301,15 @@ def forecast_decisions() -> list[dict[str, Any]]:
     return [d for d in _decisions() if _forecasts(d.get("candidate", ""))]
 
 
+@st.cache_resource(max_entries=1_000, show_spinner=False)
+def _decision(uri: str, key: str, stamp: str) -> dict[str, Any]:
+    del stamp  # a key
+    return json.loads(_open(uri).blobs.read(key))
+
+
 def _decisions() -> list[dict[str, Any]]:
-    decided = [key for key in stamps("models/") if "/decisions/" in key]
-    decisions = [json.loads(store().blobs.read(key)) for key in decided]
+    uri = settings().store_uri
+    decisions = [_decision(uri, key, stamp) for key, stamp in stamps("models/").items() if "/decisions/" in key]
     return sorted(decisions, key=lambda d: d.get("decided", ""), reverse=True)
 
 
@@ -317,7 +363,12 @@ def importance(version: str) -> pl.DataFrame:
 
 def versions() -> list[str]:
     """Every model version that is there."""
-    return list_versions(store())
+    return _versions(settings().store_uri)
+
+
+@st.cache_data(ttl=_LOOK_AGAIN, show_spinner=False)
+def _versions(uri: str) -> list[str]:
+    return list_versions(_open(uri))
 
 
 @st.cache_resource(max_entries=20, show_spinner=False)
@@ -339,6 +390,19 @@ def check_states(asset: str, months: Sequence[str]) -> dict[str, State]:
     """What is known of months of an asset: also whether they were written after their check."""
     known, files = verdicts(asset), stamps(f"{asset}/")
     return {m: state_of(known.get(m), files.get(f"{asset}/{m}.parquet")) for m in months}
+
+
+@st.cache_resource(max_entries=20, show_spinner=False)
+def _stale(uri: str, asset: str, stamp: tuple) -> list[str]:
+    del stamp  # a key
+    return stale_months(_open(uri), asset)
+
+
+def stale(asset: str) -> list[str]:
+    """Months of an asset that were made from cleaned months which are others by now."""
+    made_of = ("cleaned/", "price_history", f"checks/{asset}", f"{asset}/")
+    stamp = tuple(sorted(item for prefix in made_of for item in stamps(prefix).items()))
+    return _stale(settings().store_uri, asset, stamp)
 
 
 @st.cache_data(ttl=_LOOK_AGAIN, show_spinner=False)

@@ -10,7 +10,6 @@ import polars as pl
 import streamlit as st
 
 from housing_assets.core.errors import HousingError
-from housing_assets.store.bundles import champion_version
 from housing_dashboard import data
 
 log = logging.getLogger("housing_dashboard")
@@ -28,7 +27,7 @@ def header(title: str, asks: str) -> None:
     with guard():
         newest = next(reversed(data.months_of("monthly_predictions")), "none yet")
         source = data.source_label()
-        version = champion_version(data.store()) or "none yet"
+        version = data.champion_name() or "none yet"
     st.markdown(
         f":gray-badge[model: {version}] :gray-badge[newest month: {newest}] "
         f":gray-badge[source: {source}] :orange-badge[{NOTE}]"

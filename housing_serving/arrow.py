@@ -17,6 +17,7 @@ from flatbuffers.number_types import Int64Flags, UOffsetTFlags
 from flatbuffers.table import Table
 
 from housing_assets.core.schema import BY_NAME
+from housing_assets.core.text import first_line
 from housing_serving.predictor import Predictions
 from housing_serving.rows import (
     KEYS,
@@ -132,7 +133,7 @@ def encode_arrow(found: Predictions, actuals: Sequence[float] | None, version: s
 
 
 def _unreadable(told: str) -> BadRowsError:
-    reason = (told.splitlines() or ["nothing is known of it"])[0][:200]
+    reason = first_line(told, "nothing is known of it")[:200]
     return BadRowsError(400, [FieldError(-1, "", f"the body is no Arrow stream: {reason}")])
 
 

@@ -28,6 +28,7 @@ from housing_assets.core.ahead import map_ahead
 from housing_assets.core.errors import SourceError
 from housing_assets.core.months import month_end, month_of
 from housing_assets.core.schema import BY_NAME, COLUMN_NAMES, COLUMNS, REQUIRED
+from housing_assets.core.text import first_line
 
 BLOCK_BYTES = 16 << 20
 _PARSE_BYTES = 2 << 20
@@ -266,7 +267,7 @@ def _read_parquet(path: Path, name: str, rules: Rules, notes: list[str]) -> Iter
                 if not problems:
                     yield frame
     except pa.ArrowException as error:
-        raise SourceError(f"{name}: not a whole Parquet file ({_first_line(error)}): export it again") from error
+        raise SourceError(f"{name}: not a whole Parquet file ({first_line(error)}): export it again") from error
     if problems:
         raise _refusal(name, "row", problems)
 
@@ -302,7 +303,7 @@ def _read_csv(path: Path, name: str, rules: Rules, notes: list[str]) -> Iterator
                     raise _diagnose_csv(path, name, header, rules, bad[0].text)
                 yield frame
     except (pa.ArrowException, csv.Error) as error:
-        raise _diagnose_csv(path, name, header, rules, _first_line(error)) from error
+        raise _diagnose_csv(path, name, header, rules, first_line(error)) from error
 
 
 def _open_bytes(path: Path) -> BinaryIO:
@@ -376,10 +377,6 @@ def _open_text(path: Path) -> io.TextIOWrapper:
 
 def _not_utf8(name: str) -> SourceError:
     return SourceError(f"{name}: the text is not UTF-8: save it again with that encoding")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _diagnose_csv(path: Path, name: str, header: list[str], rules: Rules, reason: str) -> SourceError:

@@ -26,6 +26,7 @@ from housing_assets.core.errors import HousingError
 from housing_assets.core.features import FEATURES, KEYS, make_features
 from housing_assets.core.months import month_range
 from housing_assets.core.processes import is_known_dead, this_process
+from housing_assets.core.text import first_line
 from housing_assets.core.training import (
     PARAM_LIMITS,
     TARGETS,
@@ -355,7 +356,7 @@ def _open_study(storage: str, name: str) -> "optuna.Study":
         )
         _fail_dead_trials(study)
     except Exception as error:
-        where = without_password(f"{storage} ({str(error).splitlines()[0]})")
+        where = without_password(f"{storage} ({first_line(error)})")
         raise HousingError(
             f"the tuning study cannot be kept in {where}: set HOUSING_STUDY_STORAGE to another "
             "database, or move this one away (a database of another Optuna version: `optuna storage upgrade`)"

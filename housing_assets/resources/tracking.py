@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import dagster as dg
 
 from housing_assets.core.environment import without_password
+from housing_assets.core.text import first_line
 
 EXPERIMENT = "housing-prices"
 REGISTERED_MODEL = "housing-price"
@@ -53,7 +54,7 @@ class Tracker:
                 warnings.simplefilter("ignore")
                 return action()
         except Exception as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
+            reason = first_line(error)[:300]
             self.problem = without_password(f"tracking is missing from here on: {what} failed ({reason})")
             self._log(f"{self.problem}. Training goes on; check MLFLOW_TRACKING_URI")
             return None

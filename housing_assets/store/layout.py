@@ -30,6 +30,7 @@ import polars as pl
 from housing_assets.core.ahead import map_ahead
 from housing_assets.core.errors import DamagedError, MissingMonthError, StoreError
 from housing_assets.core.months import describe_months
+from housing_assets.core.text import first_line
 from housing_assets.store.blobs import Blobs, open_blobs
 
 if TYPE_CHECKING:
@@ -344,7 +345,7 @@ def decode_parquet(data: bytes, name: str, columns: Sequence[str] | None = None)
     try:
         return pl.read_parquet(io.BytesIO(data), columns=list(columns) if columns is not None else None)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise DamagedError(
             f"{name} is damaged or not the file it should be ({reason}): materialize it again"
         ) from error

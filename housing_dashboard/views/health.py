@@ -5,7 +5,7 @@ import streamlit as st
 
 from housing_assets.core.features import FEATURES, describe_feature
 from housing_assets.core.months import describe_months
-from housing_assets.store.histories import RESTS_ON_HISTORY, stale_months
+from housing_assets.store.histories import RESTS_ON_HISTORY
 from housing_dashboard import charts, data, shell
 
 MONTHLY = (
@@ -61,7 +61,7 @@ def freshness() -> None:
             st.metric(asset, there[-1] if there else "none")
             st.caption(f"checked {found.checked[:16].replace('T', ' ')} UTC" if found else "never checked")
     for asset in RESTS_ON_HISTORY:
-        if stale := stale_months(data.store(), asset):
+        if stale := data.stale(asset):
             told = f"`{asset}` of {describe_months(stale)} rests on months that were restated since"
             st.warning(f"{told}: run its job for these months.", icon=":material/history:")
 

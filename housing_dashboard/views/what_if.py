@@ -13,7 +13,7 @@ import streamlit as st
 from housing_assets.core.features import describe_feature
 from housing_assets.core.schema import COLUMN_NAMES, NUMERIC_FEATURES
 from housing_dashboard import charts, data, figures, shell
-from housing_dashboard.api import Api, ApiAwayError, ApiRefusedError
+from housing_dashboard.api import ApiAwayError, ApiRefusedError
 
 _SHOWN = 12
 
@@ -47,7 +47,7 @@ def page() -> None:
 @st.fragment
 def live(start: dict[str, Any]) -> None:
     """The form and the answer, which follows each change."""
-    api = Api(data.settings())
+    api = data.api()
     left, right = st.columns([1, 1])
     try:
         with left:

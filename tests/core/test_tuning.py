@@ -320,3 +320,12 @@ def test_a_storage_of_another_version_is_told(train, tmp_path):
         database.execute("update alembic_version set version_num = 'v0.9.0.a'")
     with pytest.raises(HousingError, match="another Optuna version"):
         search(train, tmp_path)
+
+
+def test_a_storage_that_fails_without_a_word_is_told(train, tmp_path, monkeypatch):
+    def fail(*_args, **_named) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(optuna.storages, "RDBStorage", fail)
+    with pytest.raises(HousingError, match=r"cannot be kept in .*\(TimeoutError\): set HOUSING_STUDY_STORAGE"):
+        tune(train, TuningSpec(**QUICK), f"sqlite:///{tmp_path}/studies.db", "a study")
