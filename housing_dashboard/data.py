@@ -16,6 +16,7 @@ import streamlit as st
 from housing_assets.core.environment import read_environment
 from housing_assets.core.errors import HousingError, StoreError
 from housing_assets.core.months import add_months, month_range
+from housing_assets.core.publication import PUBLICATION_FILE, Publication, publication_from_file
 from housing_assets.store.bundles import (
     FORECAST_POINTER,
     POINTER,
@@ -24,6 +25,7 @@ from housing_assets.store.bundles import (
     forecast_champion,
     list_versions,
     load_bundle,
+    provisional_reason,
 )
 from housing_assets.store.histories import stale_months
 from housing_assets.store.layout import Store
@@ -264,10 +266,19 @@ def champion_name() -> str | None:
 
 @dataclass(frozen=True)
 class Champion:
-    """The champion's bundle, and the promotion decisions about every version of its kind, the newest first."""
+    """The champion's bundle, and the promotion decisions about every version of its kind, the newest first.
+
+    `provisional` says why it serves for want of a better one; it is empty if it is sound.
+    """
 
     bundle: Bundle
     decisions: list[dict[str, Any]]
+    provisional: str = ""
+
+    @property
+    def publication(self) -> Publication:
+        """Whose numbers it publishes, and how much its intervals are widened."""
+        return publication_from_file(self.bundle.files.get(PUBLICATION_FILE))
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
@@ -293,7 +304,8 @@ def champion() -> Champion | None:
     if version is None:
         return None
     found = _bundle(settings().store_uri, version, tuple(sorted(stamps(f"models/{version}/").items())))
-    return Champion(found, [d for d in _decisions() if not _forecasts(d.get("candidate", ""))])
+    decisions = [d for d in _decisions() if not _forecasts(d.get("candidate", ""))]
+    return Champion(found, decisions, provisional_reason(store(), version))
 
 
 def forecast_decisions() -> list[dict[str, Any]]:
@@ -346,7 +358,7 @@ def champions(found: Champion) -> pl.DataFrame:
     rows = []
     known = stamps("models/")
     for decision in found.decisions:
-        version = decision.get("candidate", "")
+        version = decision.get("champion") or decision.get("candidate", "")
         key = f"models/{version}/metrics.json"
         if decision.get("outcome") != "promoted" or key not in known:
             continue

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import streamlit as st
 
+from housing_assets.core.evaluation import ITSELF
 from housing_assets.core.features import describe_feature
 from housing_assets.core.forecasting import MODEL, PUBLISHED
 from housing_assets.core.growth import NAIVE_GROWTH
@@ -12,6 +13,8 @@ from housing_dashboard import charts, data, figures, shell
 _TOP = 15
 _NAMES = {
     "tuned_model": "tuned",
+    f"tuned_model{ITSELF}": "tuned, its own numbers",
+    f"champion{ITSELF}": "champion, its own numbers",
     "baseline_model": "baseline",
     "train_median": "median of train",
     "metro_median": "median of the metro",
@@ -61,9 +64,16 @@ def card(found: data.Champion) -> None:
     one.metric("Version", found.bundle.version, border=True)
     two.metric("Trained on", " to ".join(months.get("train", ["unknown"])), border=True)
     three.metric("Made", str(manifest.get("created", ""))[:10], border=True)
+    if found.provisional:
+        st.warning(f"This champion is provisional, the best that there is: {found.provisional}")
+    if told := found.publication.words():
+        st.info(f"What it publishes: {told}.")
     with st.expander("Parameters, rows and libraries"):
         st.json(
-            {name: manifest.get(name) for name in ("parameters", "rows", "months", "tuning", "libraries", "origin")}
+            {
+                name: manifest.get(name)
+                for name in ("parameters", "rows", "months", "judged", "tuning", "libraries", "origin")
+            }
         )
     urls = data.settings()
     st.markdown(f"[Its runs in MLflow]({urls.mlflow_url}) · [its assets in Dagster]({urls.dagster_url})")

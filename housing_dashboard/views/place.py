@@ -6,6 +6,7 @@ import polars as pl
 import streamlit as st
 
 from housing_assets.core.forecasting import FORECAST_SCHEMA, HORIZONS
+from housing_assets.core.growth import NAIVE_DESCRIPTIONS
 from housing_assets.core.history import history_needed
 from housing_assets.core.months import add_months, month_end
 from housing_dashboard import charts, data, figures, shell
@@ -236,8 +237,10 @@ def predictions(rows: pl.DataFrame, zipcode: str) -> None:
     typical = figures.median_or_none(rows["percent"].abs())
     four.metric("Typical error here", figures.percent(typical) if typical is not None else "not known yet", border=True)
     if newest.get("from_history") is not None:
+        baseline = NAIVE_DESCRIPTIONS.get(newest.get("predictor") or "")
+        whose = f": {baseline}, which was better than the model on eval." if baseline else "."
         st.markdown(
-            f"{zipcode} is predicted from its own past prices."
+            f"{zipcode} is predicted from its own past prices{whose}"
             if newest["from_history"]
             else f"{zipcode} is predicted from the figures of the month alone, which is less sure: its own past prices "
             "are too few, or none."

@@ -75,17 +75,60 @@ def test_an_override_promotes_and_is_recorded(ingested):
     assert record["evidence"]["override"] == "to see what happens"
 
 
-def test_without_a_champion_a_refused_model_makes_none_and_predictions_say_so(ingested):
+def test_without_a_champion_the_best_there_is_serves_and_a_sound_candidate_replaces_it(ingested):
+    ingested.store.blobs.delete(POINTER)
+    result = ingested.job("training_job", config=config(AWFUL))
+    assert result.success, failure_text(result)
+    told = decision(result)
+    assert told["outcome"] == "promoted"
+    assert "does not beat metro_median" in told["provisional"]
+    pointer = ingested.store.read_json(POINTER)
+    # The model with the reference's parameters errs less than the tuned one, which has one tree.
+    assert pointer == {"version": told["champion"], "provisional": told["provisional"]}
+    assert pointer["version"] == ingested.store.read_json("baseline_model.json")["version"] != told["candidate"]
+    record = ingested.store.read_json(told["decision record"].removeprefix(f"{ingested.folder}/"))
+    assert (record["champion"], record["provisional"]) == (told["champion"], told["provisional"])
+    result = ingested.job("predictions_job", HELD)
+    assert result.success, failure_text(result)
+    told = decision(ingested.job("training_job", config=config(BETTER)))
+    assert (told["outcome"], told["provisional"]) == ("promoted", "no")
+    assert told["reason"].startswith(f"takes the place of the provisional {pointer['version']}: ")
+    assert ingested.store.read_json(POINTER) == {"version": told["candidate"]}
+
+
+def test_without_a_champion_what_is_unsafe_does_not_serve_and_predictions_say_so(ingested, monkeypatch):
+    from housing_assets.assets import promotion
+
     ingested.store.blobs.delete(POINTER)
     before = tree(ingested.folder / "monthly_predictions")
+    monkeypatch.setattr(promotion, "twin_problem", lambda *_: "the ONNX twin differs by 1 in log price")
     result = ingested.job("training_job", config=config(AWFUL))
     assert not result.success
-    assert "is not promoted: " in failure_text(result)
+    assert "is not promoted: the ONNX twin differs" in failure_text(result)
     assert "run config `override` of champion_model" in failure_text(result)
     assert champion_version(ingested.store) is None
     result = ingested.job("predictions_job", HELD)
     assert "has no champion model" in failure_text(result)
     assert tree(ingested.folder / "monthly_predictions") == before
+
+
+def test_a_champion_that_was_judged_by_another_split_is_graded_on_months_it_has_not_seen(ingested):
+    earlier = Platform(ingested.root, ingested.source, {"eval_start": "2019-09"})
+    earlier.instance = ingested.instance
+    assert earlier.job("ingest_job", MONTHS).success
+    result = earlier.job("training_job", config=config(BETTER))
+    assert result.success, failure_text(result)
+    told = decision(result)
+    assert "HOUSING_EVAL_START 2019-10 instead of 2019-09" in told["reason"]
+    assert "on 2019-10 to 2019-12, since it was judged by" in told["reason"]
+    record = ingested.store.read_json(told["decision record"].removeprefix(f"{ingested.folder}/"))["evidence"]
+    assert record["compared_months"] == ["2019-10", "2019-11", "2019-12"]
+    by_month = ingested.store.read_table("model_evaluation").filter(
+        pl.col("group").is_in(record["compared_months"]), by="month", split="eval"
+    )
+    for predictor, mae in (("tuned_model", "compared_mae"), ("champion", "champion_mae")):
+        part = by_month.filter(predictor=predictor)
+        assert record[mae] == pytest.approx((part["mae"] * part["rows"]).sum() / part["rows"].sum())
 
 
 @pytest.mark.parametrize("damage", ["missing", "damaged"])
@@ -175,6 +218,12 @@ def test_intervals_of_another_champion_are_refused(ingested):
 def test_a_bundle_says_where_it_comes_from(made):
     manifest = load_champion(made.store).manifest
     assert manifest["months"] == {"train": ["2019-01", "2019-09"], "eval": ["2019-10", "2019-12"]}
+    assert manifest["judged"] == {
+        "publication_lag": 1,
+        "eval_start": "2019-10",
+        "holdout_start": "2020-01",
+        "max_list_price": 19_000_000,
+    }
     assert len(manifest["origin"]["source_fingerprint"]) >= 12
     assert manifest["origin"]["dagster_run"]
     assert manifest["origin"]["git_commit"]

@@ -16,7 +16,8 @@ from platform_fixtures import HELD, free_port
 from serving_fixtures import process
 
 from housing_assets.core.months import add_months
-from housing_assets.store.bundles import champion_version, list_versions, point_to
+from housing_assets.core.publication import Publication, publication_file
+from housing_assets.store.bundles import champion_version, list_versions, load_bundle, point_to, publish_bundle
 from housing_assets.store.layout import Store
 from housing_dashboard.figures import percent
 
@@ -168,6 +169,42 @@ def test_when_every_month_is_damaged_that_is_said(changeable):
         (changeable / f"monthly_predictions/{month}.parquet").write_bytes(b"no parquet")
     for page in ("overview", "place"):
         assert "No month can be read" in texts(open_page(page))
+
+
+def test_the_model_page_says_that_a_champion_is_provisional(changeable):
+    store = Store.open(str(changeable))
+    version = champion_version(store)
+    assert not open_page("model").warning
+    point_to(store, version, "eval MAE 2 does not beat metro_median 1 US dollars")
+    time.sleep(2.1)
+    (told,) = open_page("model").warning
+    assert told.value == (
+        "This champion is provisional, the best that there is: eval MAE 2 does not beat metro_median 1 US dollars"
+    )
+
+
+def test_the_model_page_says_what_the_champion_publishes(changeable):
+    store = Store.open(str(changeable))
+    bundle = load_bundle(store, champion_version(store))
+    told = Publication("momentum_3", 12, {"model": 2_000.0, "momentum_3": 1_000.0})
+    files = {**bundle.files, "publication.json": publication_file(told)}
+    point_to(store, publish_bundle(store, "tuned", files, {"months": bundle.manifest["months"]}))
+    time.sleep(2.1)
+    shown = open_page("model")
+    assert not shown.exception
+    assert [note.value for note in shown.info] == [f"What it publishes: {told.words()}."]
+
+
+def test_a_place_says_which_baseline_predicts_it(changeable):
+    file = changeable / f"monthly_predictions/{NEWEST}.parquet"
+    rows = pl.read_parquet(file)
+    zipcode = rows["zipcode"][3]
+    rows.with_columns(from_history=pl.lit(True), predictor=pl.lit("momentum_3")).write_parquet(file)
+    shown = open_page("place", {"zip": zipcode})
+    assert (
+        f"{zipcode} is predicted from its own past prices: the mean growth of the zip's last 3 months goes on, which was "
+        "better than the model on eval."
+    ) in texts(shown)
 
 
 def test_a_damaged_champion_leaves_the_other_parts(changeable):
