@@ -33,7 +33,7 @@ forecast_model       forecasts    once     ml      mlflow+xgboost   <- cleaned
 forecast_evaluation  forecasts    once     ml      mlflow+polars    <- forecast_model, price_history
 monthly_forecasts    forecasts    monthly  ml      parquet+xgboost  <- forecast_evaluation, price_history
 drift_report         monitoring   monthly  ml    evidently+polars  <- champion_model, cleaned, monthly_predictions, \
-training_features
+price_history, training_features
 prediction_accuracy  monitoring   monthly  ml    polars  <- champion_model, monthly_predictions, price_history, \
 training_features
 data_quality         monitoring   once     data  html  <- champion_model, cleaned, drift_report, monthly_predictions, \

@@ -19,6 +19,7 @@ from housing_assets.assets.common import (
     table,
 )
 from housing_assets.checks.page import PAGE, read_health, render_page
+from housing_assets.core.errors import StoreError
 from housing_assets.core.features import FEATURE_DESCRIPTIONS
 from housing_assets.core.history import History
 from housing_assets.core.model import PREDICTION_DESCRIPTIONS
@@ -67,7 +68,7 @@ def monitoring_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         owners=ML_OWNERS,
         kinds={"polars", "evidently"},
         code_version=CODE_VERSION,
-        deps=["champion_model", "monthly_predictions"],
+        deps=["champion_model"],
         metadata=column_schema(DRIFT_SCHEMA, FEATURE_DESCRIPTIONS | PREDICTION_DESCRIPTIONS | DRIFT_DESCRIPTIONS),
         description="How far the features and predictions of the month are from those of train: a distance for each, "
         "and Evidently's HTML report beside it in the store.",
@@ -76,21 +77,30 @@ def monitoring_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext,
         config: DriftConfig,
         cleaned: MonthReader,
+        monthly_predictions: MonthReader,
+        price_history: pl.DataFrame,
         training_features: pl.DataFrame,
         store: dg.ResourceParam[Store],
     ) -> MonthlyFrames:
         model = load_champion(store).model()
         months = list(context.partition_keys)
         cleaned.months.require(months)
-        require(store, "drift_report", {"cleaned": months})
+        monthly_predictions.months.require(months)
+        require(store, "drift_report", {"cleaned": months, "monthly_predictions": months})
         train = training_features.filter(pl.col("split") == Split.TRAIN)
-        reference = drift_sample(reference_rows(train), model)
+        reference = drift_sample(reference_rows(train), model, History.from_table(price_history))
         newest = pl.DataFrame()
 
         def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
             nonlocal newest
             for month, rows in cleaned.iterate():
-                current = drift_sample(rows, model)
+                published = monthly_predictions.months.read(month)
+                if set(published["model_version"]) != {model.version}:
+                    raise StoreError(
+                        f"monthly_predictions of {month} is of {published['model_version'][0]}, the champion is "
+                        f"{model.version}: materialize monthly_predictions for {month} first"
+                    )
+                current = drift_sample(rows, model, published=published)
                 newest = drift_table(reference, current)
                 facts: dict[str, object] = {
                     "features drifted, %": 100 * drifted_share(newest),

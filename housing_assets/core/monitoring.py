@@ -80,11 +80,24 @@ ACCURACY_DESCRIPTIONS: dict[str, str] = {
 }
 
 
-def drift_sample(rows: pl.DataFrame, model: PriceModel) -> pl.DataFrame:
-    """`DRIFT_FEATURES` and `predicted_price` of standardized rows, as the champion sees and says them."""
-    features = make_features(rows, model.encoders)
-    said = pl.Series(PREDICTION, model.trees.prices(features), pl.Float64)
-    return features.select(DRIFT_FEATURES).cast(pl.Float64).with_columns(said)
+def drift_sample(
+    rows: pl.DataFrame, model: PriceModel, history: History | None = None, published: pl.DataFrame | None = None
+) -> pl.DataFrame:
+    """`DRIFT_FEATURES` of standardized rows as the champion sees them, and `predicted_price` as is published.
+
+    Args:
+        rows: of train, or of a month.
+        model: the champion.
+        history: of the zips, that the champion predicts from where it can.
+        published: the month of `monthly_predictions`; None: nothing is yet, and the champion says what would be.
+    """
+    features = make_features(rows, model.encoders).select(DRIFT_FEATURES).cast(pl.Float64)
+    if published is None:
+        return features.with_columns(pl.Series(PREDICTION, model.prices(rows, history), pl.Float64))
+    said = rows.select("zipcode").join(
+        published.select("zipcode", PREDICTION), on="zipcode", how="left", maintain_order="left"
+    )
+    return features.with_columns(said[PREDICTION])
 
 
 def reference_rows(train: pl.DataFrame) -> pl.DataFrame:

@@ -30,7 +30,7 @@ RESTS_ON: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "price_history": ("cleaned",),
         "interval_calibration": ("champion_model", "price_history", "cleaned"),
         "monthly_predictions": ("champion_model", "price_history", "cleaned", "interval_calibration"),
-        "drift_report": ("champion_model", "cleaned", "training_features"),
+        "drift_report": ("champion_model", "cleaned", "training_features", "monthly_predictions", "price_history"),
         "prediction_accuracy": ("monthly_predictions", "training_features", "price_history"),
         "forecast_model": ("cleaned",),
         "forecast_evaluation": ("forecast_model", "price_history", "cleaned"),

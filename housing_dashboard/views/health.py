@@ -4,6 +4,7 @@ import polars as pl
 import streamlit as st
 
 from housing_assets.core.features import FEATURES, describe_feature
+from housing_assets.core.monitoring import drifted_share
 from housing_assets.core.months import describe_months
 from housing_assets.store.histories import RESTS_ON_HISTORY
 from housing_dashboard import charts, data, shell
@@ -116,7 +117,8 @@ def drift() -> None:
         return
     frames = [data.read_months("drift_report", [m]).frame.with_columns(pl.lit(m).alias("month")) for m in months]
     rows = pl.concat(f for f in frames if "feature" in f.columns)
-    trend = rows.group_by("month").agg((100 * pl.col("drifted").mean()).alias("share")).sort("month")
+    shares = [(m, 100 * drifted_share(table)) for (m,), table in rows.group_by("month")]
+    trend = pl.DataFrame(shares, schema={"month": pl.String, "share": pl.Float64}, orient="row").sort("month")
     newest = trend.row(-1, named=True)
     told = f"Share of features whose values are far from those of train; {newest['share']:.0f}% in {newest['month']}."
     shell.chart(charts.lines(trend, "month", {"share": "features that drifted"}), told, trend, "drift")

@@ -1,5 +1,6 @@
 """A broken month stops at its check: nothing downstream of it is made, the other months go on, gates hold."""
 
+import shutil
 from dataclasses import replace
 from datetime import date
 
@@ -21,10 +22,12 @@ from platform_fixtures import (
 
 from housing_assets.build import build_definitions
 from housing_assets.checks.page import PAGE
+from housing_assets.core.monitoring import reference_rows
 from housing_assets.core.months import add_months
 from housing_assets.core.rules import CHECKED
-from housing_assets.store.bundles import champion_version
+from housing_assets.store.bundles import champion_version, load_champion
 from housing_assets.store.gates import RESTS_ON
+from housing_assets.store.histories import read_history
 from housing_assets.store.verdicts import State, read_verdicts, states, write_verdicts
 
 MONTH = "2019-08"
@@ -258,6 +261,22 @@ def test_drift_has_a_table_for_each_month_and_a_report_for_the_newest(made):
     assert record.metadata["report"].value.endswith(reports[0])
     assert record.metadata["trend"].value.startswith("![](data:image/png;base64,")
     assert {r.data["feature"] for r in record.metadata[HELD[-1]].value.records} >= {"predicted_price", "inventory"}
+
+
+def test_drift_is_that_of_the_prices_that_are_published(grown, tmp_path):
+    shutil.copytree(grown.folder, tmp_path / "store")
+    copy = Platform(tmp_path, grown.source, grown.changes)
+    month = copy.settings.holdout_start
+    result = copy.select(make("drift_report"), [month])
+    assert result.success, failure_text(result)
+    published = copy.read("monthly_predictions", month)
+    assert published["from_history"].any()
+    (row,) = copy.read("drift_report", month).filter(feature="predicted_price").to_dicts()
+    assert (row["mean"], row["rows"]) == (pytest.approx(published["predicted_price"].mean()), published.height)
+    train = copy.store.read_table("training_features").filter(split="train")
+    model = load_champion(copy.store).model()
+    said = model.prices(reference_rows(train), read_history(copy.store))
+    assert row["train_mean"] == pytest.approx(said.mean())
 
 
 def test_a_report_of_every_month_is_the_default(copy):
