@@ -11,7 +11,7 @@ from platform_fixtures import END, EVAL, HELD, MONTHS, TRAIN, CommandLine, comma
 
 from housing_assets.build import build_definitions
 from housing_assets.core.schema import COLUMN_NAMES
-from housing_assets.store.bundles import champion_version, list_versions, load_champion
+from housing_assets.store.bundles import champion_version, list_versions, load_champion, point_to
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +126,16 @@ def test_a_second_run_runs_nothing_and_changes_nothing(housing):
     for job in ("ingest_job", "training_job", "predictions_job"):
         assert f"{job}: up to date" in done.err
     assert {p: p.stat().st_mtime_ns for p in housing.folder.rglob("*")} == before
+
+
+def test_a_provisional_champion_is_a_warning_and_no_failure(housing):
+    version = champion_version(housing.store)
+    assert "provisional" not in housing("status").out
+    point_to(housing.store, version, "eval MAE 2 does not beat metro_median 1 US dollars")
+    done = housing("run")
+    assert done.code == 0, done.err
+    assert f"warning: the champion {version} is provisional, the best that there is: eval MAE 2 does not" in done.err
+    assert f"{version} (provisional)" in housing("status").out
 
 
 def test_a_forced_run_runs_everything_and_gives_the_same_files(housing):

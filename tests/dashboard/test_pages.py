@@ -202,8 +202,8 @@ def test_a_place_says_which_baseline_predicts_it(changeable):
     rows.with_columns(from_history=pl.lit(True), predictor=pl.lit("momentum_3")).write_parquet(file)
     shown = open_page("place", {"zip": zipcode})
     assert (
-        f"{zipcode} is predicted from its own past prices: the mean growth of the zip's last 3 months goes on, which was "
-        "better than the model on eval."
+        f"{zipcode} is predicted from its own past prices: the mean growth of the zip's last 3 months goes on, which "
+        "was better than the model on eval."
     ) in texts(shown)
 
 
