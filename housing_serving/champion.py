@@ -11,7 +11,7 @@ from housing_assets.core.months import add_months
 from housing_assets.store.bundles import POINTER, champion_version, load_bundle, newest_intervals
 from housing_assets.store.histories import Stamps, copy_history, history_stamps, read_sound_history
 from housing_assets.store.layout import Store
-from housing_assets.store.verdicts import UnsoundError
+from housing_assets.store.verdicts import State, UnsoundError, Verdict, data_stamps, write_verdicts
 from housing_serving.memory import give_back
 from housing_serving.predictor import Predictor
 
@@ -64,7 +64,9 @@ class Champion:
                 return Reload("none")
             # By contents: the newest month may have been calibrated again.
             calibrations = sorted(self.store.blobs.stamps("interval_calibration/").items())
-            seen = (version, *calibrations[-1:])
+            # And their verdicts: one that is red or unchecked waits until it is not.
+            checked = sorted(self.store.blobs.stamps("checks/interval_calibration/").items())
+            seen = (version, *calibrations[-1:], *checked[-1:])
             serving = self.predictor
             if seen != self._seen or serving is None:
                 files = (*seen, *sorted(self.store.blobs.stamps(f"models/{version}/").items()))
@@ -177,6 +179,9 @@ class Champion:
             if serving.calibration is not None:
                 month = add_months(serving.calibration["last_month"][0], 1)
                 self.kept.months("interval_calibration").write(month, serving.calibration)
+                stamp = data_stamps(self.kept, "interval_calibration")[month]
+                rows = serving.calibration.height
+                write_verdicts(self.kept, [Verdict("interval_calibration", month, State.GREEN, stamp, rows)])
             self.kept.write_json(POINTER, {"version": serving.version})
         except Exception as error:
             log.warning("the champion that serves could not be copied aside: %s", error)

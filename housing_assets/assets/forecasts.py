@@ -56,6 +56,7 @@ from housing_assets.store.bundles import (
 )
 from housing_assets.store.forecasts import publish_forecasts
 from housing_assets.store.gates import problems, require
+from housing_assets.store.histories import open_sound_history
 from housing_assets.store.layout import Store
 
 
@@ -229,17 +230,15 @@ def _monthly_forecasts(settings: Settings) -> dg.AssetsDefinition:
         owners=ML_OWNERS,
         kinds={"xgboost", "parquet"},
         code_version=CODE_VERSION,
-        deps=["forecast_evaluation"],
+        deps=["forecast_evaluation", "price_history"],
         metadata=column_schema(FORECAST_SCHEMA, FORECAST_DESCRIPTIONS),
         description="The month is the origin: price of every zip 1 to 12 months after it in US dollars, with a 90% "
         "interval, by the model or by the naive baseline that was better on eval.",
     )
-    def monthly_forecasts(
-        context: dg.AssetExecutionContext, price_history: pl.DataFrame, store: dg.ResourceParam[Store]
-    ) -> MonthlyFrames:
+    def monthly_forecasts(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> MonthlyFrames:
         require(store, "monthly_forecasts")
         months = list(context.partition_keys)
-        history = History.from_table(price_history)
+        history, made_from = open_sound_history(store)
         late = [month for month in months if not history.first_month <= month <= history.last_month]
         if late:
             raise StoreError(
@@ -267,7 +266,7 @@ def _monthly_forecasts(settings: Settings) -> dg.AssetsDefinition:
                 by_month.append({"origin": month, "rows": made.height, **facts})
                 yield month, made, {"model version": version, **facts}
 
-        return monthly(context, frames(), lambda: {"this run": table(pl.DataFrame(by_month))})
+        return monthly(context, frames(), lambda: {"this run": table(pl.DataFrame(by_month))}, made_from)
 
     return monthly_forecasts
 

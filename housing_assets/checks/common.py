@@ -26,7 +26,7 @@ def checks_of(
     measure: Callable[[dg.AssetCheckExecutionContext], Measured],
     source: str = "",
     config: Mapping[str, dg.Field] | None = None,
-    rests_on: Callable[[Store], Callable[[str], str]] = lambda _: lambda _: "",
+    rests_on: Callable[[Store, str], Callable[[str], str]] = lambda *_: lambda _: "",
 ) -> dg.AssetChecksDefinition:
     """Every check of an asset, evaluated together: what is measured is measured once.
 
@@ -35,7 +35,7 @@ def checks_of(
         measure: gives the measurements of the months of a run.
         source: what the months come from, kept in the verdicts.
         config: of the step, if `measure` reads one from the context.
-        rests_on: gives for a month what it was made from, kept in the verdicts.
+        rests_on: gives for a store and the asset what each month was made from, kept in the verdicts.
     """
     specs = [
         dg.AssetCheckSpec(
@@ -63,7 +63,7 @@ def checks_of(
             months[month] = rows
             measured += found
         findings = judge(asset, measured)
-        made_from = rests_on(store)
+        made_from = rests_on(store, asset)
         verdicts = _verdicts(asset, months, findings, stamps, source, context.run.run_id)
         write_verdicts(store, [replace(verdict, rests_on=made_from(verdict.month)) for verdict in verdicts])
         by_measure: dict[str, list[Measurement]] = {}
