@@ -123,3 +123,14 @@ def test_a_store_that_is_copied_keeps_its_verdicts(tmp_path, bucket):
         assert states(there, "cleaned", ["2020-01"]) == {"2020-01": State.GREEN}
     os.utime(tmp_path / "here/cleaned/2020-01.parquet", (0, 0))
     assert states(here, "cleaned", ["2020-01"]) == {"2020-01": State.GREEN}
+
+
+def test_what_a_newer_version_says_beside_is_passed_over(checked):
+    check(checked, "cleaned", "2020-01", State.WARN, (Problem("odd", "WARN", "price", "1 row is odd"),))
+    key = verdict_key("cleaned", "2020-01")
+    told = checked.read_json(key)
+    before = read_verdicts(checked, "cleaned", ["2020-01"])
+    newer = told | {"judged_by": "a later version", "problems": [p | {"share": 0.1} for p in told["problems"]]}
+    checked.write_json(key, newer)
+    assert read_verdicts(checked, "cleaned", ["2020-01"]) == before
+    assert states(checked, "cleaned", ["2020-01"]) == {"2020-01": State.WARN}
