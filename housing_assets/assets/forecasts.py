@@ -185,7 +185,8 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
         context.log.info(f"{candidate.version} is {decision.outcome}: {decision.reason}")
         if decision.outcome == "refused" and champion is None:
             raise dg.Failure(
-                f"{candidate.version} is not promoted: {decision.reason}. Mend that and run forecast_job again",
+                f"{candidate.version} is not promoted: {decision.reason}. Mend that and run forecast_job again, or "
+                "promote it by hand: run config `override` of forecast_evaluation, with a reason",
                 allow_retries=False,
             )
         if decision.outcome == "refused" and champion is not None:
@@ -281,7 +282,7 @@ def _champion(store: Store) -> tuple[ForecastModel | None, str | None]:
         version = champion_version(store, FORECAST_POINTER)
         return (None if version is None else _load(store, version)), None
     except BundleError as error:
-        return None, f"the forecast champion cannot be read ({error})"
+        return None, f"the forecast champion cannot be read ({error}): roll back with `housing promote VERSION`"
 
 
 def _mean_error(graded: pl.DataFrame) -> float:
