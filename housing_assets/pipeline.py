@@ -117,6 +117,10 @@ def run_platform(
                     _have(store, part, "monthly_forecasts") and champion_version(store, FORECAST_POINTER) is not None
                 )
                 stages.run("forecast_job", ingest_inputs, part, there)
+                # After a roll-back by hand, the job is up to date and its months are of the version before.
+                version = champion_version(store, FORECAST_POINTER)
+                if not _forecast_by(store, part, version):
+                    stages.run("forecast_job", [*ingest_inputs, version], part, False, assets=["monthly_forecasts"])
         checks = _last_checks(instance, stages.definitions)
         _print_status(settings, home, checks)
         if stopped.error:
@@ -283,6 +287,11 @@ def _alive(pid: int) -> bool:
 
 def _have(store: Store, months: Sequence[str], *assets: str) -> bool:
     return all(set(months) <= set(store.months(asset).available()) for asset in assets)
+
+
+def _forecast_by(store: Store, months: Sequence[str], version: str | None) -> bool:
+    forecasts = store.months("monthly_forecasts").iterate(months, ["model_version"])
+    return all(set(frame["model_version"]) <= {version} for _, frame in forecasts)
 
 
 def _trained(store: Store) -> bool:

@@ -54,7 +54,7 @@ from housing_assets.store.bundles import (
     publish_bundle,
     record_decision,
 )
-from housing_assets.store.forecasts import publish_forecasts
+from housing_assets.store.forecasts import publish_forecasts, replaced_by_hand
 from housing_assets.store.gates import problems, require
 from housing_assets.store.histories import open_sound_history
 from housing_assets.store.layout import Store
@@ -163,6 +163,9 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
         history = History.from_table(price_history)
         candidate = _load(store, forecast_model["version"])
         grades = grade_forecasts(history, candidate, split)
+        checks = problems(store, "forecast_evaluation", {"cleaned": before_holdout})
+        if by_hand := replaced_by_hand(store, candidate.version):
+            checks["housing promote"] = by_hand
         champion, problem = _champion(store)
         champion_error = None
         if champion is not None and champion.version != candidate.version:
@@ -177,7 +180,7 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
                 champion_error=champion_error,
                 champion_problem=problem,
                 by_model=sum(name == MODEL for name in grades.published.values()),
-                checks=problems(store, "forecast_evaluation", {"cleaned": before_holdout}),
+                checks=checks,
                 margin=config.margin,
                 override=config.override,
             )
