@@ -149,7 +149,8 @@ def state_of(verdict: Verdict | None, stamp: str | None) -> State:
     """What a verdict says of the file that has a stamp now; None: there is no verdict, or no file."""
     if verdict is None:
         return State.ABSENT
-    return verdict.state if verdict.stamp == stamp else State.STALE
+    # A verdict of an earlier version of the platform has the ETag.
+    return verdict.state if verdict.stamp in (stamp, getattr(stamp, "etag", stamp)) else State.STALE
 
 
 def unsound(store: Store, asset: str, months: Iterable[str] = ("",)) -> str:
