@@ -106,24 +106,32 @@ def predict(
 
 @app.command()
 def promote(
-    version: Annotated[str, typer.Argument(help="Version to make the champion, a folder name under models/")],
+    version: Annotated[
+        str, typer.Argument(help="Version to make the champion, or the one that forecasts: a folder name under models/")
+    ],
     reason: Annotated[str, typer.Option(help="Why; it is recorded beside the bundle")],
 ) -> None:
-    """Make any complete version the champion: how to roll back to an earlier one."""
+    """Make any complete version the champion, of forecasts if it is a forecast model: how to roll back to another."""
     from housing_assets.settings import load_settings
-    from housing_assets.store.bundles import champion_version, point_to, record_decision
+    from housing_assets.store.bundles import FORECAST_POINTER, POINTER, champion_version, point_to, record_decision
+    from housing_assets.store.forecasts import BY_HAND, is_forecast_version, publish_forecasts_of
     from housing_assets.store.layout import Store
 
-    store = Store.open(load_settings().store_uri)
+    settings = load_settings()
+    store, forecasts = Store.open(settings.store_uri), is_forecast_version(version)
     try:
-        before = champion_version(store)
+        before = champion_version(store, FORECAST_POINTER if forecasts else POINTER)
     except HousingError:
         before = None
-    point_to(store, version)
-    record = {"outcome": "promoted", "reason": f"by hand: {reason}", "evidence": {"champion": before}}
+    if forecasts:
+        publish_forecasts_of(store, version, settings.split)
+    else:
+        point_to(store, version)
+    record = {"outcome": "promoted", "reason": f"{BY_HAND}{reason}", "evidence": {"champion": before}}
     where = record_decision(store, version, record)
-    typer.echo(f"the champion is {version} (before: {before or 'none'}); recorded in {where}")
-    typer.echo("`housing run` makes intervals and predictions of the new champion")
+    what, made = ("forecast model", "forecasts") if forecasts else ("champion", "intervals and predictions")
+    typer.echo(f"the {what} is {version} (before: {before or 'none'}); recorded in {where}")
+    typer.echo(f"`housing run` makes {made} of the new {what}")
 
 
 @app.command()

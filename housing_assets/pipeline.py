@@ -122,6 +122,11 @@ def run_platform(
         elif not cut:
             again = champion_version(store, FORECAST_POINTER) is None
             stages.run_months("forecast_job", ingest_inputs, predicted, force=again)
+            # After a roll-back by hand, months that are up to date may be of the version before.
+            forecast = [m for m in predicted if m not in stages.stopped]
+            others = _forecast_by_others(store, forecast, champion_version(store, FORECAST_POINTER))
+            for part in consecutive(others):
+                stages.run("forecast_job", ingest_inputs, part, False, assets=["monthly_forecasts"])
         checks = _last_checks(instance, stages.definitions)
         _print_status(settings, home, checks)
         if version and (provisional := provisional_reason(store, version)):
@@ -347,6 +352,13 @@ def _close_dead_runs(instance: dg.DagsterInstance) -> None:
 
 def _digest(inputs: object) -> str:
     return hashlib.sha256(json.dumps([CODE_VERSION, inputs], sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _forecast_by_others(store: Store, months: Sequence[str], version: str | None) -> list[str]:
+    """Months whose forecasts are there, and are not of a version."""
+    forecasts = store.months("monthly_forecasts")
+    there = sorted(set(months) & set(forecasts.available()))
+    return [m for m, frame in forecasts.iterate(there, ["model_version"]) if set(frame["model_version"]) - {version}]
 
 
 def _trained(store: Store) -> bool:

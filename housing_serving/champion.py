@@ -19,7 +19,7 @@ from housing_assets.store.bundles import (
 )
 from housing_assets.store.histories import Stamps, copy_history, history_stamps, read_sound_history
 from housing_assets.store.layout import Store
-from housing_assets.store.verdicts import UnsoundError
+from housing_assets.store.verdicts import State, UnsoundError, Verdict, data_stamps, write_verdicts
 from housing_serving.memory import give_back
 from housing_serving.predictor import Predictor
 
@@ -152,7 +152,9 @@ class Champion:
         """
         # By contents: the newest month may have been calibrated again.
         newest = sorted(self.store.blobs.stamps("interval_calibration/").items())[-1:]
-        seen = (serving.version, *newest)
+        # And their verdicts: one that is red or unchecked waits until it is not.
+        checked = sorted(self.store.blobs.stamps("checks/interval_calibration/").items())[-1:]
+        seen = (serving.version, *newest, *checked)
         if seen == self._intervals_seen:
             return serving, seen, None
         try:
@@ -282,6 +284,9 @@ class Champion:
             if serving.calibration is not None:
                 month = add_months(serving.calibration["last_month"][0], 1)
                 self.kept.months("interval_calibration").write(month, serving.calibration)
+                stamp = data_stamps(self.kept, "interval_calibration")[month]
+                rows = serving.calibration.height
+                write_verdicts(self.kept, [Verdict("interval_calibration", month, State.GREEN, stamp, rows)])
             self.kept.write_json(POINTER, pointer_to(serving.version, self.provisional))
         except Exception as error:
             log.warning("the champion that serves could not be copied aside: %s", error)

@@ -21,7 +21,7 @@ from housing_assets.store.blobs import FolderBlobs
 from housing_assets.store.bundles import POINTER
 from housing_assets.store.histories import ASSET, KEY
 from housing_assets.store.layout import Store
-from housing_assets.store.verdicts import State, Verdict, write_verdicts
+from housing_assets.store.verdicts import State, Verdict, data_stamps, write_verdicts
 from housing_serving.app import create_app
 from housing_serving.settings import ServingSettings
 
@@ -77,6 +77,12 @@ def publish_history(store: Store, table: pl.DataFrame, state: State = State.GREE
     """Write a history, and what its checks would say of it."""
     store.write_table(ASSET, table)
     write_verdicts(store, [Verdict(ASSET, "", state, store.blobs.stamps(KEY)[KEY], table.height)])
+
+
+def vouch(store: Store, asset: str) -> None:
+    """What the checks of an asset would say of the months as they are now, if these are sound."""
+    stamps = data_stamps(store, asset)
+    write_verdicts(store, [Verdict(asset, month, State.GREEN, stamp, 1) for month, stamp in stamps.items()])
 
 
 def wait_kept(folder: Path) -> None:

@@ -76,6 +76,7 @@ def monthly(
     context: dg.AssetExecutionContext,
     frames: Iterable[tuple[str, pl.DataFrame, Mapping[str, Any]]],
     summary: Callable[[], Mapping[str, Any]] = dict,
+    made_from: Callable[[str], str] = lambda _: "",
 ) -> MonthlyFrames:
     """The months of a run, each with metadata of its own, which the UI plots over the partitions.
 
@@ -84,6 +85,7 @@ def monthly(
         frames: month, frame, and what is worth knowing of this month; made while they are written.
         summary: what is worth knowing of the whole run, asked for after the last month. Only the last
             month's event carries it: a table repeated on every event of a range costs tenths of a second each.
+        made_from: gives for a month what it is made from, which its file keeps.
     """
 
     def noted() -> Iterator[tuple[str, pl.DataFrame]]:
@@ -94,7 +96,7 @@ def monthly(
         if month:
             context.add_asset_metadata(summary(), partition_key=month)
 
-    return MonthlyFrames(noted())
+    return MonthlyFrames(noted(), made_from)
 
 
 def table(frame: pl.DataFrame) -> dg.TableMetadataValue:

@@ -54,8 +54,9 @@ from housing_assets.store.bundles import (
     publish_bundle,
     record_decision,
 )
-from housing_assets.store.forecasts import publish_forecasts
+from housing_assets.store.forecasts import publish_forecasts, replaced_by_hand
 from housing_assets.store.gates import problems, require
+from housing_assets.store.histories import open_sound_history
 from housing_assets.store.layout import Store
 
 
@@ -162,6 +163,9 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
         history = History.from_table(price_history)
         candidate = _load(store, forecast_model["version"])
         grades = grade_forecasts(history, candidate, split)
+        checks = problems(store, "forecast_evaluation", {"cleaned": before_holdout})
+        if by_hand := replaced_by_hand(store, candidate.version):
+            checks["housing promote"] = by_hand
         champion, problem = _champion(store)
         champion_error = None
         if champion is not None and champion.version != candidate.version:
@@ -176,7 +180,7 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
                 champion_error=champion_error,
                 champion_problem=problem,
                 by_model=sum(name == MODEL for name in grades.published.values()),
-                checks=problems(store, "forecast_evaluation", {"cleaned": before_holdout}),
+                checks=checks,
                 margin=config.margin,
                 override=config.override,
             )
@@ -184,7 +188,8 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
         context.log.info(f"{candidate.version} is {decision.outcome}: {decision.reason}")
         if decision.outcome == "refused" and champion is None:
             raise dg.Failure(
-                f"{candidate.version} is not promoted: {decision.reason}. Mend that and run forecast_job again",
+                f"{candidate.version} is not promoted: {decision.reason}. Mend that and run forecast_job again, or "
+                "promote it by hand: run config `override` of forecast_evaluation, with a reason",
                 allow_retries=False,
             )
         if decision.outcome == "refused" and champion is not None:
@@ -229,17 +234,15 @@ def _monthly_forecasts(settings: Settings) -> dg.AssetsDefinition:
         owners=ML_OWNERS,
         kinds={"xgboost", "parquet"},
         code_version=CODE_VERSION,
-        deps=["forecast_evaluation"],
+        deps=["forecast_evaluation", "price_history"],
         metadata=column_schema(FORECAST_SCHEMA, FORECAST_DESCRIPTIONS),
         description="The month is the origin: price of every zip 1 to 12 months after it in US dollars, with a 90% "
         "interval, by the model or by the naive baseline that was better on eval.",
     )
-    def monthly_forecasts(
-        context: dg.AssetExecutionContext, price_history: pl.DataFrame, store: dg.ResourceParam[Store]
-    ) -> MonthlyFrames:
+    def monthly_forecasts(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> MonthlyFrames:
         require(store, "monthly_forecasts")
         months = list(context.partition_keys)
-        history = History.from_table(price_history)
+        history, made_from = open_sound_history(store)
         late = [month for month in months if not history.first_month <= month <= history.last_month]
         if late:
             raise StoreError(
@@ -267,7 +270,7 @@ def _monthly_forecasts(settings: Settings) -> dg.AssetsDefinition:
                 by_month.append({"origin": month, "rows": made.height, **facts})
                 yield month, made, {"model version": version, **facts}
 
-        return monthly(context, frames(), lambda: {"this run": table(pl.DataFrame(by_month))})
+        return monthly(context, frames(), lambda: {"this run": table(pl.DataFrame(by_month))}, made_from)
 
     return monthly_forecasts
 
@@ -282,7 +285,7 @@ def _champion(store: Store) -> tuple[ForecastModel | None, str | None]:
         version = champion_version(store, FORECAST_POINTER)
         return (None if version is None else _load(store, version)), None
     except BundleError as error:
-        return None, f"the forecast champion cannot be read ({error})"
+        return None, f"the forecast champion cannot be read ({error}): roll back with `housing promote VERSION`"
 
 
 def _mean_error(graded: pl.DataFrame) -> float:

@@ -6,11 +6,11 @@ import polars as pl
 from housing_assets.assets.common import CODE_VERSION, OWNERS, column_schema, table
 from housing_assets.core.history import HISTORY_SCHEMA, history_table
 from housing_assets.core.months import describe_months
-from housing_assets.resources.io_manager import MonthReader
+from housing_assets.resources.io_manager import MadeTable, MonthReader
 from housing_assets.settings import Settings
-from housing_assets.store.histories import record_inputs
+from housing_assets.store.gates import sound_months
+from housing_assets.store.histories import history_inputs
 from housing_assets.store.layout import Store
-from housing_assets.store.verdicts import SOUND, data_stamps, states
 
 
 def history_assets(settings: Settings) -> list[dg.AssetsDefinition]:
@@ -28,16 +28,14 @@ def history_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     )
     def price_history(
         context: dg.AssetExecutionContext, cleaned: MonthReader, store: dg.ResourceParam[Store]
-    ) -> pl.DataFrame:
-        stamps = data_stamps(store, "cleaned")
+    ) -> MadeTable:
         there = [month for month in cleaned.months.available() if month in set(settings.months)]
-        known = states(store, "cleaned", there)
-        sound = [month for month in there if known[month] in SOUND]
+        stamps = sound_months(store, "cleaned", there)
+        sound = list(stamps)
         cleaned.months.require(sound or [settings.panel_start])
         if left_out := sorted(set(there) - set(sound)):
             context.log.warning(f"left out, since their checks do not vouch for them: {describe_months(left_out)}")
         made = history_table(frame for _, frame in cleaned.months.iterate(sound, list(HISTORY_SCHEMA)))
-        record_inputs(store, {month: stamps[month] for month in sound})
         priced = made.group_by(pl.col("date").dt.year().alias("year")).agg(
             pl.col("zipcode").n_unique().alias("zips"), pl.col("price").count().alias("prices")
         )
@@ -49,6 +47,6 @@ def history_assets(settings: Settings) -> list[dg.AssetsDefinition]:
                 "by year": table(priced.sort("year")),
             }
         )
-        return made
+        return MadeTable(made, history_inputs(settings.panel_start, stamps))
 
     return [price_history]

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import dagster as dg
@@ -339,7 +339,9 @@ def _known_params(store: Store) -> tuple[TrainingParams, str]:
     """Hyperparameters without a search, and whose they are: those of the present tuned model, if there is one."""
     try:
         version = store.read_json("tuned_model.json")["version"]
-        return TrainingParams(**load_bundle(store, version).manifest["parameters"]), version
+        told = load_bundle(store, version).manifest["parameters"]
+        known = {name.name for name in fields(TrainingParams)}  # a newer version of the platform may say more
+        return TrainingParams(**{name: value for name, value in told.items() if name in known}), version
     except (FileNotFoundError, KeyError, TypeError, BundleError):
         return _UNTUNED, "the search's own starting point"
 

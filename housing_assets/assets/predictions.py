@@ -18,7 +18,6 @@ from housing_assets.assets.common import (
 )
 from housing_assets.core.errors import StoreError
 from housing_assets.core.evaluation import price_metrics
-from housing_assets.core.history import History
 from housing_assets.core.intervals import (
     CALIBRATION_DESCRIPTIONS,
     CALIBRATION_SCHEMA,
@@ -33,6 +32,7 @@ from housing_assets.resources.io_manager import MonthlyFrames, MonthReader
 from housing_assets.settings import Settings
 from housing_assets.store.bundles import load_champion
 from housing_assets.store.gates import require
+from housing_assets.store.histories import open_sound_history
 from housing_assets.store.layout import Store
 from housing_assets.store.verdicts import State, UnsoundError, states
 
@@ -50,7 +50,7 @@ def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         owners=ML_OWNERS,
         kinds={"polars", "parquet"},
         code_version=CODE_VERSION,
-        deps=["champion_model"],
+        deps=["champion_model", "price_history"],
         ins={
             "cleaned": dg.AssetIn(
                 partition_mapping=dg.TimeWindowPartitionMapping(
@@ -66,11 +66,10 @@ def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     def interval_calibration(
         context: dg.AssetExecutionContext,
         cleaned: MonthReader,
-        price_history: pl.DataFrame,
         store: dg.ResourceParam[Store],
     ) -> MonthlyFrames:
         model = load_champion(store).model()
-        history = History.from_table(price_history)
+        history, made_from = open_sound_history(store)
         months = list(context.partition_keys)
         windows = {m: [w for w in calibration_window(m) if w >= settings.eval_start] for m in months}
         stopped = _stopped(store, cleaned, {w for window in windows.values() for w in window})
@@ -104,6 +103,7 @@ def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
                 "this run": table(pl.DataFrame(widths, infer_schema_length=None)),
                 "months that checks stopped": left_out,
             },
+            made_from,
         )
 
     @dg.asset(
@@ -115,7 +115,7 @@ def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         owners=ML_OWNERS,
         kinds={"xgboost", "parquet"},
         code_version=CODE_VERSION,
-        deps=["champion_model"],
+        deps=["champion_model", "price_history"],
         metadata=column_schema(PREDICTION_SCHEMA, PREDICTION_DESCRIPTIONS),
         description="Price of every zip of the month in US dollars, with a 90% interval and, where it is "
         "known, the actual price, by the model or by the naive baseline that was better on eval.",
@@ -124,14 +124,13 @@ def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext,
         cleaned: MonthReader,
         interval_calibration: MonthReader,
-        price_history: pl.DataFrame,
         store: dg.ResourceParam[Store],
     ) -> MonthlyFrames:
         model = load_champion(store).model()
         months = list(context.partition_keys)
         cleaned.months.require(months)
         require(store, "monthly_predictions", {"cleaned": months, "interval_calibration": months})
-        history = History.from_table(price_history)
+        history, made_from = open_sound_history(store)
         by_month: list[dict[str, object]] = []
         calibrations = dict(interval_calibration.iterate())
         for month, calibration in calibrations.items():
@@ -150,7 +149,8 @@ def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
                 by_month.append({"month": month, "rows": predicted.height, **found})
                 yield month, predicted, facts
 
-        return monthly(context, frames(), lambda: {"this run": table(pl.DataFrame(by_month, infer_schema_length=None))})
+        told = lambda: {"this run": table(pl.DataFrame(by_month, infer_schema_length=None))}  # noqa: E731
+        return monthly(context, frames(), told, made_from)
 
     return [interval_calibration, monthly_predictions]
 

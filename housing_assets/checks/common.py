@@ -49,7 +49,7 @@ def checks_of(
         measure: gives the measurements of the months of a run.
         source: what the months come from, kept in the verdicts.
         config: of the step, if `measure` reads one from the context.
-        rests_on: gives for a month what it was made from, kept in the verdicts.
+        rests_on: gives for a store what each month was made from, kept in the verdicts.
         monthly: has the asset months? Then they can be chosen in the config of the step.
     """
     specs = [

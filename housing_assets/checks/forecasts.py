@@ -17,7 +17,7 @@ from housing_assets.core.quality import (
 )
 from housing_assets.settings import Settings
 from housing_assets.store.bundles import load_bundle
-from housing_assets.store.histories import history_digests
+from housing_assets.store.histories import made_from_history
 from housing_assets.store.layout import Store
 
 
@@ -47,7 +47,7 @@ def forecast_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
         checks_of("price_history", history),
         checks_of("forecast_model", model),
         checks_of("forecast_evaluation", evaluation),
-        checks_of("monthly_forecasts", _forecasts, rests_on=history_digests, monthly=True),
+        checks_of("monthly_forecasts", _forecasts, rests_on=made_from_history("monthly_forecasts"), monthly=True),
     ]
 
 

@@ -10,7 +10,7 @@ No file is a pickle: trees are XGBoost's own UBJSON, tables Parquet, the rest JS
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 import polars as pl
@@ -224,7 +224,7 @@ def model_from_files(files: Mapping[str, bytes], version: str) -> PriceModel:
             )
         booster = xgb.Booster({"nthread": 1})
         booster.load_model(bytearray(files["model.ubj"]))
-        anchor = Anchor(**told["anchor"]) if told["anchor"] else None
+        anchor = Anchor(**{f.name: told["anchor"][f.name] for f in fields(Anchor)}) if told["anchor"] else None
         model = PriceModel(
             PriceTrees(booster, told["target"], anchor),
             Encoders.from_table(pl.read_parquet(io.BytesIO(files["encoders.parquet"]))),

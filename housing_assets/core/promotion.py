@@ -253,7 +253,9 @@ def decide_forecast(evidence: ForecastEvidence) -> Decision:
     e = evidence
     told = f"eval error {e.candidate_error:.2f}%, by the model itself at {e.by_model} horizons"
     tests = [_data_checks(e.checks), ("is graded on eval", e.candidate_error > 0, told)]
-    if e.champion_error is not None:
+    if e.champion_problem:
+        tests.append(("beats the champion", False, e.champion_problem))
+    elif e.champion_error is not None:
         limit = e.champion_error * (1 - e.margin)
         verb = "is" if e.candidate_error <= limit else "is not"
         told = f"{verb} at least {e.margin:.1%} better than the champion's {e.champion_error:.2f}%"

@@ -4,7 +4,7 @@ Dagster's stock UPath IO managers cannot write more than one partition in a run.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -19,9 +19,19 @@ _REPORT_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class MonthlyFrames:
-    """What a monthly asset returns: `(month, frame)`, each month of the run once, made while they are written."""
+    """What a monthly asset returns: `(month, frame)`, each month of the run once, made while they are written, and for
+    a month what it is made from, which its file keeps."""
 
     frames: Iterable[tuple[str, pl.DataFrame]]
+    made_from: Callable[[str], str] = lambda _: ""
+
+
+@dataclass(frozen=True)
+class MadeTable:
+    """What a table asset returns whose file keeps what it is made from."""
+
+    frame: pl.DataFrame
+    made_from: str
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ class StoreIOManager(dg.IOManager):
         self.store = store
 
     def handle_output(
-        self, context: dg.OutputContext, obj: MonthlyFrames | TablePieces | pl.DataFrame | dict | None
+        self, context: dg.OutputContext, obj: MonthlyFrames | TablePieces | MadeTable | pl.DataFrame | dict | None
     ) -> None:
         """Write what an asset returned, each file whole or not at all."""
         name = context.asset_key.path[-1]
@@ -64,9 +74,11 @@ class StoreIOManager(dg.IOManager):
         if isinstance(obj, MonthlyFrames):
             self._write_months(context, name, obj)
             context.add_output_metadata({"path": f"{self.store.uri}/{name}"})
-        elif isinstance(obj, pl.DataFrame | TablePieces):
+        elif isinstance(obj, pl.DataFrame | TablePieces | MadeTable):
             if isinstance(obj, TablePieces):
                 rows, size = self.store.write_pieces(name, obj.frames)
+            elif isinstance(obj, MadeTable):
+                rows, size = obj.frame.height, self.store.write_table(name, obj.frame, obj.made_from)
             else:
                 rows, size = obj.height, self.store.write_table(name, obj)
             context.add_output_metadata(
@@ -103,7 +115,7 @@ class StoreIOManager(dg.IOManager):
 
         made: set[str] = set()
         reported = time.monotonic()
-        for month in self.store.months(name).write_each(known()):
+        for month in self.store.months(name).write_each(known(), obj.made_from):
             made.add(month)
             if time.monotonic() - reported > _REPORT_SECONDS:
                 reported = time.monotonic()

@@ -10,6 +10,7 @@ import io
 import os
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
@@ -19,6 +20,11 @@ from housing_assets.core.errors import StoreError
 
 _RANGE_BYTES = 1 << 20
 """Least that is read of an object at a time: a call to S3 costs as much as this takes to arrive."""
+
+
+_SHA256 = "sha256"
+"""Under which an object's metadata has the sha256 of its content."""
+_STAMPERS = 8
 
 
 class Blobs(Protocol):
@@ -47,7 +53,7 @@ class Blobs(Protocol):
         ...
 
     def stamps(self, prefix: str) -> dict[str, str]:
-        """What tells one content of a key from another, for every key that starts with `prefix`."""
+        """The `Stamp` of every key that starts with `prefix`: tells one content from another, in any place."""
         ...
 
     def delete(self, key: str) -> None:
@@ -55,9 +61,26 @@ class Blobs(Protocol):
         ...
 
 
-def content_stamp(data: bytes) -> str:
-    """The stamp of a content, wherever it is written."""
-    return f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
+class Stamp(str):
+    """The sha256 of a content, the same wherever it is written and however it came there.
+
+    Attributes:
+        etag: what earlier versions of the platform took for it: S3's ETag, of a file the same of an upload in one part.
+    """
+
+    etag: str
+
+    def __new__(cls, sha256: str, etag: str = "") -> "Stamp":
+        """The stamp of a sha256 in hexadecimal."""
+        stamp = super().__new__(cls, sha256)
+        stamp.etag = etag
+        return stamp
+
+
+def content_stamp(data: bytes) -> Stamp:
+    """The stamp of a content."""
+    etag = f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
+    return Stamp(hashlib.sha256(data).hexdigest(), etag)
 
 
 def open_blobs(uri: str) -> Blobs:
@@ -82,7 +105,7 @@ class FolderBlobs:
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
         self.uri = str(self.root)
-        self._stamps: dict[Path, tuple[tuple[int, int], str]] = {}
+        self._stamps: dict[Path, tuple[tuple[int, int], Stamp]] = {}
 
     def read(self, key: str) -> bytes:
         """See `Blobs.read`."""
@@ -122,11 +145,11 @@ class FolderBlobs:
         return sorted(key for key, _ in self._files(prefix))
 
     def stamps(self, prefix: str) -> dict[str, str]:
-        """See `Blobs.stamps`: what S3 gives as the ETag, so that a store keeps its stamps when it is copied there."""
+        """See `Blobs.stamps`."""
         return {key: stamp for key, path in self._files(prefix) if (stamp := self._stamp(path))}
 
-    def _stamp(self, path: Path) -> str | None:
-        """The MD5 of a file; remembered for as long as its size and time of change stay the same."""
+    def _stamp(self, path: Path) -> Stamp | None:
+        """The stamp of a file; remembered for as long as its size and time of change stay the same."""
         try:
             told = path.stat()
             version = (told.st_size, told.st_mtime_ns)
@@ -172,6 +195,7 @@ class S3Blobs:
         self.bucket, self.prefix = bucket, prefix
         self.uri = f"s3://{bucket}/{prefix}".rstrip("/")
         self._client: Any = None
+        self._stamps: dict[str, Stamp] = {}
 
     @property
     def client(self) -> Any:
@@ -194,7 +218,8 @@ class S3Blobs:
     def write(self, key: str, data: bytes) -> None:
         """See `Blobs.write`."""
         with self._explained(key, "written"):
-            self.client.put_object(Bucket=self.bucket, Key=self._full(key), Body=data)
+            told = {_SHA256: hashlib.sha256(data).hexdigest()}
+            self.client.put_object(Bucket=self.bucket, Key=self._full(key), Body=data, Metadata=told)
 
     def open(self, key: str) -> io.BufferedReader:
         """See `Blobs.open`: read in ranges, as they are asked for, of the object as it is now."""
@@ -208,8 +233,10 @@ class S3Blobs:
         with tempfile.TemporaryFile(prefix="housing-upload-") as file:
             yield cast(BinaryIO, file)
             file.seek(0)
+            told = {"Metadata": {_SHA256: hashlib.file_digest(file, "sha256").hexdigest()}}
+            file.seek(0)
             with self._explained(key, "written"):
-                self.client.upload_fileobj(file, self.bucket, self._full(key))
+                self.client.upload_fileobj(file, self.bucket, self._full(key), ExtraArgs=told)
 
     def read_range(self, key: str, start: int, end: int, etag: str) -> bytes:
         """Bytes `start` to `end`, excluded, of `key`; StoreError if its content is no longer that of `etag`."""
@@ -219,10 +246,36 @@ class S3Blobs:
 
     def keys(self, prefix: str) -> list[str]:
         """See `Blobs.keys`."""
-        return sorted(self.stamps(prefix))
+        return sorted(self._etags(prefix))
 
     def stamps(self, prefix: str) -> dict[str, str]:
-        """See `Blobs.stamps`: the ETag."""
+        """See `Blobs.stamps`: kept with the object as it is written, remembered for as long as its ETag is the same.
+
+        The ETag itself is another after a copy: of more than 8 MB it is that of the parts, of an encrypted one no MD5.
+        """
+        etags = self._etags(prefix)
+        with ThreadPoolExecutor(_STAMPERS, thread_name_prefix="stamps") as pool:
+            found = pool.map(lambda key: self._stamp(key, etags[key]), etags)
+            return {key: stamp for key, stamp in zip(etags, found, strict=True) if stamp}
+
+    def _stamp(self, key: str, etag: str) -> Stamp | None:
+        """The stamp of one object; None if it was deleted meanwhile."""
+        known = self._stamps.get(key)
+        if known is not None and known.etag == etag:
+            return known
+        try:
+            with self._explained(key, "read"):
+                told = self.client.head_object(Bucket=self.bucket, Key=self._full(key))
+            sha256 = told.get("Metadata", {}).get(_SHA256)
+            if not sha256:  # written by another tool: its content has to be read, once
+                with io.BufferedReader(_S3Ranges(self, key, told["ContentLength"], told["ETag"]), _RANGE_BYTES) as file:
+                    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError:
+            return None
+        self._stamps[key] = stamp = Stamp(sha256, told["ETag"])
+        return stamp
+
+    def _etags(self, prefix: str) -> dict[str, str]:
         with self._explained(prefix, "listed"):
             pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._full(prefix))
             cut = len(self._full(""))

@@ -131,9 +131,13 @@ def list_versions(store: Store) -> list[str]:
 def champion_version(store: Store, pointer: str = POINTER) -> str | None:
     """The version a pointer names; None before the first promotion."""
     try:
-        version = store.read_json(pointer).get("version")
+        return _version_named(store, pointer, store.read_json(pointer))
     except FileNotFoundError:
         return None
+
+
+def _version_named(store: Store, pointer: str, told: Mapping[str, Any]) -> str:
+    version = told.get("version")
     if not isinstance(version, str) or not version:
         raise BundleError(f"{store.uri}/{pointer} names no version: point it at one of {list_versions(store)}")
     return version
@@ -145,13 +149,13 @@ def forecast_champion(store: Store) -> tuple[str, dict[int, str]]:
     Raises:
         BundleError: none yet, or its pointer is damaged.
     """
-    version = champion_version(store, FORECAST_POINTER)
-    if version is None:
-        raise BundleError(f"{store.uri} has no forecast model: run forecast_job (or `housing run`) first")
     try:
-        published = {
-            int(horizon): str(name) for horizon, name in store.read_json(FORECAST_POINTER)["published"].items()
-        }
+        told = store.read_json(FORECAST_POINTER)  # once: it may be swapped between two looks
+    except FileNotFoundError as error:
+        raise BundleError(f"{store.uri} has no forecast model: run forecast_job (or `housing run`) first") from error
+    version = _version_named(store, FORECAST_POINTER, told)
+    try:
+        published = {int(horizon): str(name) for horizon, name in told["published"].items()}
     except (KeyError, ValueError, AttributeError) as error:
         raise BundleError(
             f"{store.uri}/{FORECAST_POINTER} is damaged: materialize forecast_evaluation again"

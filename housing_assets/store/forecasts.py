@@ -2,14 +2,19 @@
 
 import polars as pl
 
-from housing_assets.core.errors import HousingError
-from housing_assets.core.forecast_grades import ForecastGrades
-from housing_assets.core.quality import measure_forecast_evaluation
+from housing_assets.core.errors import BundleError, HousingError
+from housing_assets.core.forecast_grades import ForecastGrades, grade_forecasts
+from housing_assets.core.forecasting import forecast_model_from_files
+from housing_assets.core.months import TimeSplit
+from housing_assets.core.quality import measure_forecast_evaluation, measure_forecast_model
 from housing_assets.core.rules import Severity, broken_rules
-from housing_assets.store.bundles import FORECAST_POINTER, champion_version, point_forecasts_to
+from housing_assets.store.bundles import FORECAST_POINTER, champion_version, load_bundle, point_forecasts_to
+from housing_assets.store.histories import read_sound_history
 from housing_assets.store.layout import Store
 from housing_assets.store.verdicts import Problem, State, UnsoundError, Verdict, data_stamps, write_verdicts
 
+BY_HAND = "by hand: "
+"""What the reason of a decision begins with that a person took."""
 _ASSET, _WIDTHS = "forecast_evaluation", "forecast_intervals"
 
 
@@ -58,3 +63,41 @@ def _with_widths_before(store: Store, grades: ForecastGrades) -> pl.DataFrame:
         return pl.concat([grades.intervals, kept])
     except (HousingError, pl.exceptions.PolarsError):
         return grades.intervals  # a pointer or widths that cannot be read forecast nothing
+
+
+def is_forecast_version(version: str) -> bool:
+    """Is it a version of a forecast model, by its name?"""
+    return version.rpartition("-")[0] == "forecast"
+
+
+def publish_forecasts_of(store: Store, version: str, split: TimeSplit) -> None:
+    """Make any complete forecast model the one that forecasts: verified, and graded on the history as it is now.
+
+    Args:
+        store: where it is.
+        version: of the model.
+        split: eval of it decides what is published; no fit may have seen the holdout.
+
+    Raises:
+        BundleError: the version is missing or damaged, or was fitted on the holdout.
+        UnsoundError: the checks of the history or of the grades do not vouch for it; nothing is changed.
+    """
+    model = forecast_model_from_files(load_bundle(store, version).files, version)
+    for rule, m in broken_rules("forecast_model", measure_forecast_model(model.fits, split.holdout_start, None)):
+        raise BundleError(
+            f"{version} cannot forecast ({rule.name}: {m.told}): {rule.remedy}, or choose another version"
+        )
+    publish_forecasts(store, grade_forecasts(read_sound_history(store), model, split))
+
+
+def replaced_by_hand(store: Store, version: str) -> str:
+    """Why a version is not to forecast again by itself: a person had another one take its place; empty if none had."""
+    keys = [k for k in store.blobs.keys("models/forecast-") if "/decisions/" in k]
+    for key in sorted(keys, key=lambda k: k.rpartition("/")[2], reverse=True):
+        told = store.read_json(key)
+        if told.get("outcome") == "promoted":
+            by_hand = str(told.get("reason", "")).startswith(BY_HAND) and told.get("candidate") != version
+            if by_hand and told.get("evidence", {}).get("champion") == version:
+                return f"{version} was replaced {told['reason']}; `housing promote {version}` brings it back"
+            return ""
+    return ""

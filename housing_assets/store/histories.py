@@ -1,24 +1,27 @@
 """The history of all zips as `price_history` keeps it, and which months were made from one that is no more.
 
-A restated month changes the history of every month after it. What was made from the history is marked with a digest of
-the cleaned months up to its own; once these are others, it is stale: still there, and shown as such.
+A restated month changes the history of every month after it. The history's own file says which cleaned months it was
+made from, and what is made from the history has in its file a digest of those up to its own month. Once the sound
+cleaned months are others, it is stale: still there, and shown as such.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from housing_assets.core.errors import StoreError
 from housing_assets.core.history import History
-from housing_assets.store.layout import Store
-from housing_assets.store.verdicts import data_stamps, read_verdicts, require_sound, verdict_key, write_verdicts
+from housing_assets.store.gates import sound_months
+from housing_assets.store.layout import Store, decode_parquet, made_from
+from housing_assets.store.verdicts import read_verdicts, require_sound, verdict_key, write_verdicts
 
 ASSET = "price_history"
 KEY = f"{ASSET}.parquet"
 Stamps = tuple[str | None, str | None]
 """Of the file, and of the verdict of its checks; None where there is none."""
-_INPUTS = f"{ASSET}.json"
+_UNKNOWN = "unknown"
+"""Digest of a month whose file does not tell what it was made from."""
 RESTS_ON_HISTORY: tuple[str, ...] = ("interval_calibration", "monthly_predictions", "monthly_forecasts")
 """Monthly assets that are made from the history."""
 
@@ -45,7 +48,15 @@ def history_stamps(store: Store) -> Stamps:
 
 
 def read_sound_history(store: Store) -> History:
+    """The history of every zip; see `open_sound_history`, also for what it raises."""
+    return open_sound_history(store)[0]
+
+
+def open_sound_history(store: Store) -> tuple[History, Callable[[str], str]]:
     """The history of every zip, if it is the very file that its checks vouch for: a flipped bit parses as well.
+
+    Returns:
+        The history, and for a month the digest of what this very history has up to it.
 
     Raises:
         UnsoundError: its checks are red, never ran, or are of another file.
@@ -53,10 +64,15 @@ def read_sound_history(store: Store) -> History:
     """
     before = history_stamps(store)
     require_sound(store, ASSET)
-    history = History.from_table(store.read_table(ASSET))
+    try:
+        data = store.blobs.read(KEY)
+    except FileNotFoundError as error:
+        raise StoreError(f"{store.uri}/{KEY} does not exist: materialize {ASSET} first") from error
+    history = History.from_table(decode_parquet(data, f"{store.uri}/{KEY}"))
     if history_stamps(store) != before:
         raise StoreError(f"{store.uri}/{KEY} was written while it was read: read it again")
-    return history
+    inputs = _Inputs.of(made_from(data, KEY))
+    return history, lambda month: _digest(inputs.cleaned, month)
 
 
 def copy_history(store: Store, there: Store, stamps: Stamps) -> None:
@@ -79,30 +95,52 @@ def copy_history(store: Store, there: Store, stamps: Stamps) -> None:
     write_verdicts(there, [replace(verdict, stamp=stamp) for verdict in verdicts.values()])
 
 
-def record_inputs(store: Store, stamps: Mapping[str, str]) -> None:
-    """Keep which cleaned months the history was made from.
+@dataclass(frozen=True)
+class _Inputs:
+    """What a history was made from: the first month that it might have had, and the stamp of each cleaned month."""
+
+    panel_start: str = ""
+    cleaned: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, told: str) -> "_Inputs":
+        try:
+            value = json.loads(told)
+            return cls(str(value["panel_start"]), dict(value["cleaned"]))
+        except (ValueError, KeyError, TypeError):
+            return cls()  # written before the file told
+
+
+def history_inputs(panel_start: str, stamps: Mapping[str, str]) -> str:
+    """What a history is made from, to be kept in its file.
 
     Args:
-        store: where to.
-        stamps: of the file of each month.
+        panel_start: the first month that it may have, whether or not that is there.
+        stamps: of the file of each cleaned month that it has.
     """
-    store.write_json(_INPUTS, {"cleaned": dict(stamps)})
+    return json.dumps({"panel_start": panel_start, "cleaned": dict(sorted(stamps.items()))})
 
 
-def history_digests(store: Store) -> Callable[[str], str]:
-    """For a month, the digest of what the present `price_history` has up to it."""
-    try:
-        stamps = store.read_json(_INPUTS)["cleaned"]
-    except (FileNotFoundError, KeyError):
-        stamps = {}
-    return lambda month: _digest(stamps, month)
+def made_from_history(asset: str) -> Callable[[Store], Callable[[str], str]]:
+    """For a store and a month of an asset, the digest of the history that it was made from, as its own file tells."""
+    return lambda store: lambda month: store.months(asset).made_from(month) or _UNKNOWN
 
 
 def stale_months(store: Store, asset: str) -> list[str]:
-    """Months of an asset that were made from cleaned months which are others by now."""
-    stamps = data_stamps(store, "cleaned")
-    verdicts = read_verdicts(store, asset)
-    return [m for m, v in sorted(verdicts.items()) if v.rests_on and v.rests_on != _digest(stamps, m)]
+    """Months of an asset that were made from cleaned months which are others by now, or are no longer sound."""
+    verdicts = {m: v for m, v in sorted(read_verdicts(store, asset).items()) if v.rests_on}
+    if not verdicts:
+        return []
+    start = _Inputs.of(_told_by_history(store)).panel_start
+    stamps = {month: stamp for month, stamp in sound_months(store, "cleaned").items() if month >= start}
+    return [m for m, v in verdicts.items() if v.rests_on != _digest(stamps, m)]
+
+
+def _told_by_history(store: Store) -> str:
+    try:
+        return made_from(store.blobs.read(KEY), KEY)
+    except (FileNotFoundError, StoreError):
+        return ""
 
 
 def _digest(stamps: Mapping[str, str], month: str) -> str:

@@ -19,7 +19,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 DEFAULT_URI = "data/store"
 """Where assets live if HOUSING_STORE_URI does not say."""
 _WRITERS = 2
+_MADE_FROM = "housing.made_from"
 GROUP_ROWS = 65_536
 """Rows of a table that are read at a time: some 10 MB of the matrix; with fewer, reading takes longer than training."""
 _MONTH_FILE = re.compile(r"[0-9]{4}-[0-9]{2}\.parquet")
@@ -76,9 +77,9 @@ class Store:
         except FileNotFoundError as error:
             raise StoreError(f"{self.uri}/{key} does not exist: materialize {asset} first") from error
 
-    def write_table(self, asset: str, frame: pl.DataFrame) -> int:
-        """Write an unpartitioned table asset; returns its size in bytes."""
-        data = encode_parquet(frame)
+    def write_table(self, asset: str, frame: pl.DataFrame, made_from: str = "") -> int:
+        """Write an unpartitioned table asset, with what it was made from; returns its size in bytes."""
+        data = encode_parquet(frame, made_from)
         self.blobs.write(f"{asset}.parquet", data)
         return len(data)
 
@@ -200,13 +201,22 @@ class Months:
         """Rows of some months, reading no more than one column that they all have."""
         return sum(frame.height for _, frame in self.iterate(months, [column]))
 
-    def write(self, month: str, frame: pl.DataFrame) -> int:
-        """Write one month whole, in place of what was there; returns its size in bytes."""
-        data = encode_parquet(frame)
+    def write(self, month: str, frame: pl.DataFrame, made_from: str = "") -> int:
+        """Write one month whole, with what it was made from, in place of what was there; returns its size in bytes."""
+        data = encode_parquet(frame, made_from)
         self.blobs.write(self.key(month), data)
         return len(data)
 
-    def write_each(self, frames: Iterable[tuple[str, pl.DataFrame]]) -> Iterator[str]:
+    def made_from(self, month: str) -> str:
+        """What a month was made from, as it was written with it; empty where it does not tell, or there is no month."""
+        try:
+            return made_from(self.blobs.read(self.key(month)), self.key(month))
+        except FileNotFoundError:
+            return ""
+
+    def write_each(
+        self, frames: Iterable[tuple[str, pl.DataFrame]], made_from: Callable[[str], str] = lambda _: ""
+    ) -> Iterator[str]:
         """Write months while the next ones are made, two at a time; gives each month once it has been handed over.
 
         Months that were made stay at most a few ahead of the disk, so that memory holds those alone.
@@ -214,7 +224,7 @@ class Months:
         with ThreadPoolExecutor(_WRITERS, thread_name_prefix="write") as pool:
             pending: set[Future[int]] = set()
             for month, frame in frames:
-                pending.add(pool.submit(self.write, month, frame))
+                pending.add(pool.submit(self.write, month, frame, made_from(month)))
                 if len(pending) > _WRITERS:
                     done, pending = wait(pending, return_when=FIRST_COMPLETED)
                     _ = [future.result() for future in done]
@@ -329,11 +339,30 @@ def encode_json(value: dict) -> bytes:
     return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
 
 
-def encode_parquet(frame: pl.DataFrame) -> bytes:
-    """A frame as Parquet with zstd: level 1, since higher ones cost more time than they save space here."""
+def encode_parquet(frame: pl.DataFrame, made_from: str = "") -> bytes:
+    """A frame as Parquet with zstd: level 1, since higher ones cost more time than they save space here.
+
+    Args:
+        frame: to write.
+        made_from: kept in the file itself, so that it is of this very table whatever is written after it; empty: no
+            word of it.
+    """
     buffer = io.BytesIO()
-    frame.write_parquet(buffer, compression="zstd", compression_level=1)
+    told = {_MADE_FROM: made_from} if made_from else None
+    frame.write_parquet(buffer, compression="zstd", compression_level=1, metadata=told)
     return buffer.getvalue()
+
+
+def made_from(data: bytes, name: str) -> str:
+    """What a table was made from, as `encode_parquet` was told; empty if it was not.
+
+    Raises:
+        StoreError: the bytes are no Parquet.
+    """
+    try:
+        return pl.read_parquet_metadata(io.BytesIO(data)).get(_MADE_FROM, "")
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise StoreError(f"{name} is damaged or not the file it should be: materialize it again") from error
 
 
 def decode_parquet(data: bytes, name: str, columns: Sequence[str] | None = None) -> pl.DataFrame:

@@ -8,9 +8,10 @@ relies on a month asks for its verdict first, whichever run and whichever instan
 import json
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
 from housing_assets.core.errors import HousingError
 from housing_assets.core.months import describe_months
@@ -119,13 +120,19 @@ def read_verdicts(store: Store, asset: str, months: Iterable[str] | None = None)
     def read(key: str) -> Verdict | None:
         try:
             told = json.loads(store.blobs.read(key))
-            problems = tuple(Problem(**p) for p in told.pop("problems"))
-            return Verdict(**told | {"state": State(told["state"]), "problems": problems})
+            problems = tuple(Problem(**_known(Problem, p)) for p in told["problems"])
+            return Verdict(**_known(Verdict, told) | {"state": State(told["state"]), "problems": problems})
         except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
             return None  # as good as never checked
 
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="verdicts") as pool:
         return {v.month: v for v in pool.map(read, wanted) if v is not None}
+
+
+def _known(kind: type[Problem] | type[Verdict], told: dict[str, Any]) -> dict[str, Any]:
+    """Without what a newer version of the platform says beside: it must not make what it wrote unreadable."""
+    names = {f.name for f in fields(kind)}
+    return {name: value for name, value in told.items() if name in names}
 
 
 def states(store: Store, asset: str, months: Iterable[str] = ("",)) -> dict[str, State]:
@@ -140,7 +147,8 @@ def state_of(verdict: Verdict | None, stamp: str | None) -> State:
     """What a verdict says of the file that has a stamp now; None: there is no verdict, or no file."""
     if verdict is None:
         return State.ABSENT
-    return verdict.state if verdict.stamp == stamp else State.STALE
+    # A verdict of an earlier version of the platform has the ETag.
+    return verdict.state if verdict.stamp in (stamp, getattr(stamp, "etag", stamp)) else State.STALE
 
 
 def unsound(store: Store, asset: str, months: Iterable[str] = ("",)) -> str:

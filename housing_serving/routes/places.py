@@ -62,7 +62,6 @@ class _Panel:
 def add_places(app: FastAPI, store: Store) -> None:
     """`/forecasts/{zipcode}`, `/history/{zipcode}`."""
     months = store.months("monthly_forecasts")
-    last_panel: _Panel | None = None
 
     # A stamp is of the contents: what was read stays true until there is another one.
     @lru_cache(_ORIGINS_KEPT)
@@ -74,15 +73,11 @@ def add_places(app: FastAPI, store: Store) -> None:
         return _Panel.read(store)
 
     def panel() -> _Panel | Response | None:
-        """The history that its checks vouch for; while they do not, the last good one that was read, if any was."""
-        nonlocal last_panel
+        """The history that its checks vouch for; what is answered while they do not; None if there is none."""
         gate = Gate(store, "GET /history", ASSET)
         if "" not in gate.stamps:
             return None
-        if told := held_back(gate):
-            return last_panel or told
-        last_panel = panel_of(gate.stamps[""])
-        return last_panel
+        return held_back(gate) or panel_of(gate.stamps[""])
 
     def forecast(zipcode: str, origin: str | None, horizon: int | None) -> Response:
         gate = Gate(store, "GET /forecasts", months.asset)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import dagster as dg
 import polars as pl
 import pytest
-from platform_fixtures import Platform, failure_text, red_checks, tree
+from platform_fixtures import Platform, command_line, failure_text, red_checks, tree
 
 from housing_assets.core import forecast_grades
 from housing_assets.core.errors import BundleError
@@ -15,8 +15,8 @@ from housing_assets.core.forecasting import FORECAST_SCHEMA, MODEL, PUBLISHED, f
 from housing_assets.core.growth import NAIVE_GROWTH
 from housing_assets.core.history import HISTORY_SCHEMA, History
 from housing_assets.core.months import month_end, month_range
-from housing_assets.store.bundles import FORECAST_POINTER, forecast_champion, load_bundle
-from housing_assets.store.forecasts import publish_forecasts
+from housing_assets.store.bundles import FORECAST_POINTER, forecast_champion, load_bundle, publish_bundle
+from housing_assets.store.forecasts import publish_forecasts, replaced_by_hand
 from housing_assets.store.histories import read_history, read_sound_history, stale_months
 from housing_assets.store.verdicts import State, read_verdicts, write_verdicts
 
@@ -204,3 +204,28 @@ def test_until_the_pointer_moves_the_version_before_forecasts_on(copy, monkeypat
 
 def load(store, version):
     return forecast_model_from_files(load_bundle(store, version).files, version)
+
+
+# ---------------------------------------------------------------- by hand
+
+
+def test_forecasts_are_rolled_back_by_hand_and_stay_so(copy):
+    first, _ = forecast_champion(copy.store)
+    # The same fits, told apart by a fact: an earlier version of the model.
+    other = publish_bundle(copy.store, "forecast", load_bundle(copy.store, first).files, {"note": "earlier"})
+    line = command_line(copy.root, copy.source, **{f"HOUSING_{k.upper()}": v for k, v in copy.changes.items()})
+    done = line("promote", other, "--reason", "the new one is off")
+    assert done.code == 0, done.err
+    assert f"the forecast model is {other} (before: {first})" in done.out
+    assert forecast_champion(copy.store)[0] == other
+    made = alone(copy, "monthly_forecasts", ORIGINS)
+    assert made.success, failure_text(made)
+    assert set(copy.read("monthly_forecasts", ORIGINS[-1])["model_version"]) == {other}
+    # The model that was replaced comes up as the candidate again, and is refused.
+    assert replaced_by_hand(copy.store, first).startswith(f"{first} was replaced by hand: the new one is off")
+    again = alone(copy, "forecast_evaluation", config={"ops": {"forecast_evaluation": {"config": {"margin": 0}}}})
+    assert again.success, failure_text(again)
+    assert forecast_champion(copy.store)[0] == other
+    assert line("promote", first, "--reason", "it was not").code == 0
+    assert forecast_champion(copy.store)[0] == first
+    assert line("promote", "forecast-000000000000", "--reason", "x").code == 1

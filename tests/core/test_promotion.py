@@ -7,7 +7,15 @@ import pytest
 
 from housing_assets.core.errors import HousingError
 from housing_assets.core.months import month_range
-from housing_assets.core.promotion import MUST_BEAT, Evidence, Judged, decide, months_to_compare
+from housing_assets.core.promotion import (
+    MUST_BEAT,
+    Evidence,
+    ForecastEvidence,
+    Judged,
+    decide,
+    decide_forecast,
+    months_to_compare,
+)
 
 FIRST = Evidence(
     candidate="tuned-2",
@@ -212,3 +220,19 @@ def test_no_override_promotes_a_bundle_that_would_not_answer_as_it_was_evaluated
 def test_a_champion_that_was_not_evaluated_is_an_error():
     with pytest.raises(HousingError, match="no eval error of the champion tuned-1: materialize model_evaluation"):
         decide(replace(SECOND, champion_mae=None))
+
+
+def test_a_forecast_model_does_not_replace_a_champion_that_it_cannot_be_compared_with():
+    evidence = ForecastEvidence(
+        candidate="forecast-b",
+        candidate_error=2.0,
+        champion=None,
+        champion_error=None,
+        by_model=12,
+        checks={"cleaned": ""},
+        champion_problem="the forecast champion cannot be read (damaged)",
+    )
+    decision = decide_forecast(evidence)
+    assert (decision.outcome, decision.reason) == ("refused", "the forecast champion cannot be read (damaged)")
+    assert decide_forecast(replace(evidence, override="it is lost")).outcome == "promoted"
+    assert decide_forecast(replace(evidence, champion_problem=None)).outcome == "promoted"

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import polars as pl
 import pytest
-from serving_fixtures import open_client, process, wait_for, wait_kept, wait_ready
+from serving_fixtures import open_client, process, vouch, wait_for, wait_kept, wait_ready
 
 from housing_assets.store.bundles import POINTER, champion_version, list_versions, point_to
 from housing_assets.store.layout import Store
@@ -113,6 +113,7 @@ def test_intervals_that_were_made_again_are_picked_up(folder):
         before = client.post("/predict", json=ROW).json()
         (price,), ((low, _),) = before["predictions"], before["intervals"]
         months.write(newest, months.read(newest).with_columns(pl.col("log_low") * 2))
+        vouch(Store.open(str(folder)), "interval_calibration")
 
         def lower() -> float:
             return client.post("/predict", json=ROW).json()["intervals"][0][0]

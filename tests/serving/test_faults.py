@@ -155,7 +155,7 @@ class FaultyS3:
 def faulty(s3_env, bucket, made) -> Iterator[tuple[FaultyS3, str]]:
     """A copy of the store in S3 behind a proxy; gives the proxy and the store's address."""
     there = Store.open(f"s3://{bucket}/store")
-    for prefix in ("models/", "monthly_predictions/", "interval_calibration/"):
+    for prefix in ("models/", "monthly_predictions/", "interval_calibration/", "checks/interval_calibration/"):
         for key in made.store.blobs.keys(prefix):
             there.blobs.write(key, made.store.blobs.read(key))
     proxy = FaultyS3(s3_env)

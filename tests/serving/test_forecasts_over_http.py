@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import polars as pl
 import pytest
-from serving_fixtures import open_client, publish_history, wait_ready
+from serving_fixtures import open_client, publish_history, vouch, wait_ready
 
 from housing_assets.core.forecasting import FORECAST_SCHEMA, MODEL
 from housing_assets.core.history import HISTORY_SCHEMA
@@ -32,6 +32,7 @@ def folder(grown, tmp_path) -> Path:
     """A copy of what these calls read, to change."""
     shutil.copytree(grown.folder / "monthly_forecasts", tmp_path / "store/monthly_forecasts")
     publish_history(Store.open(str(tmp_path / "store")), grown.store.read_table(ASSET))
+    vouch(Store.open(str(tmp_path / "store")), "monthly_forecasts")
     return tmp_path / "store"
 
 
@@ -76,6 +77,7 @@ def test_whose_forecast_it_is_is_told_in_words(folder, zipcode):
     mixed = pl.when(pl.col("horizon") > 6).then(pl.lit("damped_momentum")).otherwise(pl.lit(MODEL)).alias("predictor")
     unknown = pl.when(pl.col("horizon") < 12).then(pl.col("predicted_low")).alias("predicted_low")
     months.write(LAST, frame.with_columns(mixed, unknown))
+    vouch(Store.open(str(folder)), "monthly_forecasts")
     with open_client(folder) as client:
         rows = client.get(f"/forecasts/{zipcode}").json()["forecasts"]
     assert rows[0]["explanation"] == "The model's: on eval it beat every naive baseline 1 month ahead"
@@ -121,6 +123,7 @@ def test_a_zip_whose_history_has_gaps_is_told_what_is_needed(folder, grown, zipc
     publish_history(store, table.with_columns(pl.when(~gap).then(pl.col("price")).alias("price")))
     months = store.months("monthly_forecasts")
     months.write(LAST, months.read(LAST).filter(pl.col("zipcode") != zipcode))
+    vouch(store, "monthly_forecasts")
     with open_client(folder) as client:
         answer = client.get(f"/forecasts/{zipcode}")
     assert answer.status_code == 404
@@ -215,6 +218,7 @@ def test_what_was_written_again_is_read_again(folder, grown, zipcode):
         before = client.get(f"/forecasts/{zipcode}?horizon=1").json()["forecasts"][0]["predicted_price"]
         past = client.get(f"/history/{zipcode}?from={LAST}").json()["months"][0]["price"]
         months.write(LAST, months.read(LAST).with_columns(pl.col("predicted_price") * 2))
+        vouch(store, "monthly_forecasts")
         publish_history(store, grown.store.read_table(ASSET).with_columns(pl.col("price") * 2))
         after = client.get(f"/forecasts/{zipcode}?horizon=1").json()["forecasts"][0]["predicted_price"]
         assert after == before * 2
@@ -223,7 +227,7 @@ def test_what_was_written_again_is_read_again(folder, grown, zipcode):
 
 @pytest.mark.parametrize("how", ["truncated", "no Parquet"])
 def test_a_damaged_file_is_a_503_and_the_next_good_one_is_served(folder, zipcode, how):
-    calls = {f"/forecasts/{zipcode}": f"monthly_forecasts/{LAST}.parquet", f"/history/{zipcode}": KEY}
+    calls = {f"/forecasts/{zipcode}?origin={LAST}": f"monthly_forecasts/{LAST}.parquet", f"/history/{zipcode}": KEY}
     for call, key in calls.items():
         data = (folder / key).read_bytes()
         with open_client(folder) as client:

@@ -10,7 +10,17 @@ import httpx
 import numpy as np
 import polars as pl
 import pytest
-from serving_fixtures import Load, open_client, process, publish_history, rows_of, wait_for, wait_kept, wait_ready
+from serving_fixtures import (
+    Load,
+    open_client,
+    process,
+    publish_history,
+    rows_of,
+    vouch,
+    wait_for,
+    wait_kept,
+    wait_ready,
+)
 
 from housing_assets.core.cleaning import standardize
 from housing_assets.core.features import FEATURES
@@ -49,6 +59,7 @@ def folder(grown, tmp_path) -> Path:
     for name in ("models", "interval_calibration", "monthly_predictions"):
         shutil.copytree(grown.folder / name, tmp_path / "store" / name)
     publish_history(Store.open(str(tmp_path / "store")), grown.store.read_table(ASSET))
+    vouch(Store.open(str(tmp_path / "store")), "interval_calibration")
     return tmp_path / "store"
 
 
@@ -439,6 +450,7 @@ def test_a_history_in_s3_is_taken_and_served_while_s3_is_away(grown, bucket, s3_
         for key in grown.store.blobs.keys(prefix):
             there.blobs.write(key, grown.store.blobs.read(key))
     publish_history(there, grown.store.read_table(ASSET))
+    vouch(there, "interval_calibration")
     rows = [month_row(raw, "2020-06")]
     with open_client(f"s3://{bucket}/store") as client:
         wait_ready(client)

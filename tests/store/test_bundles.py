@@ -334,3 +334,26 @@ def test_no_forecast_model_a_missing_one_and_a_damaged_pointer_are_told(folder):
     folder.write_json(FORECAST_POINTER, {"version": "forecast-1"})
     with pytest.raises(BundleError, match="is damaged: materialize forecast_evaluation again"):
         forecast_champion(folder)
+
+
+def test_a_pointer_that_is_swapped_meanwhile_gives_one_version_s_own_forecasts(folder, monkeypatch):
+    first, second = (publish_bundle(folder, "forecast", SMALL | {"b.bin": data}, FACTS) for data in (b"1", b"2"))
+    point_forecasts_to(folder, first, {1: "flat"})
+    read = Store.read_json
+
+    def swapped_after(store, key):
+        told = read(store, key)
+        if key == FORECAST_POINTER and told["version"] == first:
+            point_forecasts_to(folder, second, {1: "forecast_model"})
+        return told
+
+    monkeypatch.setattr(Store, "read_json", swapped_after)
+    assert forecast_champion(folder) == (first, {1: "flat"})
+    assert forecast_champion(folder) == (second, {1: "forecast_model"})
+
+
+def test_what_a_newer_version_says_beside_in_a_pointer_is_passed_over(folder):
+    version = publish_bundle(folder, "forecast", SMALL, FACTS)
+    told = {"version": version, "published": {"1": "flat"}, "moved": "2030-01-01"}
+    folder.write_json(FORECAST_POINTER, told)
+    assert forecast_champion(folder) == (version, {1: "flat"})

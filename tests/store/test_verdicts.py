@@ -3,6 +3,7 @@
 import polars as pl
 import pytest
 
+from housing_assets.store.layout import Store
 from housing_assets.store.verdicts import (
     Problem,
     State,
@@ -123,3 +124,57 @@ def test_a_store_that_is_copied_keeps_its_verdicts(tmp_path, bucket):
         assert states(there, "cleaned", ["2020-01"]) == {"2020-01": State.GREEN}
     os.utime(tmp_path / "here/cleaned/2020-01.parquet", (0, 0))
     assert states(here, "cleaned", ["2020-01"]) == {"2020-01": State.GREEN}
+
+
+def test_what_a_newer_version_says_beside_is_passed_over(checked):
+    check(checked, "cleaned", "2020-01", State.WARN, (Problem("odd", "WARN", "price", "1 row is odd"),))
+    key = verdict_key("cleaned", "2020-01")
+    told = checked.read_json(key)
+    before = read_verdicts(checked, "cleaned", ["2020-01"])
+    newer = told | {"judged_by": "a later version", "problems": [p | {"share": 0.1} for p in told["problems"]]}
+    checked.write_json(key, newer)
+    assert read_verdicts(checked, "cleaned", ["2020-01"]) == before
+    assert states(checked, "cleaned", ["2020-01"]) == {"2020-01": State.WARN}
+
+
+LARGE = 9 << 20
+"""Bytes from which AWS's tools upload and copy in parts, and a bit more."""
+
+
+def test_verdicts_survive_copies_of_large_objects(tmp_path, bucket, s3_admin):
+    """By AWS's own tools, which copy in parts: up, from bucket to bucket, and down again."""
+    import os
+
+    here, there = Store.open(str(tmp_path / "here")), Store.open(f"s3://{bucket}/there")
+    here.blobs.write("cleaned/2020-01.parquet", os.urandom(LARGE))
+    check(here, "cleaned", "2020-01")
+    for key in here.blobs.keys(""):
+        s3_admin.upload_file(str(tmp_path / "here" / key), bucket, f"there/{key}")
+        s3_admin.copy({"Bucket": bucket, "Key": f"there/{key}"}, bucket, f"again/{key}")
+        (tmp_path / "back" / key).parent.mkdir(parents=True, exist_ok=True)
+        s3_admin.download_file(bucket, f"again/{key}", str(tmp_path / "back" / key))
+    assert "-" in s3_admin.head_object(Bucket=bucket, Key="there/cleaned/2020-01.parquet")["ETag"]
+    for store in (there, Store.open(f"s3://{bucket}/again"), Store.open(str(tmp_path / "back"))):
+        assert states(store, "cleaned", ["2020-01"]) == {"2020-01": State.GREEN}
+    check(there, "cleaned", "2020-01")
+    there.blobs.write("cleaned/2020-01.parquet", b"another")
+    assert states(there, "cleaned", ["2020-01"]) == {"2020-01": State.STALE}
+
+
+def test_a_large_object_keeps_its_stamp_with_it_and_is_not_read_for_it(bucket, s3_admin):
+    import hashlib
+
+    store = Store.open(f"s3://{bucket}/own")
+    with store.blobs.writing("large.parquet") as file:
+        file.write(b"1" * LARGE)
+    store.blobs.write("small.parquet", b"1")
+    expected = {"large.parquet": b"1" * LARGE, "small.parquet": b"1"}
+    for key, data in expected.items():
+        told = s3_admin.head_object(Bucket=bucket, Key=f"own/{key}")["Metadata"]
+        assert told["sha256"] == store.blobs.stamps("")[key] == hashlib.sha256(data).hexdigest()
+
+
+def test_a_verdict_with_the_stamp_of_an_earlier_version_still_vouches(checked):
+    stamp = data_stamps(checked, "cleaned")["2020-01"]
+    write_verdicts(checked, [Verdict("cleaned", "2020-01", State.GREEN, stamp.etag, 1)])
+    assert states(checked, "cleaned", ["2020-01"]) == {"2020-01": State.GREEN}
