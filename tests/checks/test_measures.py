@@ -13,7 +13,7 @@ from housing_assets.core.cleaning import clean_month
 from housing_assets.core.errors import HousingError
 from housing_assets.core.measures import MEASURES
 from housing_assets.core.quality import measure_raw_months
-from housing_assets.core.rules import CHECKED, RULES, Rule
+from housing_assets.core.rules import CHECKED, RULES
 from housing_assets.settings import Settings
 
 SETTLED = next(rule for rule in RULES if rule.name == "has_rows")
@@ -28,8 +28,8 @@ SETTLED = next(rule for rule in RULES if rule.name == "has_rows")
     ],
     ids=["a measure of nothing", "a measure of another asset", "an asset that is not measured"],
 )
-def test_a_rule_whose_measure_nobody_takes_is_refused_when_definitions_are_built(tmp_path, monkeypatch, wrong: Rule):
-    settings = Settings(store_uri=str(tmp_path))
+def test_a_rule_whose_measure_nobody_takes_is_refused_when_definitions_are_built(tmp_path, monkeypatch, wrong):
+    settings = Settings(**{"store_uri": str(tmp_path)})
     build_definitions(settings)
     monkeypatch.setattr("housing_assets.build.RULES", (*RULES, wrong))
     told = f"the rule rows_are_many of {wrong.assets[0]} judges {wrong.measure}, which is not measured of it"

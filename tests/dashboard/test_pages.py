@@ -15,6 +15,7 @@ from dashboard_fixtures import PAGES, figures_of, listens, open_page, texts
 from platform_fixtures import HELD, free_port
 from serving_fixtures import process
 
+from housing_assets.core.monitoring import drifted_share
 from housing_assets.core.months import add_months
 from housing_assets.core.publication import Publication, publication_file
 from housing_assets.store.bundles import champion_version, list_versions, load_bundle, point_to, publish_bundle
@@ -307,6 +308,19 @@ def test_data_health_shows_problems_and_quarantined_rows(showing):
     reasons = pl.concat(pl.read_parquet(f) for f in (showing / "quarantined").glob("*.parquet"))
     assert f"{reasons.height:,} rows of all months were set aside" in texts(shown)
     assert figures_of(shown)["monthly_predictions"] == NEWEST
+
+
+def test_the_share_of_drifted_features_is_the_one_that_the_check_judges(changeable):
+    """Features that train hardly has do not count, nor does the prediction."""
+    path = changeable / f"drift_report/{NEWEST}.parquet"
+    few = pl.int_range(pl.len()) < 5
+    drifted = pl.read_parquet(path).with_columns(
+        drifted=few & (pl.col("feature") != "predicted_price"),
+        train_missing=pl.when(few).then(0.0).otherwise(1.0),
+    )
+    drifted.write_parquet(path)
+    assert drifted_share(drifted) == 1
+    assert f"100% in {NEWEST}" in texts(open_page("health"))
 
 
 def test_an_unreadable_verdict_does_not_take_the_page_down(changeable):
