@@ -42,6 +42,7 @@ FILES = (
     "golden_rows.parquet",
     "features.json",
     "metrics.json",
+    "publication.json",
 )
 
 
