@@ -130,7 +130,7 @@ def test_a_second_run_runs_nothing_and_changes_nothing(housing):
 
 def test_a_provisional_champion_is_a_warning_and_no_failure(housing):
     version = champion_version(housing.store)
-    assert "provisional" not in housing("status").out
+    assert "(provisional)" not in housing("status").out
     point_to(housing.store, version, "eval MAE 2 does not beat metro_median 1 US dollars")
     done = housing("run")
     assert done.code == 0, done.err

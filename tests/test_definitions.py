@@ -24,7 +24,7 @@ training_features    features     once     ml      parquet+polars   <- cleaned, 
 baseline_model       models       once     ml      mlflow+xgboost   <- cleaned, encoders, training_features
 tuned_model          models       once     ml      mlflow+optuna+xgboost  <- cleaned, encoders, training_features
 model_evaluation     models       once     ml      mlflow+polars    <- baseline_model, cleaned, tuned_model
-champion_model       models       once     ml      mlflow+xgboost   <- model_evaluation, tuned_model
+champion_model       models       once     ml      mlflow+xgboost   <- baseline_model, model_evaluation, tuned_model
 price_history        predictions  once     data    parquet+polars   <- cleaned
 interval_calibration  predictions  monthly  ml     parquet+polars   <- champion_model, cleaned, price_history
 monthly_predictions  predictions  monthly  ml    parquet+xgboost  <- champion_model, cleaned, interval_calibration, \

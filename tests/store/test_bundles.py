@@ -43,6 +43,7 @@ FILES = (
     "golden_rows.parquet",
     "features.json",
     "metrics.json",
+    "publication.json",
 )
 
 
