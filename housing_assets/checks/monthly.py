@@ -37,8 +37,10 @@ def monthly_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
         checks_of("raw_splits", lambda context: _raw_months(context, settings.source_label),
                   settings.source_label, _RAW_CONFIG, monthly=True),
         checks_of("cleaned", _clean_months, settings.source_label, rests_on=raw_digests, monthly=True),
-        checks_of("interval_calibration", _calibrations, rests_on=made_from_history("interval_calibration"), monthly=True),
-        checks_of("monthly_predictions", _predictions, rests_on=made_from_history("monthly_predictions"), monthly=True),
+        checks_of("interval_calibration", _calibrations,
+                  rests_on=made_from_history("interval_calibration"), monthly=True),
+        checks_of("monthly_predictions", _predictions,
+                  rests_on=made_from_history("monthly_predictions"), monthly=True),
     ]  # fmt: skip
 
 
