@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from housing_assets.core.errors import DamagedError, HousingError, StoreError
 from housing_assets.core.history import History
-from housing_assets.core.months import add_months
 from housing_assets.store.bundles import (
     POINTER,
     champion_version,
@@ -282,7 +281,7 @@ class Champion:
                 self.kept.blobs.write(f"{folder}/{name}", data)
             self.kept.write_json(f"{folder}/manifest.json", serving.bundle.manifest)
             if serving.calibration is not None:
-                month = add_months(serving.calibration["last_month"][0], 1)
+                month = serving.calibrated_month(serving.calibration)
                 self.kept.months("interval_calibration").write(month, serving.calibration)
                 stamp = data_stamps(self.kept, "interval_calibration")[month]
                 rows = serving.calibration.height

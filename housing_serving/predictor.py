@@ -121,8 +121,11 @@ class Predictor:
         ends = interval_ends(self.model.intervals if calibration is None else calibration)
         kinds = [{metro: e for (kind, metro), e in ends.items() if kind is wanted} for wanted in (False, True)]
         self._ends = (_Ends(kinds[0]), _Ends(kinds[1]))
-        # Intervals of a month rest on the months before it.
-        self._known_until = None if calibration is None else month_end(add_months(calibration["last_month"][0], 1))
+        self._known_until = None if calibration is None else month_end(self.calibrated_month(calibration))
+
+    def calibrated_month(self, calibration: pl.DataFrame) -> str:
+        """The month that a calibration of this model is for: it rests on months up to the publication lag before it."""
+        return add_months(calibration["last_month"][0], self.model.lag)
 
     def with_intervals(self, calibration: pl.DataFrame | None) -> "Predictor":
         """The same bundle with another `interval_calibration` of its version; None: with the bundle's own."""

@@ -54,14 +54,16 @@ def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         ins={
             "cleaned": dg.AssetIn(
                 partition_mapping=dg.TimeWindowPartitionMapping(
-                    start_offset=-WINDOW, end_offset=-1, allow_nonexistent_upstream_partitions=True
+                    start_offset=1 - settings.publication_lag - WINDOW,
+                    end_offset=-settings.publication_lag,
+                    allow_nonexistent_upstream_partitions=True,
                 )
             )
         },
         metadata=column_schema(CALIBRATION_SCHEMA, CALIBRATION_DESCRIPTIONS),
         description=f"How wide the month's 90% intervals are, by metro: conformal on the champion's log errors of the "
-        f"{WINDOW} months before it, which is what was known then. Months the champion was trained on do not count. "
-        "Where such intervals missed on eval, they are widened by the champion's factor.",
+        f"{WINDOW} newest months whose prices were known when it was predicted. Months the champion was trained on do "
+        "not count. Where such intervals missed on eval, they are widened by the champion's factor.",
     )
     def interval_calibration(
         context: dg.AssetExecutionContext,
@@ -71,7 +73,7 @@ def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         model = load_champion(store).model()
         history, made_from = open_sound_history(store)
         months = list(context.partition_keys)
-        windows = {m: [w for w in calibration_window(m) if w >= settings.eval_start] for m in months}
+        windows = {m: [w for w in calibration_window(m, model.lag) if w >= settings.eval_start] for m in months}
         stopped = _stopped(store, cleaned, {w for window in windows.values() for w in window})
         windows = {m: _without(m, window, stopped) for m, window in windows.items()}
         needed = sorted({w for window in windows.values() for w in window})

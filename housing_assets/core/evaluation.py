@@ -140,7 +140,7 @@ def decide_publication(
         str(month): part.drop("date", "month")
         for (month,), part in both.with_columns(pl.col("date").dt.strftime("%Y-%m").alias("month")).group_by("month")
     }
-    held = measure_widening(by_month)
+    held = measure_widening(by_month, model.lag)
     return replace(chosen, with_history=held[True], without_history=held[False])
 
 
@@ -321,7 +321,7 @@ def evaluate_models(
         for name, model in models.items()
     }
     intervals = {
-        name: _rolling_intervals(rows, predicted[name], np.isfinite(known[name]), model.publication.factors())
+        name: _rolling_intervals(rows, predicted[name], np.isfinite(known[name]), model)
         for name, model in models.items()
     }
     naive = naive_predictions(train, rows)
@@ -335,9 +335,10 @@ def evaluate_models(
 
 
 def _rolling_intervals(
-    rows: pl.DataFrame, predicted: np.ndarray, from_history: np.ndarray, factors: Mapping[bool, float]
+    rows: pl.DataFrame, predicted: np.ndarray, from_history: np.ndarray, model: "PriceModel"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Low and high of every row, calibrated on the months before its own and widened; NaN in the first months."""
+    """Low and high of every row, calibrated on months up to the publication lag before its own and widened; NaN in the
+    first months."""
     frame = rows.select(
         pl.col("date").dt.strftime("%Y-%m").alias("month"),
         "city_full",
@@ -348,10 +349,15 @@ def _rolling_intervals(
     by_month = {str(month): part for (month,), part in frame.group_by("month", maintain_order=True)}
     of_first_split = rows.filter(pl.col("split") == rows["split"][0])["date"].n_unique()
     low, high = np.full(rows.height, np.nan), np.full(rows.height, np.nan)
-    for month, table in rolling_calibrations(by_month, max(1, min(WINDOW, of_first_split) // 2)).items():
+    first = max(1, min(WINDOW, of_first_split) // 2)
+    factors = model.publication.factors()
+    for month, table in rolling_calibrations(by_month, first, model.lag).items():
         part = by_month[month]
         at = part["row"].to_numpy()
         low[at], high[at] = interval(
-            part["city_full"], part["predicted"].to_numpy(), widen(table, factors), part["from_history"].to_numpy()
+            part["city_full"],
+            part["predicted"].to_numpy(),
+            widen(table, factors),
+            part["from_history"].to_numpy(),
         )
     return low, high

@@ -62,9 +62,14 @@ CALIBRATION_DESCRIPTIONS: dict[str, str] = {
 }
 
 
-def calibration_window(month: str) -> list[str]:
-    """The months whose residuals calibrate `month`: the 12 before it."""
-    return month_range(add_months(month, -WINDOW), add_months(month, -1))
+def calibration_window(month: str, lag: int = 1) -> list[str]:
+    """The months whose residuals calibrate `month`: the 12 newest whose prices are known when it is predicted.
+
+    Args:
+        month: whose intervals they are for.
+        lag: months from the last price that is known to the month predicted: the publication lag.
+    """
+    return month_range(add_months(month, 1 - lag - WINDOW), add_months(month, -lag))
 
 
 def calibrate(
@@ -233,16 +238,20 @@ def calibrate_month(
     ).select(CALIBRATION_SCHEMA.keys())
 
 
-def rolling_calibrations(by_month: Mapping[str, pl.DataFrame], first: int = WINDOW // 2) -> dict[str, pl.DataFrame]:
-    """The calibration each month would have had, on up to 12 months before it.
+def rolling_calibrations(
+    by_month: Mapping[str, pl.DataFrame], first: int = WINDOW // 2, lag: int = 1
+) -> dict[str, pl.DataFrame]:
+    """The calibration each month would have had, on up to 12 months whose prices were known when it was predicted.
 
     Args:
         by_month: residuals (`RESIDUAL_COLUMNS`) by month, none of which the model was fitted on.
-        first: months that have none, since too few are before them; at least 1.
+        first: known months that a calibration needs; at least 1.
+        lag: as in `calibration_window`.
     """
     months = sorted(m for m, frame in by_month.items() if not frame.is_empty())
+    known = {month: [m for m in months if m <= add_months(month, -lag)] for month in months}
     return {
-        month: calibrate_month(month, by_month, "", months[max(0, i - WINDOW) : i])
-        for i, month in enumerate(months)
-        if i >= first
+        month: calibrate_month(month, by_month, "", past[-WINDOW:])
+        for month, past in known.items()
+        if len(past) >= first
     }

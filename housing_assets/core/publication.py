@@ -106,7 +106,7 @@ def choose_predictor(actual: np.ndarray, said: Mapping[str, np.ndarray]) -> tupl
     return MODEL if better else naive, int(known.sum()), errors
 
 
-def measure_widening(by_month: Mapping[str, pl.DataFrame]) -> dict[bool, Widening]:
+def measure_widening(by_month: Mapping[str, pl.DataFrame], lag: int = 1) -> dict[bool, Widening]:
     """How rolling intervals held, and what they are widened by, by whether rows are predicted from their history.
 
     The factor is the least under which `COVERAGE` of the known prices are inside: the quantile of what each row needs.
@@ -114,9 +114,10 @@ def measure_widening(by_month: Mapping[str, pl.DataFrame]) -> dict[bool, Widenin
 
     Args:
         by_month: `RESIDUAL_COLUMNS` by month, of rows that the model was not fitted on.
+        lag: months from the last price that is known to the month predicted.
     """
     kinds: dict[bool, list[np.ndarray]] = {True: [], False: []}
-    for month, table in rolling_calibrations(by_month, max(1, min(WINDOW, len(by_month)) // 2)).items():
+    for month, table in rolling_calibrations(by_month, max(1, min(WINDOW, len(by_month)) // 2), lag).items():
         for kind, needed in _needed(by_month[month].select(RESIDUAL_COLUMNS), table):
             kinds[kind].append(needed)
     return {kind: _widening(np.concatenate(needed)) if needed else Widening() for kind, needed in kinds.items()}

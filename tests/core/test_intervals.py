@@ -21,7 +21,7 @@ from housing_assets.core.intervals import (
     interval,
     rolling_calibrations,
 )
-from housing_assets.core.months import month_range
+from housing_assets.core.months import add_months, month_range
 
 TAIL = (1 + COVERAGE) / 2
 
@@ -211,6 +211,15 @@ def test_rows_without_a_history_never_have_the_narrow_intervals_of_rows_with_one
 
 def test_the_window_is_the_twelve_months_before():
     assert calibration_window("2022-01") == month_range("2021-01", "2021-12")
+
+
+def test_with_a_longer_publication_lag_the_window_ends_with_the_last_known_price():
+    assert calibration_window("2022-01", 3) == month_range("2020-11", "2021-10")
+    by_month = {m: month([0.1] * 20) for m in month_range("2020-01", "2021-03")}
+    found = rolling_calibrations(by_month, lag=3)
+    assert list(found) == month_range("2020-09", "2021-03")
+    for of, table in found.items():
+        assert table["last_month"][0] == add_months(of, -3)
 
 
 def test_a_month_rests_on_the_months_before_it_and_says_which():

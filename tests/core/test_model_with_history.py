@@ -96,6 +96,23 @@ def test_a_longer_publication_lag_looks_no_later_than_it_may(model, history, row
     assert late.month_prices(history, MONTH) == pytest.approx(expected)
 
 
+def test_intervals_on_eval_rest_on_no_price_that_a_longer_publication_lag_keeps_back(model, history, long_panel):
+    """The coverage of the last month is the same, whatever came in the two months before it."""
+    late = replace(model, growth=fit_growth(history, [3], "2020-01"), lag=3)
+    train, held = (long_panel.filter(part) for part in (pl.col("split") == "train", pl.col("split") == "eval"))
+    unknown = pl.col("date").is_between(month_end("2021-10"), month_end("2021-11"))
+    wild = held.with_columns(price=pl.when(unknown).then(pl.col("price") * 2).otherwise("price"))
+    of_last = [
+        evaluate_models(rows, {"late": late}, train, history).table.filter(
+            by="month", group="2021-12", predictor="late"
+        )
+        for rows in (held, wild)
+    ]
+    columns = ["rows", "mae", "interval_rows", "coverage", "width"]
+    assert_frame_equal(*(found.select(columns) for found in of_last), check_exact=True)
+    assert of_last[0]["interval_rows"][0] > 0
+
+
 def test_a_row_alone_is_predicted_as_in_a_batch(grown, history, long_panel):
     mixed = pl.concat(
         [long_panel.sample(40, seed=3), long_panel.sample(5, seed=4).with_columns(zipcode=pl.lit("00001"))]
