@@ -17,7 +17,7 @@ from housing_assets.assets.common import CODE_VERSION, OWNER_TAG, month_tags
 from housing_assets.build import build_definitions
 from housing_assets.checks.page import PAGE
 from housing_assets.checks.state import last_evaluations
-from housing_assets.core.environment import without_password
+from housing_assets.core.addresses import without_password
 from housing_assets.core.errors import BundleError, HousingError, StoreError
 from housing_assets.core.evaluation import price_metrics
 from housing_assets.core.forecasting import LEAST_FORECAST_MONTHS, PUBLISHED, best_naive

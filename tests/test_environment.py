@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from platform_fixtures import Platform, command_line, free_port
 
 from housing_assets.build import build_definitions
-from housing_assets.core.environment import without_password
+from housing_assets.core.addresses import without_password
 from housing_assets.core.errors import HousingError
 from housing_assets.instance import InstanceSettings
 from housing_assets.settings import Settings

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import polars as pl
 
+from housing_assets.core.addresses import without_password
 from housing_assets.core.anchor import Anchor
 from housing_assets.core.encoding import fit_encoders
-from housing_assets.core.environment import without_password
 from housing_assets.core.errors import HousingError
 from housing_assets.core.features import FEATURES, KEYS, make_features
 from housing_assets.core.months import month_range

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import dagster as dg
 
-from housing_assets.core.environment import without_password
+from housing_assets.core.addresses import without_password
 from housing_assets.core.text import first_line
 
 EXPERIMENT = "housing-prices"
