@@ -35,7 +35,7 @@ notebook: $(VENV)/.installed-dev ## notebooks/eda.ipynb over what `make run` mad
 	@$(BIN)/python notebooks/render.py
 
 test: $(VENV)/.installed-dev ## the whole test suite
-	@$(BIN)/pytest --numprocesses auto --dist loadfile
+	@$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 bench: $(VENV)/.installed-dev ## figures and ratios beside their targets; FULL=1: at full scale; ONLY=data,training: some
 	@$(BIN)/python tests/benchmarks/run.py

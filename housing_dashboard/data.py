@@ -21,11 +21,10 @@ from housing_assets.store.bundles import (
     FORECAST_POINTER,
     POINTER,
     Bundle,
-    champion_version,
+    champion_pointer,
     forecast_champion,
     list_versions,
     load_bundle,
-    provisional_reason,
 )
 from housing_assets.store.histories import stale_months
 from housing_assets.store.layout import Store
@@ -249,9 +248,14 @@ def _published_forecasts(uri: str, stamp: str) -> tuple[str, dict[int, str]]:
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
-def _champion_version(uri: str, stamp: str) -> str | None:
+def _champion_pointer(uri: str, stamp: str) -> tuple[str | None, str]:
     del stamp  # a key
-    return champion_version(_open(uri))
+    return champion_pointer(_open(uri))
+
+
+def _pointer() -> tuple[str | None, str]:
+    stamp = stamps(POINTER).get(POINTER)
+    return _champion_pointer(settings().store_uri, stamp) if stamp else (None, "")
 
 
 def champion_name() -> str | None:
@@ -260,8 +264,7 @@ def champion_name() -> str | None:
     Raises:
         HousingError: the pointer is damaged.
     """
-    stamp = stamps(POINTER).get(POINTER)
-    return _champion_version(settings().store_uri, stamp) if stamp else None
+    return _pointer()[0]
 
 
 @dataclass(frozen=True)
@@ -294,18 +297,23 @@ def _importance(uri: str, version: str, stamp: tuple) -> pl.DataFrame:
     return feature_importance(_bundle(uri, version, stamp).model().trees.booster)
 
 
+def _bundle_stamp(version: str) -> tuple:
+    # Decisions are added beside a bundle, which stays as it is.
+    return tuple(sorted(item for item in stamps(f"models/{version}/").items() if "/decisions/" not in item[0]))
+
+
 def champion() -> Champion | None:
     """The champion; None if none was promoted.
 
     Raises:
         HousingError: the pointer or the bundle is damaged.
     """
-    version = champion_name()
+    version, provisional = _pointer()
     if version is None:
         return None
-    found = _bundle(settings().store_uri, version, tuple(sorted(stamps(f"models/{version}/").items())))
+    found = _bundle(settings().store_uri, version, _bundle_stamp(version))
     decisions = [d for d in _decisions() if not _forecasts(d.get("candidate", ""))]
-    return Champion(found, decisions, provisional_reason(store(), version))
+    return Champion(found, decisions, provisional)
 
 
 def forecast_decisions() -> list[dict[str, Any]]:
@@ -370,7 +378,7 @@ def champions(found: Champion) -> pl.DataFrame:
 
 def importance(version: str) -> pl.DataFrame:
     """`feature` and `share` (percent of the total gain), the largest first."""
-    return _importance(settings().store_uri, version, tuple(sorted(stamps(f"models/{version}/").items())))
+    return _importance(settings().store_uri, version, _bundle_stamp(version))
 
 
 def versions() -> list[str]:

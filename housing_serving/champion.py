@@ -10,11 +10,10 @@ from housing_assets.core.errors import DamagedError, HousingError, StoreError
 from housing_assets.core.history import History
 from housing_assets.store.bundles import (
     POINTER,
-    champion_version,
+    champion_pointer,
     load_bundle,
     newest_intervals,
     pointer_to,
-    provisional_reason,
 )
 from housing_assets.store.histories import Stamps, copy_history, history_stamps, read_sound_history
 from housing_assets.store.layout import Store
@@ -81,7 +80,7 @@ class Champion:
 
     def _look(self) -> Reload:
         try:
-            serving, came = self._newest_champion()
+            serving, provisional, came = self._newest_champion()
             if serving is None:
                 self._tell()
                 return came or Reload("unchanged")
@@ -89,8 +88,6 @@ class Champion:
             # Without a pointer the store is being emptied or filled: what is there is not all that belongs together.
             if came is None or came.outcome != "none":
                 serving, seen, told = self._with_newest_intervals(serving)
-            is_older = bool(self._champion_problem)
-            provisional = self.provisional if is_older else provisional_reason(self.store, serving.version)
             loaded, refused = self._with_newest_history(serving)
         except Exception as error:
             # Whatever is wrong with it, the last good one goes on. Paths and addresses stay in the log.
@@ -111,23 +108,24 @@ class Champion:
             give_back()
         return came or told or refused or Reload("loaded" if changed else "unchanged")
 
-    def _newest_champion(self) -> tuple[Predictor | None, Reload | None]:
-        """A predictor of the newest champion; the one that serves if it is refused; and what came of it if it is.
+    def _newest_champion(self) -> tuple[Predictor | None, str, Reload | None]:
+        """A predictor of the newest champion, of the one that serves if it is refused; why that one serves for want of
+        a better one; and what came of the newest if it is refused.
 
         Raises:
             StoreError: the store cannot be read.
         """
         files: tuple[object, ...] | None = None
         try:
-            version, serving = champion_version(self.store), self.predictor
+            (version, provisional), serving = champion_pointer(self.store), self.predictor
             if version is None:
                 self._champion_problem = f"{POINTER} does not exist: run training_job (or `housing run`) first"
-                return serving, Reload("none")
+                return serving, self.provisional, Reload("none")
             # A version is named after its contents: the copy of the same one is the same.
             if serving is None or serving.version != version:
                 files = (version, *sorted(self.store.blobs.stamps(f"models/{version}/").items()))
                 if files == self._refused:
-                    return serving, None
+                    return serving, self.provisional, None
                 serving = _load(self.store, version)
         except Exception as error:
             if _may_pass(error):
@@ -138,9 +136,9 @@ class Champion:
             self._champion_problem = f"the newest champion is refused: {self._told(error)}"
             found = self.start_from_copy()
             copied = found if found.outcome == "loaded" else None
-            return self.predictor, copied or Reload("refused", type(error).__name__)
+            return self.predictor, self.provisional, copied or Reload("refused", type(error).__name__)
         self._refused, self._champion_problem = None, ""
-        return serving, None
+        return serving, provisional, None
 
     def _with_newest_intervals(self, serving: Predictor) -> tuple[Predictor, tuple[object, ...], Reload | None]:
         """A predictor with the newest calibration of its version, with the last good one if that cannot be taken; what
@@ -149,17 +147,17 @@ class Champion:
         Raises:
             StoreError: the store cannot be read.
         """
-        # By contents: the newest month may have been calibrated again.
-        newest = sorted(self.store.blobs.stamps("interval_calibration/").items())[-1:]
+        # By contents: a month may have been calibrated again, and an earlier one may be the newest that is sound.
+        tables = sorted(self.store.blobs.stamps("interval_calibration/").items())
         # And their verdicts: one that is red or unchecked waits until it is not.
-        checked = sorted(self.store.blobs.stamps("checks/interval_calibration/").items())[-1:]
-        seen = (serving.version, *newest, *checked)
+        checked = sorted(self.store.blobs.stamps("checks/interval_calibration/").items())
+        seen = (serving.version, *tables, *checked)
         if seen == self._intervals_seen:
             return serving, seen, None
         try:
             found = newest_intervals(self.store, serving.version)
             if found is None and serving.calibration is not None:
-                self._intervals_problem = "interval_calibration is gone, the last good one serves"
+                self._intervals_problem = "no interval_calibration is sound any more, the last good one serves"
                 return serving, seen, None
             changed = serving.with_intervals(found)
         except Exception as error:
@@ -253,10 +251,9 @@ class Champion:
         if self.kept is None or self.predictor is not None:
             return Reload("unchanged")
         try:
-            version = champion_version(self.kept)
+            version, provisional = champion_pointer(self.kept)
             if version is None:
                 return Reload("none")
-            provisional = provisional_reason(self.kept, version)
             copied = _load(self.kept, version).with_intervals(newest_intervals(self.kept, version))
             if copied.model.uses_history:
                 copied = copied.with_history(self._kept_history())

@@ -23,6 +23,23 @@ def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
         report.longrepr = f"{reason}\nA skip is a failure under {STRICT}=1."
 
 
+_SLOWEST = {
+    "test_unattended.py",
+    "test_cli.py",
+    "test_instance.py",
+    "test_tracking.py",
+    "test_images.py",
+    "test_pauses.py",
+    "test_restart.py",
+    "test_serve.py",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slowest files first: one that begins last would leave the other processes without work."""
+    items.sort(key=lambda item: item.path.name not in _SLOWEST)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport():
     report = yield

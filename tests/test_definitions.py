@@ -201,7 +201,7 @@ def test_an_asset_that_fails_in_the_shell_has_an_exit_code_of_its_own(home):
         "-m", "housing_assets.definitions",
     )  # fmt: skip
     assert done.code != 0
-    assert "price_history.parquet does not exist: materialize price_history first" in done.out + done.err
+    assert "has no champion model: run training_job (or `housing run`) first" in done.out + done.err
 
 
 def test_the_instance_queues_runs_one_of_a_job_at_a_time(tmp_path, definitions):

@@ -128,12 +128,27 @@ def list_versions(store: Store) -> list[str]:
     return [k.split("/")[1] for k in keys if k.endswith("/manifest.json")]
 
 
-def champion_version(store: Store, pointer: str = POINTER) -> str | None:
-    """The version a pointer names; None before the first promotion."""
+def champion_pointer(store: Store, pointer: str = POINTER) -> tuple[str | None, str]:
+    """What a pointer says, from one read of it: it may be swapped between two.
+
+    Returns:
+        The version that it names, None before the first promotion; and why that one serves for want of a better one,
+        empty if it is sound.
+
+    Raises:
+        BundleError: it names no version.
+        StoreError: the store cannot be read.
+    """
     try:
-        return _version_named(store, pointer, store.read_json(pointer))
+        told = store.read_json(pointer)
     except FileNotFoundError:
-        return None
+        return None, ""
+    return _version_named(store, pointer, told), str(told.get("provisional", ""))
+
+
+def champion_version(store: Store, pointer: str = POINTER) -> str | None:
+    """The version a pointer names; None before the first promotion. Raises as `champion_pointer`."""
+    return champion_pointer(store, pointer)[0]
 
 
 def _version_named(store: Store, pointer: str, told: Mapping[str, Any]) -> str:
@@ -223,12 +238,12 @@ def pointer_to(version: str, provisional: str = "") -> dict[str, str]:
 
 
 def provisional_reason(store: Store, version: str) -> str:
-    """Why a version serves for want of a better one, as the pointer says it; empty if it is sound, or no champion."""
-    try:
-        told = store.read_json(POINTER)
-    except FileNotFoundError:
-        return ""
-    return str(told.get("provisional", "")) if told.get("version") == version else ""
+    """Why a version serves for want of a better one, as the pointer says it; empty if it is sound, or no champion.
+
+    Raises as `champion_pointer`.
+    """
+    champion, reason = champion_pointer(store)
+    return reason if champion == version else ""
 
 
 def record_decision(store: Store, version: str, record: Mapping[str, Any]) -> str:

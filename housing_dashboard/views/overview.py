@@ -152,7 +152,7 @@ def trend(rows: pl.DataFrame, year: str, month: str, region: str) -> None:
 def table(chosen: pl.DataFrame, name: str) -> None:
     """Rows, those with the largest error first, and all of them to download."""
     st.subheader("Rows", anchor=False)
-    origins = [name for name in ("model_version", "from_history") if name in chosen.columns]
+    origins = [name for name in ("model_version", "from_history", "predictor") if name in chosen.columns]
     kept = [*COLUMNS, "error", "percent", *origins]
     order = chosen.select(*kept, pl.col("percent").abs().alias("off by"))
     order = order.sort("off by", "zipcode", descending=[True, False], nulls_last=True)

@@ -63,13 +63,20 @@ ASSETS = sorted(spec.key.path[-1] for spec in build_definitions().resolve_all_as
 
 
 @pytest.fixture(scope="module")
-def noting(grown, tmp_path_factory) -> tuple[Platform, NotingBlobs, dg.Definitions]:
+def monitored(grown, tmp_path_factory) -> Platform:
     root = tmp_path_factory.mktemp("lineage")
     shutil.copytree(grown.folder, root / "store")
     copy = Platform(root, grown.source, grown.changes)
     held = [m for m in copy.settings.months if m >= copy.settings.holdout_start]
     assert copy.job("monitoring_job", held[:2], {"ops": {"drift_report": {"config": {"newest_report_only": True}}}})
-    blobs = NotingBlobs(root / "store")
+    return copy
+
+
+@pytest.fixture
+def noting(monitored, tmp_path) -> tuple[Platform, NotingBlobs, dg.Definitions]:
+    shutil.copytree(monitored.folder, tmp_path / "store")
+    copy = Platform(tmp_path, monitored.source, monitored.changes)
+    blobs = NotingBlobs(tmp_path / "store")
     store = Store(blobs)
     return copy, blobs, build_definitions(copy.settings, {"store": store, "io_manager": StoreIOManager(store)})
 

@@ -47,6 +47,7 @@ def predictions(clean) -> pl.DataFrame:
     return clean.select(
         "date", "zipcode", "city_full", predicted_price=price * 1.1, predicted_low=price * 0.8,
         predicted_high=price * 1.3, actual_price=price, model_version=pl.lit("v1"), from_history=pl.lit(True),
+        predictor=pl.lit("model"),
     ).cast(PREDICTION_SCHEMA)  # fmt: skip
 
 

@@ -208,8 +208,9 @@ def test_it_starts_from_the_last_good_champion_while_the_store_is_away(made, tmp
 
 def test_a_store_in_s3_serves_too(made, bucket, s3_env):
     there = Store.open(f"s3://{bucket}/store")
-    for key in made.store.blobs.keys("models/") + made.store.blobs.keys("monthly_predictions/"):
-        there.blobs.write(key, made.store.blobs.read(key))
+    for part in ("models/", "monthly_predictions/", "checks/"):
+        for key in made.store.blobs.keys(part):
+            there.blobs.write(key, made.store.blobs.read(key))
     with open_client(f"s3://{bucket}/store") as client:
         wait_ready(client)
         assert client.post("/predict", json=ROW).status_code == 200

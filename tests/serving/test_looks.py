@@ -8,24 +8,25 @@ from typing import Any
 
 import polars as pl
 import pytest
-from serving_fixtures import CountedBlobs, open_client, publish_history, rows_of, wait_for, wait_ready
+from serving_fixtures import CountedBlobs, open_client, publish_history, rows_of, vouch, wait_for, wait_ready
 
 from housing_assets.core.months import month_end
 from housing_assets.store.blobs import FolderBlobs
 from housing_assets.store.bundles import POINTER, champion_version, list_versions, point_to
 from housing_assets.store.histories import ASSET
 from housing_assets.store.layout import Store
-from housing_assets.store.verdicts import State
+from housing_assets.store.verdicts import State, Verdict, data_stamps, write_verdicts
 from housing_serving.champion import Champion
 
 NEWEST = "2020-06"
-"""The last month of the history."""
+"""The last month of the history, and of the calibrations."""
+INTERVALS = "interval_calibration"
 
 
 @pytest.fixture
 def folder(grown, tmp_path) -> Path:
     """A copy of what serving reads, to change."""
-    for name in ("models", "interval_calibration", "monthly_predictions"):
+    for name in ("models", INTERVALS, f"checks/{INTERVALS}", "monthly_predictions"):
         shutil.copytree(grown.folder / name, tmp_path / "store" / name)
     publish_history(Store.open(str(tmp_path / "store")), grown.store.read_table(ASSET))
     return tmp_path / "store"
@@ -54,11 +55,45 @@ def point_to_damaged(folder: Path) -> str:
     return version
 
 
-def damage_intervals(folder: Path) -> Path:
-    """Cut the newest calibration short; gives its file."""
-    newest = max((folder / "interval_calibration").iterdir())
+def damage_intervals(folder: Path) -> None:
+    """Cut the newest calibration short, as it was when it was checked."""
+    newest = max((folder / INTERVALS).iterdir())
     newest.write_bytes(newest.read_bytes()[:-9])
-    return newest
+    vouch(Store.open(str(folder)), INTERVALS)
+
+
+def calibration_of(champion: Champion) -> pl.DataFrame:
+    """The calibration that serves."""
+    assert champion.predictor is not None
+    assert champion.predictor.calibration is not None
+    return champion.predictor.calibration
+
+
+def leave_unsound(folder: Path, what: str) -> None:
+    """Make the newest calibration one that its checks do not vouch for."""
+    store, newest = Store.open(str(folder)), max((folder / INTERVALS).iterdir())
+    if what == "red":
+        stamp = data_stamps(store, INTERVALS)[NEWEST]
+        write_verdicts(store, [Verdict(INTERVALS, NEWEST, State.RED, stamp, 1)])
+    elif what == "never checked":
+        (folder / "checks" / INTERVALS / f"{NEWEST}.json").unlink()
+    elif what == "damaged after its check":
+        newest.write_bytes(newest.read_bytes()[:-9])
+    else:
+        store.months(INTERVALS).write(NEWEST, wider(store))
+
+
+def wider(store: Store) -> pl.DataFrame:
+    """The newest calibration as it might be calibrated again."""
+    return store.months(INTERVALS).read(NEWEST).with_columns(pl.col("log_low") * 2)
+
+
+def looks(champion: Champion, blobs: CountedBlobs, times: int = 3) -> Counter:
+    """What so many looks read and list, by call and key."""
+    blobs.calls.clear()
+    for _ in range(times):
+        assert champion.look().outcome == "unchanged"
+    return Counter(blobs.calls)
 
 
 # ---------------------------------------------------------------- one is refused, the others are taken
@@ -95,17 +130,29 @@ def test_while_the_newest_champion_is_refused_new_histories_are_taken_and_both_a
 
 
 def test_while_the_newest_champion_is_refused_new_intervals_of_the_one_that_serves_are_taken(folder):
-    champion = Champion(Store.open(str(folder)))
+    store = Store.open(str(folder))
+    champion = Champion(store)
     champion.look()
     point_to_damaged(folder)
     assert champion.look().outcome == "refused"
-    months = Store.open(str(folder)).months("interval_calibration")
-    newest = months.read(months.available()[-1])
-    months.write(months.available()[-1], newest.with_columns(pl.col("log_low") * 2))
+    store.months(INTERVALS).write(NEWEST, again := wider(store))
+    vouch(store, INTERVALS)
     assert champion.look().outcome == "loaded"
-    assert champion.predictor is not None
-    assert champion.predictor.calibration is not None
-    assert champion.predictor.calibration["log_low"].to_list() == (newest["log_low"] * 2).to_list()
+    assert calibration_of(champion).equals(again)
+
+
+def test_while_the_newest_champion_is_refused_the_reason_of_the_one_that_serves_is_told(folder, tmp_path):
+    store, kept = Store.open(str(folder)), Store.open(str(tmp_path / "kept"))
+    point_to(store, champion_version(store) or "", "it did not beat metro_median")
+    champion = Champion(store, kept)
+    champion.look()
+    version = point_to_damaged(folder)
+    store.write_json(POINTER, {"version": version, "provisional": "of another"})
+    of_copy = Champion(store, kept)
+    for _ in range(2):
+        champion.look()
+        of_copy.look()
+        assert champion.provisional == of_copy.provisional == "it did not beat metro_median"
 
 
 def test_a_copy_that_serves_for_a_damaged_champion_takes_new_histories(folder, grown, tmp_path):
@@ -150,30 +197,57 @@ def test_with_damaged_intervals_it_starts_from_the_copy_of_the_last_good_ones(fo
     damage_intervals(folder)
     champion = Champion(store, kept)
     champion.look()
-    assert first.predictor is not None
-    assert champion.predictor is not None
-    assert champion.predictor.calibration is not None
-    assert first.predictor.calibration is not None
-    assert champion.predictor.calibration.equals(first.predictor.calibration)
+    assert calibration_of(champion).equals(calibration_of(first))
     assert "the newest intervals are not taken, the last good ones serve" in champion.reason
 
 
+UNSOUND = ["red", "never checked", "damaged after its check", "calibrated again after its check"]
+
+
+@pytest.mark.parametrize("what", UNSOUND)
+@pytest.mark.parametrize("when", ["at start", "later"])
+def test_intervals_that_are_not_sound_are_passed_over_for_those_of_the_month_before(folder, what, when):
+    blobs = CountedBlobs(folder)
+    champion = Champion(Store(blobs))
+    if when == "later":
+        champion.look()
+    leave_unsound(folder, what)
+    assert champion.look().outcome == "loaded"
+    months = Store.open(str(folder)).months(INTERVALS)
+    assert calibration_of(champion).equals(before := months.read("2020-05"))
+    assert champion.reason == ""
+    assert {key for call, key in looks(champion, blobs) if call == "read"} == {POINTER}
+    vouch(Store.open(str(folder)), INTERVALS)
+    damaged = what == "damaged after its check"
+    assert champion.look().outcome == ("refused" if damaged else "loaded")
+    assert calibration_of(champion).equals(before if damaged else months.read(NEWEST))
+    assert ("the newest intervals are not taken, the last good ones serve" in champion.reason) == damaged
+
+
+@pytest.mark.parametrize("what", UNSOUND)
+def test_where_no_intervals_are_sound_any_more_the_last_good_ones_serve(folder, what):
+    for path in (folder / INTERVALS).iterdir():
+        if path.stem != NEWEST:
+            path.unlink()
+    blobs = CountedBlobs(folder)
+    champion = Champion(Store(blobs))
+    champion.look()
+    good = calibration_of(champion)
+    leave_unsound(folder, what)
+    assert champion.look().outcome == "unchanged"
+    assert calibration_of(champion) is good
+    assert "the last good one serves" in champion.reason
+    assert {key for call, key in looks(champion, blobs) if call == "read"} == {POINTER}
+
+
 # ---------------------------------------------------------------- what is read
-
-
-def looks(champion: Champion, blobs: CountedBlobs, times: int = 3) -> Counter:
-    """What so many looks read and list, by call and key."""
-    blobs.calls.clear()
-    for _ in range(times):
-        assert champion.look().outcome == "unchanged"
-    return Counter(blobs.calls)
 
 
 def test_a_look_that_finds_nothing_new_reads_the_pointer_and_lists_what_may_change(folder):
     blobs = CountedBlobs(folder)
     champion = Champion(Store(blobs))
     champion.look()
-    read = {("read", POINTER): 3, ("stamps", "interval_calibration/"): 3}
+    read = {("read", POINTER): 3, ("stamps", f"{INTERVALS}/"): 3, ("stamps", f"checks/{INTERVALS}/"): 3}
     read |= {("stamps", f"{ASSET}.parquet"): 3, ("stamps", f"checks/{ASSET}.json"): 3}
     assert looks(champion, blobs) == read
 
@@ -192,9 +266,9 @@ def test_what_is_refused_is_not_read_again_until_it_changes(folder, refused, whe
     elif refused == "history":
         publish_history(Store.open(str(folder)), pl.DataFrame({"zipcode": ["02139"]}))
     else:
-        months = Store.open(str(folder)).months("interval_calibration")
-        newest = months.available()[-1]
-        months.write(newest, months.read(newest).drop("log_low"))
+        months = Store.open(str(folder)).months(INTERVALS)
+        months.write(NEWEST, months.read(NEWEST).drop("log_low"))
+        vouch(Store.open(str(folder)), INTERVALS)
     assert champion.look().outcome == "refused"
     reason = champion.reason
     calls = looks(champion, blobs)
@@ -206,11 +280,12 @@ def test_what_is_refused_is_not_read_again_until_it_changes(folder, refused, whe
 def test_intervals_that_are_mended_are_taken_without_the_bundle_being_read(folder):
     blobs = CountedBlobs(folder)
     champion = Champion(Store(blobs))
-    path = max((folder / "interval_calibration").iterdir())
+    path = max((folder / INTERVALS).iterdir())
     whole = path.read_bytes()
     damage_intervals(folder)
-    champion.look()
+    assert champion.look().outcome == "refused"
     path.write_bytes(whole)
+    vouch(Store.open(str(folder)), INTERVALS)
     blobs.calls.clear()
     assert champion.look().outcome == "loaded"
     assert champion.reason == ""
