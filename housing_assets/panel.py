@@ -49,16 +49,19 @@ def begin_panel(settings: Settings, store: Store, first: str) -> Settings:
     """
     if not derives_start(settings):
         return settings
+    try:
+        known = store.read_json(KEY)
+    except (FileNotFoundError, StoreError):
+        known = {}
+    # A source may keep its newer files alone: the months that were taken from it before stay in the panel.
+    if known.get("source") == settings.source_label:
+        first = min(first, str(known.get("first_month", first)))
     if first >= settings.eval_start:
         raise HousingError(
             f"the source begins with {first}, HOUSING_EVAL_START is {settings.eval_start}: set HOUSING_EVAL_START "
             "later, so that train has months"
         )
     told = {"source": settings.source_label, "first_month": first}
-    try:
-        known = store.read_json(KEY)
-    except (FileNotFoundError, StoreError):
-        known = {}
     if known != told:
         store.write_json(KEY, told)
     return _beginning(settings, first)

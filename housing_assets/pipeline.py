@@ -30,7 +30,7 @@ from housing_assets.instance import open_instance
 from housing_assets.panel import begin_panel, derives_start, known_panel
 from housing_assets.settings import Settings
 from housing_assets.source import source_uri
-from housing_assets.store.bundles import FORECAST_POINTER, champion_version, load_bundle, provisional_reason
+from housing_assets.store.bundles import FORECAST_POINTER, champion_version, load_bundle, point_to, provisional_reason
 from housing_assets.store.histories import RESTS_ON_HISTORY, stale_months
 from housing_assets.store.layout import Store
 from housing_assets.store.verdicts import SOUND, State, read_verdicts, states
@@ -97,8 +97,8 @@ def run_platform(
     with open_instance(home) as instance:
         _close_dead_runs(instance)
         source = fingerprint(source_uri(settings, console.print))
-        settings, last = _panel(settings, store, months is None)
-        asked = _asked_months(settings, months, last)
+        settings, first, last = _panel(settings, store, months is None)
+        asked = _asked_months(settings, months, first, last)
         stages = _Stages(settings, store, instance, console, force)
         ingest_inputs = [source, settings.model_dump(mode="json", exclude=_NOT_INGESTED)]
         config = {"ops": {"raw_splits_checks": {"config": {"accept_restated": accept_restated}}}}
@@ -111,6 +111,9 @@ def run_platform(
             config = {"ops": {"tuned_model": {"config": {"trials": trials}}}}
             stages.run("training_job", [*ingest_inputs, trials], None, _trained(store), config)
         version = champion_version(store)
+        if version and states(store, "champion_model")[""] is State.STALE:
+            # Promoted by code that kept no verdict: the bundle is verified now.
+            point_to(store, version, provisional_reason(store, version))
         predicted = [m for m in asked if m >= settings.holdout_start and m not in stages.stopped]
         if version:
             stages.run_months("predictions_job", [*ingest_inputs, version], predicted)
@@ -139,8 +142,8 @@ def run_platform(
             raise HousingError(f"red checks: {', '.join(red)}. Their messages are in the table above")
 
 
-def _panel(settings: Settings, store: Store, whole: bool) -> tuple[Settings, str]:
-    """The settings with the panel's first month, and the last month there is; the source says what is not set.
+def _panel(settings: Settings, store: Store, whole: bool) -> tuple[Settings, str, str]:
+    """The settings with the panel's first month, and the first and last month there are, as the source says.
 
     Args:
         settings: of the platform.
@@ -149,23 +152,23 @@ def _panel(settings: Settings, store: Store, whole: bool) -> tuple[Settings, str
     """
     known = known_panel(settings, store)
     if settings.uses_sample or (not derives_start(known) and (settings.panel_end or not whole)):
-        return known, known.last_month
+        return known, known.panel_start, known.last_month
     from housing_assets.core.source import open_panel
 
     with open_panel(settings.source_uri, months=()) as panel:
         first, last = panel.months[0], panel.months[-1]
     known = begin_panel(settings, store, first)
-    if whole and not settings.panel_end and first > known.panel_start:
+    if whole and not settings.panel_end and not derives_start(settings) and first > known.panel_start:
         raise HousingError(
             f"the source begins with {first}, HOUSING_PANEL_START is {known.panel_start}: "
             f"set HOUSING_PANEL_START={first}, or leave it unset"
         )
-    return known, known.last_month if settings.panel_end else last
+    return known, first, known.last_month if settings.panel_end else last
 
 
-def _asked_months(settings: Settings, text: str | None, last_there: str) -> list[str]:
+def _asked_months(settings: Settings, text: str | None, first_there: str, last_there: str) -> list[str]:
     if text is None:
-        return [m for m in settings.months if m <= last_there]
+        return [m for m in settings.months if first_there <= m <= last_there]
     first, last = parse_month_range(text)
     outside = [m for m in (first, last) if m not in settings.months]
     if outside:

@@ -129,25 +129,41 @@ def work_to_do(facts: Facts) -> list[Task]:
     predicted = facts.assets["monthly_predictions"]
     unchecked = [m for m in facts.months if m in raw.stamps and raw.lacks(m)]
     unclean = [m for m in facts.months if raw.is_sound(m) and _is_unclean(raw, cleaned, m)]
+
+    # What is to be replaced counts too: content that comes back after another is to be carried on once more.
+    def raw_rows(part: Sequence[str]) -> str:
+        return _digest([*(_rests_on_raw(raw, m) for m in part), *_replaced(cleaned, part)])
+
     tasks = _tasks("ingest_job", unchecked, lambda part: _digest(raw.stamps[m] for m in part))
-    tasks += _tasks("ingest_job", unclean, lambda part: _digest(_rests_on_raw(raw, m) for m in part), ("cleaned",))
+    tasks += _tasks("ingest_job", unclean, raw_rows, ("cleaned",))
     held = [m for m in facts.months if m >= facts.holdout_start and cleaned.is_sound(m)]
     before = [m for m in facts.months if m < facts.holdout_start]
     is_whole = all(cleaned.is_sound(m) for m in before)
     known = training_digest(cleaned.stamps, facts.holdout_start)
     if is_whole and (facts.champion is None or facts.trained_on not in ("", known)):
-        tasks.append(Task("training_job", (), known))
+        tasks.append(Task("training_job", (), _digest([known, facts.trained_on])))
 
-    def history(part: Sequence[str]) -> str:
-        return _digest([facts.champion or "", *(s for m, s in sorted(cleaned.stamps.items()) if m <= part[-1])])
+    def history(output: str) -> Callable[[Sequence[str]], str]:
+        def content(part: Sequence[str]) -> str:
+            known = [s for m, s in sorted(cleaned.stamps.items()) if m <= part[-1]]
+            return _digest([facts.champion or "", *known, *_replaced(facts.assets[output], part)])
+
+        return content
+
+    def predictions(part: Sequence[str]) -> str:
+        reports = (facts.assets[asset] for asset in ("drift_report", "prediction_accuracy"))
+        return _digest([*(predicted.stamps[m] for m in part), *(s for seen in reports for s in _replaced(seen, part))])
 
     if facts.champion:
-        tasks += _tasks("predictions_job", [m for m in held if _is_unpredicted(facts, m)], history)
+        tasks += _tasks(
+            "predictions_job", [m for m in held if _is_unpredicted(facts, m)], history("monthly_predictions")
+        )
         unmeasured = [m for m in held if predicted.is_sound(m) and _is_unmeasured(facts, m)]
-        tasks += _tasks("monitoring_job", unmeasured, lambda part: _digest(predicted.stamps[m] for m in part))
+        tasks += _tasks("monitoring_job", unmeasured, predictions)
     if facts.can_forecast and is_whole:
         forecasts, stale = facts.assets["monthly_forecasts"], facts.stale["monthly_forecasts"]
-        tasks += _tasks("forecast_job", [m for m in held if forecasts.lacks(m) or m in stale], history)
+        undone = [m for m in held if forecasts.lacks(m) or m in stale]
+        tasks += _tasks("forecast_job", undone, history("monthly_forecasts"))
     return tasks
 
 
@@ -172,6 +188,10 @@ def _tasks(
     job: str, months: Sequence[str], content: Callable[[Sequence[str]], str], assets: tuple[str, ...] = ()
 ) -> list[Task]:
     return [Task(job, tuple(part), content(part), assets) for part in consecutive(months)]
+
+
+def _replaced(seen: Seen, months: Sequence[str]) -> list[str]:
+    return [seen.stamps.get(month, "") for month in months]
 
 
 def _rests_on_raw(raw: Seen, month: str) -> str:

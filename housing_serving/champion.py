@@ -279,6 +279,9 @@ class Champion:
             self.kept.write_json(f"{folder}/manifest.json", serving.bundle.manifest)
             if serving.calibration is not None:
                 month = serving.calibrated_month(serving.calibration)
+                # One that served before may be red by now.
+                for key in self.kept.blobs.keys("interval_calibration/"):
+                    self.kept.blobs.delete(key)
                 self.kept.months("interval_calibration").write(month, serving.calibration)
                 stamp = data_stamps(self.kept, "interval_calibration")[month]
                 rows = serving.calibration.height

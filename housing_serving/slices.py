@@ -19,6 +19,7 @@ _QUOTE, _COMMA = b'",'
 _OPEN, _CLOSE = b"[{", b"]}"
 _MARKS = np.zeros(256, np.bool_)
 _MARKS[list(b'",[]{}')] = True
+_CLOSING = dict(zip(_OPEN, _CLOSE, strict=True))
 _STEP = np.zeros(256, np.int8)
 _STEP[list(_OPEN)] = 1
 _STEP[list(_CLOSE)] = -1
@@ -102,6 +103,8 @@ def find_parts(body: bytes, most: int) -> Parts:
         at += len(piece)
     if end < 0:
         raise NotJsonError("it ends within a list, an object or a text")
+    if body[end] != _CLOSING[body[begin]]:
+        raise NotJsonError("it ends with another bracket than the one that closes it")
     if _after_space(body, end + 1) < len(body):
         raise NotJsonError("something follows its end")
     if not count and _after_space(body, begin + 1) == end:

@@ -29,6 +29,12 @@ def test_it_begins_with_the_source_from_then_on(store):
     assert known_panel(settings(), store).panel_start == "2014-06"
 
 
+def test_a_source_that_keeps_its_newer_files_alone_leaves_the_beginning_as_it_is(store):
+    begin_panel(settings(), store, "2015-01")
+    assert begin_panel(settings(), store, "2023-01").panel_start == "2015-01"
+    assert known_panel(settings(), store).panel_start == "2015-01"
+
+
 def test_another_source_begins_elsewhere(store):
     begin_panel(settings(), store, "2015-01")
     assert known_panel(settings(source_uri="other.csv"), store).panel_start == "2012-03"

@@ -1,7 +1,7 @@
 """Promotion: whether a candidate becomes the champion, as a pure decision with its reasons."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from housing_assets.core.errors import HousingError
@@ -40,7 +40,8 @@ class Judged:
             HousingError: it tells neither.
         """
         if told := manifest.get("judged"):
-            return cls(**told)
+            names = {f.name for f in fields(cls)}
+            return cls(**{name: value for name, value in told.items() if name in names})
         try:
             first, last = manifest["months"]["eval"]
             return cls(manifest.get("history", {}).get("publication_lag", 1), first, add_months(last, 1))
@@ -208,7 +209,8 @@ def _failed(tests: Iterable[tuple[str, bool, str]]) -> list[str]:
 
 def _decide(evidence: "Evidence | ForecastEvidence", tests: tuple[tuple[str, bool, str], ...]) -> Decision:
     failed = _failed(tests)
-    if evidence.candidate == evidence.champion:
+    is_provisional = isinstance(evidence, Evidence) and bool(evidence.champion_provisional)
+    if evidence.candidate == evidence.champion and not (is_provisional and evidence.override):
         return Decision("kept", f"{evidence.candidate} is the champion already", tests)
     if evidence.override:
         despite = f" despite: {'; '.join(failed)}" if failed else ""

@@ -6,7 +6,7 @@ All of it rests on months that are known when a model is promoted: the holdout h
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 import polars as pl
@@ -180,5 +180,9 @@ def publication_from_file(data: bytes | None) -> Publication:
     if data is None:
         return AS_IT_IS
     told = json.loads(data)
-    kinds = {kind: Widening(**told[kind]) for kind in ("with_history", "without_history")}
+    names = {f.name for f in fields(Widening)}
+    kinds = {
+        kind: Widening(**{name: value for name, value in told[kind].items() if name in names})
+        for kind in ("with_history", "without_history")
+    }
     return Publication(told["predictor"], told["rows"], told["mae"], **kinds)

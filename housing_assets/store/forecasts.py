@@ -96,8 +96,9 @@ def replaced_by_hand(store: Store, version: str) -> str:
     for key in sorted(keys, key=lambda k: k.rpartition("/")[2], reverse=True):
         told = store.read_json(key)
         if told.get("outcome") == "promoted":
-            by_hand = str(told.get("reason", "")).startswith(BY_HAND) and told.get("candidate") != version
+            if told.get("candidate") == version:
+                return ""
+            by_hand = str(told.get("reason", "")).startswith(BY_HAND)
             if by_hand and told.get("evidence", {}).get("champion") == version:
                 return f"{version} was replaced {told['reason']}; `housing promote {version}` brings it back"
-            return ""
     return ""

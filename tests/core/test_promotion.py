@@ -236,3 +236,13 @@ def test_a_forecast_model_does_not_replace_a_champion_that_it_cannot_be_compared
     assert (decision.outcome, decision.reason) == ("refused", "the forecast champion cannot be read (damaged)")
     assert decide_forecast(replace(evidence, override="it is lost")).outcome == "promoted"
     assert decide_forecast(replace(evidence, champion_problem=None)).outcome == "promoted"
+
+
+def test_an_override_takes_the_mark_of_a_provisional_champion_off():
+    known = replace(FIRST, champion=FIRST.candidate, champion_mae=FIRST.candidate_mae, champion_provisional="too wide")
+    told = decide(replace(known, override="looked at by hand"))
+    assert (told.outcome, told.champion, told.provisional) == ("promoted", FIRST.candidate, "")
+
+
+def test_what_a_newer_version_says_beside_in_a_manifest_is_passed_over():
+    assert Judged.from_manifest({"judged": asdict(NOW) | {"of_tomorrow": 1}}) == NOW

@@ -102,3 +102,9 @@ def test_in_a_large_body_all_that_is_wrong_is_listed_with_its_row():
 def test_what_is_wrong_with_a_large_body_is_told(body, status, told):
     error = refused(body)
     assert (error.status, told in str(error)) == (status, True), str(error)
+
+
+@pytest.mark.parametrize("body", [b"[1, 2}", b"[   }", b'{"a": 1]'])
+def test_a_bracket_is_closed_by_its_own_kind(body):
+    with pytest.raises(NotJsonError, match="another bracket"):
+        find_parts(body, 10)
