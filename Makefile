@@ -8,6 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 LOCKS := $(addprefix requirements/,assets.txt serving.txt dashboard.txt)
+# Tests wait for processes a third of their time.
+TEST_PROCESSES := $(shell n=$$(nproc); echo $$((n + n / 2)))
 STACKS := $(addprefix infra/,network.yaml data.yaml services.yaml github.yaml)
 
 export UV_COMPILE_BYTECODE := 1
@@ -35,7 +37,7 @@ notebook: $(VENV)/.installed-dev ## notebooks/eda.ipynb over what `make run` mad
 	@$(BIN)/python notebooks/render.py
 
 test: $(VENV)/.installed-dev ## the whole test suite
-	@$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 bench: $(VENV)/.installed-dev ## figures and ratios beside their targets; FULL=1: at full scale; ONLY=data,training: some
 	@$(BIN)/python tests/benchmarks/run.py
