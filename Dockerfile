@@ -33,6 +33,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
 COPY pyproject.toml README.md LICENSE ./
 COPY housing_assets/__init__.py housing_assets/
 COPY housing_assets/core housing_assets/core
+COPY housing_assets/config/__init__.py housing_assets/config/environment.py housing_assets/config/
 COPY housing_assets/store housing_assets/store
 COPY housing_serving housing_serving
 RUN --mount=type=cache,target=/root/.cache/uv \
@@ -46,6 +47,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
 COPY pyproject.toml README.md LICENSE ./
 COPY housing_assets/__init__.py housing_assets/
 COPY housing_assets/core housing_assets/core
+COPY housing_assets/config/__init__.py housing_assets/config/environment.py housing_assets/config/
 COPY housing_assets/store housing_assets/store
 COPY housing_dashboard housing_dashboard
 RUN --mount=type=cache,target=/root/.cache/uv \

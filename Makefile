@@ -61,7 +61,7 @@ audit: $(VENV)/.installed-dev ## known vulnerabilities of the locked packages; s
 	@$(BIN)/python .ci/audit.py $(if $(REQUIRED),--required)
 
 docs: $(VENV)/.installed-dev ## write the pages that are generated from the code
-	@$(BIN)/housing checks > housing_assets/checks/README.md
+	@$(BIN)/housing checks > housing_assets/orchestration/checks/README.md
 	@$(BIN)/python docs/configuration.py > docs/configuration.md
 
 format: $(VENV)/.installed-dev ## let ruff rewrite what it can

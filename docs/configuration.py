@@ -3,9 +3,9 @@
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
-from housing_assets.core.environment import variable_of
-from housing_assets.instance import InstanceSettings
-from housing_assets.settings import Settings
+from housing_assets.config.environment import variable_of
+from housing_assets.config.instance import InstanceSettings
+from housing_assets.config.settings import Settings
 from housing_dashboard.settings import DashboardSettings
 from housing_serving.settings import ServingSettings
 

@@ -1,5 +1,5 @@
 """What Dagster loads."""
 
-from housing_assets.build import build_definitions
+from housing_assets.orchestration.build import build_definitions
 
 defs = build_definitions()

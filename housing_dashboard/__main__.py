@@ -7,7 +7,7 @@ Streamlit's.
 import sys
 from pathlib import Path
 
-from housing_assets.core.environment import read_environment
+from housing_assets.config.environment import read_environment
 from housing_assets.core.errors import HousingError
 from housing_assets.store.layout import Store
 from housing_dashboard.settings import DashboardSettings

@@ -9,8 +9,8 @@ from typing import Any
 import plotly.graph_objects as go
 import polars as pl
 
-from housing_assets.core.metros import METRO_BY_KEY, metro_key
 from housing_assets.core.months import month_end
+from housing_assets.core.panel.metros import METRO_BY_KEY, metro_key
 from housing_dashboard.figures import percent
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#7F7F7F"

@@ -13,21 +13,14 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from housing_assets.core.environment import read_environment
+from housing_assets.config.environment import read_environment
 from housing_assets.core.errors import HousingError, StoreError
+from housing_assets.core.models.publication import PUBLICATION_FILE, Publication, publication_from_file
 from housing_assets.core.months import add_months, month_range
-from housing_assets.core.publication import PUBLICATION_FILE, Publication, publication_from_file
-from housing_assets.store.bundles import (
-    FORECAST_POINTER,
-    POINTER,
-    Bundle,
-    champion_pointer,
-    forecast_champion,
-    list_versions,
-    load_bundle,
-)
+from housing_assets.store.bundles import Bundle, list_versions, load_bundle
 from housing_assets.store.histories import stale_months
 from housing_assets.store.layout import Store
+from housing_assets.store.pointers import FORECAST_POINTER, POINTER, champion_pointer, forecast_champion
 from housing_assets.store.verdicts import State, Verdict, data_stamps, read_verdicts, state_of
 from housing_dashboard.api import Api
 from housing_dashboard.settings import DashboardSettings
@@ -292,7 +285,7 @@ def _bundle(uri: str, version: str, stamp: tuple) -> Bundle:
 
 @st.cache_resource(max_entries=2, show_spinner=False)
 def _importance(uri: str, version: str, stamp: tuple) -> pl.DataFrame:
-    from housing_assets.core.training import feature_importance
+    from housing_assets.core.models.trees import feature_importance
 
     return feature_importance(_bundle(uri, version, stamp).model().trees.booster)
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from housing_assets.core.evaluation import price_metrics
-from housing_assets.core.forecasting import MODEL, PUBLISHED
-from housing_assets.core.growth import NAIVE_GROWTH
+from housing_assets.core.baselines.growth import NAIVE_GROWTH
+from housing_assets.core.evaluation.metrics import price_metrics
+from housing_assets.core.forecasting.schema import MODEL, PUBLISHED
 from housing_assets.core.months import add_months
 
 ALL = "all"

@@ -3,7 +3,7 @@
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from housing_assets.core.environment import HttpAddress
+from housing_assets.config.environment import HttpAddress
 from housing_assets.store.layout import DEFAULT_URI
 
 

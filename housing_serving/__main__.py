@@ -11,7 +11,7 @@ from types import FrameType
 
 import uvicorn
 
-from housing_assets.core.environment import read_environment
+from housing_assets.config.environment import read_environment
 from housing_assets.core.errors import HousingError
 from housing_serving.champion import Champion
 from housing_serving.settings import ServingSettings

@@ -9,7 +9,7 @@ import msgspec
 from fastapi import Response
 
 from housing_assets.store.gates import Gate
-from housing_assets.store.verdicts import SOUND, State
+from housing_assets.store.verdicts import PASSING, State
 from housing_serving.bodies import JSON
 from housing_serving.champion import Champion
 from housing_serving.problems import KINDS, MEDIA_TYPE, RETRY_LATER, problem
@@ -38,7 +38,7 @@ def held_back(gate: Gate, month: str = "") -> Response | None:
         StoreError: the store cannot be read.
     """
     state = gate.state(month)
-    if state in SOUND:
+    if state in PASSING:
         return None
     if state is State.RED:
         return problem("not_sound", f"{gate.problem(month)}: it is given out once that is mended")

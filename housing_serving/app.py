@@ -19,7 +19,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
-from housing_assets.core.environment import read_environment
+from housing_assets.config.environment import read_environment
 from housing_assets.store.layout import Store
 from housing_serving.bodies import BodyError
 from housing_serving.champion import Champion, Reload

@@ -16,7 +16,7 @@ from flatbuffers import encode, packer
 from flatbuffers.number_types import Int64Flags, UOffsetTFlags
 from flatbuffers.table import Table
 
-from housing_assets.core.schema import BY_NAME
+from housing_assets.core.panel.schema import BY_NAME
 from housing_assets.core.text import first_line
 from housing_serving.predictor import Predictions
 from housing_serving.rows import (

@@ -7,16 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from housing_assets.core.errors import DamagedError, HousingError, StoreError
-from housing_assets.core.history import History
-from housing_assets.store.bundles import (
-    POINTER,
-    champion_pointer,
-    load_bundle,
-    newest_intervals,
-    pointer_to,
-)
+from housing_assets.core.features.history import History
+from housing_assets.store.bundles import load_bundle
 from housing_assets.store.histories import Stamps, copy_history, history_stamps, read_sound_history
 from housing_assets.store.layout import Store
+from housing_assets.store.pointers import POINTER, champion_pointer, newest_intervals, pointer_to
 from housing_assets.store.verdicts import State, UnsoundError, Verdict, data_stamps, write_verdicts
 from housing_serving.memory import give_back
 from housing_serving.predictor import Predictor

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from housing_assets.core.features import FEATURES, describe_feature
-from housing_assets.core.growth import naive_contributions
-from housing_assets.core.history import HISTORY_FEATURES
+from housing_assets.core.baselines.growth import naive_contributions
+from housing_assets.core.features.history import HISTORY_FEATURES
+from housing_assets.core.features.monthly import FEATURES, describe_feature
+from housing_assets.core.models.publication import MODEL
+from housing_assets.core.models.trees import ANCHORED, PriceTrees
 from housing_assets.core.months import add_months, month_of
-from housing_assets.core.publication import MODEL
-from housing_assets.core.training import ANCHORED, PriceTrees
 from housing_serving.past import Past
 from housing_serving.predictor import Predictor
 from housing_serving.rows import Rows

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from housing_assets.core.schema import BY_NAME
+from housing_assets.core.panel.schema import BY_NAME
 from housing_serving.rows import (
     MOST_ERRORS,
     MOST_ROW_BYTES,

@@ -8,8 +8,8 @@ import threading
 
 import numpy as np
 
-from housing_assets.core.history import History, history_needed
-from housing_assets.core.model import PriceModel
+from housing_assets.core.features.history import History, history_needed
+from housing_assets.core.models.price import PriceModel
 from housing_assets.core.months import month_at, month_index
 from housing_serving.rows import Rows
 

@@ -10,16 +10,16 @@ from functools import lru_cache
 import numpy as np
 import polars as pl
 
-from housing_assets.core.cleaning import CleaningRules
-from housing_assets.core.features import FEATURES
-from housing_assets.core.history import History
-from housing_assets.core.intervals import interval_ends
-from housing_assets.core.metros import METRO_BY_KEY, metro_key
-from housing_assets.core.model import PriceModel, twin_problem
+from housing_assets.core.features.history import History
+from housing_assets.core.features.monthly import FEATURES
+from housing_assets.core.intervals.conformal import interval_ends
+from housing_assets.core.models.onnx import open_twin, twin_output
+from housing_assets.core.models.price import PriceModel, twin_problem
+from housing_assets.core.models.publication import MODEL
 from housing_assets.core.months import add_months, month_end, month_of
-from housing_assets.core.onnx_twin import open_twin, twin_output
-from housing_assets.core.publication import MODEL
-from housing_assets.core.schema import BY_NAME, NUMERIC_FEATURES, Zero
+from housing_assets.core.panel.cleaning import CleaningRules
+from housing_assets.core.panel.metros import METRO_BY_KEY, metro_key
+from housing_assets.core.panel.schema import BY_NAME, NUMERIC_FEATURES, Zero
 from housing_assets.store.bundles import Bundle, BundleError
 from housing_serving.engine import import_xgboost
 from housing_serving.past import Past

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Optional
 import msgspec
 import numpy as np
 
-from housing_assets.core.schema import BY_NAME, COLUMNS, NUMERIC_FEATURES, ZIP_PATTERN, Column, Zero
+from housing_assets.core.panel.schema import BY_NAME, COLUMNS, NUMERIC_FEATURES, ZIP_PATTERN, Column, Zero
 from housing_serving.slices import SLICE_BYTES, NotJsonError, find_parts, guess_slices, kind_of_json
 
 MOST_ERRORS = 50

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from housing_assets.core.forecasting import HORIZONS, PREDICTORS
-from housing_assets.core.history import HISTORY_SCHEMA
+from housing_assets.core.features.history import HISTORY_SCHEMA
+from housing_assets.core.forecasting.schema import HORIZONS, PREDICTORS
+from housing_assets.core.models.publication import MODEL, PRICE_PREDICTORS
 from housing_assets.core.months import MONTH_PATTERN
-from housing_assets.core.publication import MODEL, PRICE_PREDICTORS
 from housing_serving.rows import ROW_SCHEMA, FieldError
 
 Month = Annotated[str, Meta(pattern=MONTH_PATTERN, description="A month, YYYY-MM")]

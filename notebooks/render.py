@@ -10,8 +10,8 @@ from nbconvert import HTMLExporter
 
 from housing_assets.core.errors import HousingError
 from housing_assets.store.blobs import FolderBlobs
-from housing_assets.store.bundles import load_champion
 from housing_assets.store.layout import DEFAULT_URI, Store
+from housing_assets.store.pointers import load_champion
 
 NOTEBOOK = Path(__file__).with_name("eda.ipynb")
 PAGE = Path("data/eda.html")

@@ -19,10 +19,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from housing_assets.build import build_definitions
+from housing_assets.config.settings import Settings
 from housing_assets.core.months import month_index, month_of, month_range
-from housing_assets.core.sample import SampleSpec, sample_frame, write_sample
-from housing_assets.settings import Settings
+from housing_assets.core.sample.spec import SampleSpec
+from housing_assets.core.sample.writers import sample_frame, write_sample
+from housing_assets.orchestration.build import build_definitions
 from housing_assets.store.layout import Store
 
 START, EVAL, HOLDOUT, END = "2019-01", "2019-10", "2020-01", "2020-03"
@@ -225,7 +226,7 @@ class CommandLine:
 
     def __call__(self, *args: object) -> Outcome:
         """Run in this process: the entry point itself, with its exit code."""
-        from housing_assets import cli
+        from housing_assets.cli import main as cli
 
         out, err = io.StringIO(), io.StringIO()
         code = 0

@@ -16,11 +16,11 @@ import pytest
 from fastapi.testclient import TestClient
 from platform_fixtures import free_port
 
-from housing_assets.core.schema import COLUMN_NAMES
+from housing_assets.core.panel.schema import COLUMN_NAMES
 from housing_assets.store.blobs import FolderBlobs
-from housing_assets.store.bundles import POINTER
 from housing_assets.store.histories import ASSET, KEY
 from housing_assets.store.layout import Store
+from housing_assets.store.pointers import POINTER
 from housing_assets.store.verdicts import State, Verdict, data_stamps, write_verdicts
 from housing_serving.app import create_app
 from housing_serving.settings import ServingSettings

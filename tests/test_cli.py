@@ -9,9 +9,10 @@ import polars as pl
 import pytest
 from platform_fixtures import END, EVAL, HELD, MONTHS, TRAIN, CommandLine, command_line, tree, write_source
 
-from housing_assets.build import build_definitions
-from housing_assets.core.schema import COLUMN_NAMES
-from housing_assets.store.bundles import champion_version, list_versions, load_champion, point_to
+from housing_assets.core.panel.schema import COLUMN_NAMES
+from housing_assets.orchestration.build import build_definitions
+from housing_assets.store.bundles import list_versions
+from housing_assets.store.pointers import champion_version, load_champion, point_to
 
 
 @pytest.fixture(scope="module")

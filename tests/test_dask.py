@@ -15,15 +15,17 @@ import polars as pl
 import pytest
 from platform_fixtures import FEW_TREES, Platform, failure_text, free_port, tree
 
-from housing_assets.core.cleaning import clean_month
-from housing_assets.core.encoding import fit_encoders
+from housing_assets.config.settings import Settings
 from housing_assets.core.errors import HousingError
-from housing_assets.core.features import make_training_features
-from housing_assets.core.sample import SampleSpec, sample_frame
-from housing_assets.core.training import PriceTrees, TrainingParams, train_trees
-from housing_assets.dask_training import train_on_dask
-from housing_assets.settings import Settings
-from housing_assets.store.layout import Store, TableFile
+from housing_assets.core.features.encoding import fit_encoders
+from housing_assets.core.features.monthly import make_training_features
+from housing_assets.core.models.trees import PriceTrees, TrainingParams, train_trees
+from housing_assets.core.panel.cleaning import clean_month
+from housing_assets.core.sample.spec import SampleSpec
+from housing_assets.core.sample.writers import sample_frame
+from housing_assets.engines.dask import train_on_dask
+from housing_assets.store.layout import Store
+from housing_assets.store.table import TableFile
 
 # Each worker draws samples of its own rows; without samples, what is left of the difference is the engine's.
 WHOLE = {"subsample": 1.0, "colsample_bytree": 1.0}

@@ -10,8 +10,8 @@ import dagster as dg
 import pytest
 from platform_fixtures import END, MONTHS, WINDOW, Outcome, write_source
 
-from housing_assets.build import build_definitions
-from housing_assets.settings import Settings
+from housing_assets.config.settings import Settings
+from housing_assets.orchestration.build import build_definitions
 from housing_assets.store.layout import Store
 
 PROJECT = Path(__file__).parent.parent

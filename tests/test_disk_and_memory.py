@@ -10,8 +10,9 @@ import numpy as np
 import polars as pl
 from platform_fixtures import Platform, tree
 
-from housing_assets.core.features import FEATURES
-from housing_assets.core.sample import SampleSpec, write_sample
+from housing_assets.core.features.monthly import FEATURES
+from housing_assets.core.sample.spec import SampleSpec
+from housing_assets.core.sample.writers import write_sample
 from housing_assets.store.layout import Store
 
 _TABLE = """
@@ -28,7 +29,7 @@ except HousingError as error:
 _SPOOL = """
 import sys
 from housing_assets.core.errors import HousingError
-from housing_assets.core.source import open_panel
+from housing_assets.core.source.panel import open_panel
 try:
     with open_panel(sys.argv[1], spool_bytes=0):
         pass
@@ -41,8 +42,8 @@ import resource, sys
 import polars, xgboost
 from pathlib import Path
 from housing_assets.core.errors import HousingError
-from housing_assets.core.training import TrainingParams
-from housing_assets.engines import train_here
+from housing_assets.core.models.trees import TrainingParams
+from housing_assets.engines.local import train_here
 from housing_assets.store.layout import Store
 rows = Store.open(sys.argv[1]).table("training_features").of("train")
 list(rows.pieces(["price"], [0]))

@@ -15,11 +15,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from platform_fixtures import Platform, command_line, free_port
 
-from housing_assets.build import build_definitions
+from housing_assets.config.instance import InstanceSettings
+from housing_assets.config.settings import Settings
 from housing_assets.core.addresses import without_password
 from housing_assets.core.errors import HousingError
-from housing_assets.instance import InstanceSettings
-from housing_assets.settings import Settings
+from housing_assets.orchestration.build import build_definitions
 from housing_dashboard.settings import DashboardSettings
 from housing_serving.settings import ServingSettings
 

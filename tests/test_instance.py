@@ -16,7 +16,7 @@ import pytest
 import yaml
 from platform_fixtures import MONTHS, command_line, free_port
 
-from housing_assets.instance import BASE, InstanceSettings, instance_config, write_instance
+from housing_assets.config.instance import BASE, InstanceSettings, instance_config, write_instance
 from housing_assets.store.layout import Store
 
 PROJECT = Path(__file__).parents[1]

@@ -11,7 +11,7 @@ import pytest
 from platform_fixtures import MONTHS
 
 from housing_assets.core.errors import HousingError
-from housing_assets.store.bundles import champion_version
+from housing_assets.store.pointers import champion_version
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 SPEC = importlib.util.spec_from_file_location("render", FOLDER / "render.py")

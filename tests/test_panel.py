@@ -4,12 +4,12 @@ import dagster as dg
 import pytest
 from platform_fixtures import END, EVAL, HOLDOUT, MONTHS
 
-from housing_assets.build import build_definitions
+from housing_assets.config.settings import Settings
 from housing_assets.core.errors import HousingError
-from housing_assets.panel import begin_panel, known_panel
-from housing_assets.settings import Settings
+from housing_assets.ingestion.changes import changed_months
+from housing_assets.ingestion.panel_start import begin_panel, known_panel
+from housing_assets.orchestration.build import build_definitions
 from housing_assets.store.layout import Store
-from housing_assets.watch import changed_months
 
 
 def settings(**values: str) -> Settings:

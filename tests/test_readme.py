@@ -26,7 +26,7 @@ def test_the_page_of_settings_is_the_one_that_make_docs_writes():
 
 
 def test_every_command_is_in_it():
-    from housing_assets.cli import app
+    from housing_assets.cli.main import app
 
     for command in app.registered_commands:
         assert f"`housing {command.callback.__name__}" in README

@@ -10,7 +10,7 @@ import pytest
 from platform_fixtures import HELD, MONTHS, CommandLine, command_line, open_runs, write_source
 from polars.testing import assert_frame_equal
 
-from housing_assets.store.bundles import champion_version, load_champion
+from housing_assets.store.pointers import champion_version, load_champion
 
 ASSETS = ("raw_splits", "cleaned", "quarantined", "monthly_predictions")
 

@@ -11,9 +11,9 @@ import pytest
 from platform_fixtures import HELD
 
 from housing_assets.core.errors import BundleError
-from housing_assets.store.bundles import champion_version, load_champion
 from housing_assets.store.layout import Store
-from housing_assets.store.verdicts import SOUND, states
+from housing_assets.store.pointers import champion_version, load_champion
+from housing_assets.store.verdicts import PASSING, states
 
 SCRIPT = Path(__file__).parents[1] / "infra/restore.py"
 MONTH = HELD[0]
@@ -46,17 +46,17 @@ def test_a_month_comes_back_with_its_verdict(copy, bucket):
     before = copy.months("cleaned").read(MONTH)
     as_of = moment()
     copy.months("cleaned").write(MONTH, before.with_columns(pl.col("price") * 2))
-    assert states(copy, "cleaned", [MONTH])[MONTH] not in SOUND
+    assert states(copy, "cleaned", [MONTH])[MONTH] not in PASSING
     keys = f"s3://{bucket}/store/cleaned/{MONTH}.parquet", f"s3://{bucket}/store/checks/cleaned/{MONTH}.json"
 
     told = restore("--as-of", as_of, *keys)
     assert "1 objects would be restored" in told.stdout, told.stderr
     assert f"s3://{bucket}/store/cleaned/{MONTH}.parquet: version " in told.stdout
-    assert states(copy, "cleaned", [MONTH])[MONTH] not in SOUND
+    assert states(copy, "cleaned", [MONTH])[MONTH] not in PASSING
 
     assert "1 objects restored" in restore("--as-of", as_of, "--apply", *keys).stdout
     assert copy.months("cleaned").read(MONTH).equals(before)
-    assert states(copy, "cleaned", [MONTH])[MONTH] in SOUND
+    assert states(copy, "cleaned", [MONTH])[MONTH] in PASSING
     assert "0 objects restored" in restore("--as-of", as_of, "--apply", *keys).stdout
 
 

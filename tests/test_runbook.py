@@ -12,8 +12,8 @@ import cfnlint.decode
 import pytest
 import typer
 
-from housing_assets.build import build_definitions
-from housing_assets.settings import Settings
+from housing_assets.config.settings import Settings
+from housing_assets.orchestration.build import build_definitions
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs/runbook.md").read_text()
@@ -49,7 +49,7 @@ def leaf(command: Any, words: list[str]) -> tuple[Any, list[str]]:
 
 
 def housing() -> Any:
-    from housing_assets.cli import app
+    from housing_assets.cli.main import app
 
     return typer.main.get_command(app)
 

@@ -10,8 +10,8 @@ import psutil
 import pytest
 from platform_fixtures import command_line, free_port, wait_for
 
-from housing_assets.serve import services
-from housing_assets.settings import Settings
+from housing_assets.cli.serve import services
+from housing_assets.config.settings import Settings
 
 PORTS = ("DAGSTER_PORT", "API_PORT", "DASHBOARD_PORT", "MLFLOW_PORT")
 

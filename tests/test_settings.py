@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from housing_assets.config.settings import Settings, load_settings
 from housing_assets.core.errors import HousingError
 from housing_assets.core.months import Split, TimeSplit, add_months, month_of
-from housing_assets.core.sample import MOST_ZIPS
-from housing_assets.settings import Settings, load_settings
+from housing_assets.core.sample.spec import MOST_ZIPS
 
 VARIABLES = [f"HOUSING_{name.upper()}" for name in Settings.model_fields]
 

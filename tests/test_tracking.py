@@ -23,8 +23,8 @@ from platform_fixtures import (
     write_source,
 )
 
-from housing_assets.resources.tracking import CHAMPION_ALIAS, EXPERIMENT, REGISTERED_MODEL
-from housing_assets.store.bundles import champion_version, load_champion
+from housing_assets.orchestration.resources.tracking import CHAMPION_ALIAS, EXPERIMENT, REGISTERED_MODEL
+from housing_assets.store.pointers import champion_version, load_champion
 
 LONG_TUNING = {"HOUSING_TUNE_TRIALS": "60"}
 

@@ -13,9 +13,9 @@ import polars as pl
 from platform_fixtures import HELD, command_line, free_port, wait_for
 from serving_fixtures import process
 
-from housing_assets.assets.common import tagged_months
+from housing_assets.orchestration.tags import tagged_months
 from housing_assets.store.layout import Store
-from housing_assets.store.verdicts import SOUND, states
+from housing_assets.store.verdicts import PASSING, states
 
 PROJECT = Path(__file__).parents[1]
 LAST = HELD[-1]
@@ -79,7 +79,7 @@ def test_a_broken_month_holds_up_no_other_and_is_predicted_once_it_is_mended(mad
         return [m for m in line.store.months("cleaned").available() if m in HELD]
 
     def predicted() -> list[str]:
-        return [m for m, state in states(line.store, "monthly_predictions", HELD).items() if state in SOUND]
+        return [m for m, state in states(line.store, "monthly_predictions", HELD).items() if state in PASSING]
 
     assert cleaned() == predicted() == []
 

@@ -3,14 +3,15 @@
 import polars as pl
 
 from housing_assets.core.errors import BundleError, HousingError
-from housing_assets.core.forecast_grades import ForecastGrades, grade_forecasts
-from housing_assets.core.forecasting import forecast_model_from_files
+from housing_assets.core.forecasting.model import forecast_model_from_files
 from housing_assets.core.months import TimeSplit
-from housing_assets.core.quality import measure_forecast_evaluation, measure_forecast_model
-from housing_assets.core.rules import Severity, broken_rules
-from housing_assets.store.bundles import FORECAST_POINTER, champion_version, load_bundle, point_forecasts_to
+from housing_assets.core.quality.forecast_grades import ForecastGrades, grade_forecasts
+from housing_assets.core.quality.forecasts import measure_forecast_evaluation, measure_forecast_model
+from housing_assets.core.quality.rules import Severity, broken_rules
+from housing_assets.store.bundles import load_bundle
 from housing_assets.store.histories import read_sound_history
 from housing_assets.store.layout import Store
+from housing_assets.store.pointers import FORECAST_POINTER, champion_version, point_forecasts_to
 from housing_assets.store.verdicts import Problem, State, UnsoundError, Verdict, data_stamps, write_verdicts
 
 BY_HAND = "by hand: "

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from housing_assets.store.layout import Store
-from housing_assets.store.verdicts import SOUND, State, data_stamps, read_verdicts, require_sound, state_of, unsound
+from housing_assets.store.verdicts import PASSING, State, data_stamps, read_verdicts, require_sound, state_of, unsound
 
 RESTS_ON: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -112,7 +112,7 @@ class Gate:
 
     def newest(self) -> str | None:
         """The newest sound month; None if there is none."""
-        return next((month for month in reversed(self.months) if self.state(month) in SOUND), None)
+        return next((month for month in reversed(self.months) if self.state(month) in PASSING), None)
 
     def problem(self, month: str = "") -> str:
         """What its checks have against it, in words; empty if nothing."""
@@ -124,4 +124,4 @@ def sound_months(store: Store, asset: str, months: Iterable[str] | None = None) 
     stamps = data_stamps(store, asset)
     there = sorted(set(stamps) if months is None else set(stamps) & set(months))
     verdicts = read_verdicts(store, asset, there)
-    return {month: stamps[month] for month in there if state_of(verdicts.get(month), stamps[month]) in SOUND}
+    return {month: stamps[month] for month in there if state_of(verdicts.get(month), stamps[month]) in PASSING}

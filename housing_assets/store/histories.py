@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from housing_assets.core.errors import StoreError
-from housing_assets.core.history import History
+from housing_assets.core.features.history import History
 from housing_assets.store.gates import sound_months
-from housing_assets.store.layout import Store, decode_parquet, made_from
+from housing_assets.store.layout import Store
+from housing_assets.store.parquet import decode_parquet, made_from
 from housing_assets.store.verdicts import read_verdicts, require_sound, verdict_key, write_verdicts
 
 ASSET = "price_history"

@@ -30,7 +30,7 @@ class State(StrEnum):
     STALE = "newer than its check"
 
 
-SOUND = frozenset({State.GREEN, State.WARN})
+PASSING = frozenset({State.GREEN, State.WARN})
 """States on which later stages may rest."""
 
 
@@ -62,8 +62,8 @@ class Verdict:
         run: Dagster run of the checks.
         problems: broken rules.
         checked: when, UTC.
-        rests_on: digest of what it was made from, see `housing_assets.work` and, for what rests on the history,
-            `housing_assets.store.histories`; empty where that is not known.
+        rests_on: digest of what it was made from, see `housing_assets.orchestration.work` and, for what rests on the
+            history, `housing_assets.store.histories`; empty where that is not known.
     """
 
     asset: str
@@ -155,7 +155,7 @@ def unsound(store: Store, asset: str, months: Iterable[str] = ("",)) -> str:
     """What keeps later stages from resting on an asset, in words; empty if nothing does."""
     by_state: dict[State, list[str]] = {}
     for month, state in states(store, asset, months).items():
-        if state not in SOUND:
+        if state not in PASSING:
             by_state.setdefault(state, []).append(month)
     told = []
     for state, bad in by_state.items():

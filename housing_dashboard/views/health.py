@@ -3,9 +3,9 @@
 import polars as pl
 import streamlit as st
 
-from housing_assets.core.features import FEATURES, describe_feature
-from housing_assets.core.monitoring import drifted_share
+from housing_assets.core.features.monthly import FEATURES, describe_feature
 from housing_assets.core.months import describe_months
+from housing_assets.core.quality.drift import drifted_share
 from housing_assets.store.histories import RESTS_ON_HISTORY
 from housing_dashboard import charts, data, shell
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import polars as pl
 import streamlit as st
 
-from housing_assets.core.forecasting import HORIZONS
-from housing_assets.core.metros import is_metro
+from housing_assets.core.forecasting.schema import HORIZONS
 from housing_assets.core.months import add_months
+from housing_assets.core.panel.metros import is_metro
 from housing_dashboard import charts, data, figures, shell
 
 VALUES = {

@@ -4,10 +4,10 @@ import numpy as np
 import polars as pl
 import streamlit as st
 
-from housing_assets.core.evaluation import ITSELF
-from housing_assets.core.features import describe_feature
-from housing_assets.core.forecasting import MODEL, PUBLISHED
-from housing_assets.core.growth import NAIVE_GROWTH
+from housing_assets.core.baselines.growth import NAIVE_GROWTH
+from housing_assets.core.evaluation.models import ITSELF
+from housing_assets.core.features.monthly import describe_feature
+from housing_assets.core.forecasting.schema import MODEL, PUBLISHED
 from housing_dashboard import charts, data, figures, shell
 
 _TOP = 15

@@ -5,9 +5,9 @@ from datetime import date
 import polars as pl
 import streamlit as st
 
-from housing_assets.core.forecasting import FORECAST_SCHEMA, HORIZONS
-from housing_assets.core.growth import NAIVE_DESCRIPTIONS
-from housing_assets.core.history import history_needed
+from housing_assets.core.baselines.growth import NAIVE_DESCRIPTIONS
+from housing_assets.core.features.history import history_needed
+from housing_assets.core.forecasting.schema import FORECAST_SCHEMA, HORIZONS
 from housing_assets.core.months import add_months, month_end
 from housing_dashboard import charts, data, figures, shell
 

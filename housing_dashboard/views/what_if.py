@@ -10,8 +10,8 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from housing_assets.core.features import describe_feature
-from housing_assets.core.schema import COLUMN_NAMES, NUMERIC_FEATURES
+from housing_assets.core.features.monthly import describe_feature
+from housing_assets.core.panel.schema import COLUMN_NAMES, NUMERIC_FEATURES
 from housing_dashboard import charts, data, figures, shell
 from housing_dashboard.api import ApiAwayError, ApiRefusedError
 

@@ -7,9 +7,9 @@ from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from housing_assets.core.errors import HousingError
-from housing_assets.core.features import FEATURES, describe_feature
-from housing_assets.core.promotion import Judged
-from housing_assets.core.schema import BY_NAME
+from housing_assets.core.evaluation.promotion import Judged
+from housing_assets.core.features.monthly import FEATURES, describe_feature
+from housing_assets.core.panel.schema import BY_NAME
 from housing_serving.answers import answer, answered, no_model
 from housing_serving.champion import Champion
 from housing_serving.middleware import Metrics

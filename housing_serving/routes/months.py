@@ -8,9 +8,9 @@ import polars as pl
 from fastapi import FastAPI, Query, Response
 
 from housing_assets.core.errors import HousingError
+from housing_assets.core.models.publication import MODEL
 from housing_assets.core.months import MONTH_PATTERN
-from housing_assets.core.publication import MODEL
-from housing_assets.core.schema import ZIP_PATTERN
+from housing_assets.core.panel.schema import ZIP_PATTERN
 from housing_assets.store.gates import Gate
 from housing_assets.store.layout import Store
 from housing_serving.answers import answer, answered, held_back

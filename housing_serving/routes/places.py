@@ -11,15 +11,16 @@ from typing import Annotated, Any
 import polars as pl
 from fastapi import FastAPI, Path, Query, Response
 
+from housing_assets.core.baselines.growth import NAIVE_DESCRIPTIONS
 from housing_assets.core.errors import HousingError
-from housing_assets.core.forecasting import HORIZONS, MODEL
-from housing_assets.core.growth import NAIVE_DESCRIPTIONS
-from housing_assets.core.history import history_needed
+from housing_assets.core.features.history import history_needed
+from housing_assets.core.forecasting.schema import HORIZONS, MODEL
 from housing_assets.core.months import MONTH_PATTERN, describe_months, month_end, month_of
-from housing_assets.core.schema import ZIP_PATTERN
+from housing_assets.core.panel.schema import ZIP_PATTERN
 from housing_assets.store.gates import Gate
 from housing_assets.store.histories import ASSET, KEY
-from housing_assets.store.layout import Store, decode_parquet
+from housing_assets.store.layout import Store
+from housing_assets.store.parquet import decode_parquet
 from housing_serving.answers import answer, answered, held_back
 from housing_serving.bodies import JSON
 from housing_serving.problems import RETRY_LATER, problem

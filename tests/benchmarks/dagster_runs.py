@@ -9,11 +9,11 @@ from pathlib import Path
 import dagster as dg
 from data_path import MONTHS
 
-from housing_assets.assets.common import month_tags
-from housing_assets.build import build_definitions
+from housing_assets.config.instance import load_instance_settings, write_instance
+from housing_assets.config.settings import Settings
 from housing_assets.core.months import PANEL_END
-from housing_assets.instance import load_instance_settings, write_instance
-from housing_assets.settings import Settings
+from housing_assets.orchestration.build import build_definitions
+from housing_assets.orchestration.tags import month_tags
 
 RESULT = "dagster.json"
 

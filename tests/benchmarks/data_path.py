@@ -5,12 +5,12 @@ from pathlib import Path
 
 import polars as pl
 
-from housing_assets.core.ahead import map_ahead
-from housing_assets.core.cleaning import clean_month
-from housing_assets.core.encoding import ENCODER_COLUMNS, fit_encoders
-from housing_assets.core.features import FEATURE_INPUTS, KEYS, make_training_features
+from housing_assets.core.features.encoding import ENCODER_COLUMNS, fit_encoders
+from housing_assets.core.features.monthly import FEATURE_INPUTS, KEYS, make_training_features
 from housing_assets.core.months import PANEL_END, PANEL_START, TimeSplit, month_range
-from housing_assets.core.source import open_panel
+from housing_assets.core.panel.cleaning import clean_month
+from housing_assets.core.prefetch import prefetch_map
+from housing_assets.core.source.panel import open_panel
 from housing_assets.store.layout import Store
 
 SPLIT = TimeSplit("2020-01", "2022-01")
@@ -28,7 +28,7 @@ def data_path(source: Path, folder: Path) -> None:
     store.write_table("encoders", encoders.table)
     columns = list(dict.fromkeys([*KEYS, *FEATURE_INPUTS]))
     rows = (frame for _, frame in cleaned.iterate(FITTED, columns))
-    frames = map_ahead(lambda frame: make_training_features(frame, encoders), rows, "features")
+    frames = prefetch_map(lambda frame: make_training_features(frame, encoders), rows, "features")
     store.write_pieces("training_features", frames)
 
 
@@ -53,6 +53,6 @@ def ingest(source: Path, store: Store, months: list[str]) -> None:
         quarantined.write(month, made.quarantined)
         return month, made.frame
 
-    for monthly, frames in ((raw, routed()), (cleaned, map_ahead(clean, pairs(), "clean"))):
+    for monthly, frames in ((raw, routed()), (cleaned, prefetch_map(clean, pairs(), "clean"))):
         for _ in monthly.write_each(frames):
             pass

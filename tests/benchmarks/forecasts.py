@@ -6,11 +6,12 @@ import numpy as np
 import polars as pl
 from figures import Figure, piece
 
-from housing_assets.core.forecasting import PUBLISHED, best_naive
-from housing_assets.core.growth import NAIVE_GROWTH
-from housing_assets.store.bundles import forecast_champion
+from housing_assets.core.baselines.growth import NAIVE_GROWTH
+from housing_assets.core.forecasting.grading import best_naive
+from housing_assets.core.forecasting.schema import PUBLISHED
 from housing_assets.store.histories import read_history
 from housing_assets.store.layout import Store
+from housing_assets.store.pointers import forecast_champion
 
 REAL_LAGS = {1: 0.87, 2: 0.61, 3: 0.33, 6: -0.03, 12: 0.27}
 """Autocorrelation of monthly growth, mean over zips, of 20 zips of the real DC panel."""

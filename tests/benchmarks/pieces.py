@@ -106,7 +106,7 @@ def dagster(source: str, folder: str, month: str) -> float:
 
 def forecast_fit(store: str) -> float:
     """The fits of the forecast model, those of its backtest included, from `price_history` in the store."""
-    from housing_assets.core.forecasting import fit_forecast_model
+    from housing_assets.core.forecasting.model import fit_forecast_model
     from housing_assets.store.histories import read_history
 
     def fit() -> None:
@@ -119,9 +119,11 @@ def forecast_fit(store: str) -> float:
 
 def forecast_month(store: str) -> float:
     """The forecasts of every zip from the newest month, 12 horizons each."""
-    from housing_assets.core.forecasting import forecast, forecast_model_from_files
-    from housing_assets.store.bundles import forecast_champion, load_bundle
+    from housing_assets.core.forecasting.model import forecast_model_from_files
+    from housing_assets.core.forecasting.publishing import forecast
+    from housing_assets.store.bundles import load_bundle
     from housing_assets.store.histories import read_history
+    from housing_assets.store.pointers import forecast_champion
 
     there = data_path.Store.open(store)
     version, published = forecast_champion(there)

@@ -29,16 +29,17 @@ from rich.console import Console
 from rich.table import Table
 from serving import serving
 
-from housing_assets.assets.common import month_tags
-from housing_assets.build import build_definitions
-from housing_assets.core.features import make_features
+from housing_assets.config.settings import Settings
+from housing_assets.core.features.monthly import make_features
+from housing_assets.core.models.rows import feature_matrix
 from housing_assets.core.months import PANEL_END
-from housing_assets.core.sample import SampleSpec, write_sample
-from housing_assets.core.schema import COLUMN_NAMES
-from housing_assets.core.training import feature_matrix
-from housing_assets.settings import Settings
-from housing_assets.store.bundles import load_champion
+from housing_assets.core.panel.schema import COLUMN_NAMES
+from housing_assets.core.sample.spec import SampleSpec
+from housing_assets.core.sample.writers import write_sample
+from housing_assets.orchestration.build import build_definitions
+from housing_assets.orchestration.tags import month_tags
 from housing_assets.store.layout import Store
+from housing_assets.store.pointers import load_champion
 
 FULL_ZIPS, DEFAULT_ZIPS = 6_226, 240
 ROUNDS = 3

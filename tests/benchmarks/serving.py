@@ -21,10 +21,11 @@ import psutil
 import pyarrow as pa
 from figures import Figure
 
-from housing_assets.core.schema import COLUMN_NAMES
-from housing_assets.store.bundles import champion_version, list_versions, point_to
+from housing_assets.core.panel.schema import COLUMN_NAMES
+from housing_assets.store.bundles import list_versions
 from housing_assets.store.histories import copy_history, history_stamps
 from housing_assets.store.layout import Store
+from housing_assets.store.pointers import champion_version, point_to
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from loop_pauses import longest_pause
@@ -221,7 +222,7 @@ def store_away(store: Store, script: Path) -> Iterator[Figure]:
 
 def trees_milliseconds(store: Store, body: bytes) -> float:
     """CPU that XGBoost's own prediction of these rows takes, with nothing around it."""
-    from housing_assets.store.bundles import load_champion
+    from housing_assets.store.pointers import load_champion
     from housing_serving.predictor import Predictor
     from housing_serving.rows import decode_rows
 

@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from serving import ARROW, JSON, bodies, server
 
-from housing_assets.store.bundles import champion_version, list_versions, point_to
+from housing_assets.store.bundles import list_versions
 from housing_assets.store.layout import Store
+from housing_assets.store.pointers import champion_version, point_to
 
 CLIENTS = 4
 SAMPLES = 20

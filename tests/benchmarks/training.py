@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from housing_assets.core.features import FEATURES
-from housing_assets.core.training import TrainingParams, feature_matrix, train_trees
+from housing_assets.core.features.monthly import FEATURES
+from housing_assets.core.models.rows import feature_matrix
+from housing_assets.core.models.trees import TrainingParams, train_trees
 from housing_assets.store.layout import Store
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from housing_assets.core.features import FEATURES
-from housing_assets.core.metros import METRO_BY_KEY, metro_key
-from housing_assets.core.schema import BY_NAME, COLUMN_NAMES, NUMBERS, Zero
+from housing_assets.core.features.monthly import FEATURES
+from housing_assets.core.panel.metros import METRO_BY_KEY, metro_key
+from housing_assets.core.panel.schema import BY_NAME, COLUMN_NAMES, NUMBERS, Zero
 
 _TEXT = {"zipcode": str, "city_full": str}
 _MAX_LIST_PRICE = 19_000_000

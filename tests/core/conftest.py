@@ -3,14 +3,15 @@
 import polars as pl
 import pytest
 
-from housing_assets.core.cleaning import clean_month
-from housing_assets.core.encoding import Encoders, fit_encoders
-from housing_assets.core.features import make_training_features
-from housing_assets.core.intervals import calibrate
-from housing_assets.core.model import PriceModel
+from housing_assets.core.features.encoding import Encoders, fit_encoders
+from housing_assets.core.features.monthly import make_training_features
+from housing_assets.core.intervals.conformal import calibrate
+from housing_assets.core.models.price import PriceModel
+from housing_assets.core.models.trees import TrainingParams, train_trees
 from housing_assets.core.months import Split, TimeSplit, month_of
-from housing_assets.core.sample import SampleSpec, sample_frame
-from housing_assets.core.training import TrainingParams, train_trees
+from housing_assets.core.panel.cleaning import clean_month
+from housing_assets.core.sample.spec import SampleSpec
+from housing_assets.core.sample.writers import sample_frame
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,9 @@ import psycopg2
 import pytest
 
 import housing_assets
+from housing_assets.config.databases import create_databases
 from housing_assets.core.errors import HousingError
 from housing_assets.core.text import first_line
-from housing_assets.databases import create_databases
 
 
 @pytest.mark.parametrize(

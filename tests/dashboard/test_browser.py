@@ -12,8 +12,8 @@ from platform_fixtures import HELD, LONG, free_port
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from serving_fixtures import process
 
-from housing_assets.core.schema import BY_NAME
-from housing_assets.store.bundles import champion_version
+from housing_assets.core.panel.schema import BY_NAME
+from housing_assets.store.pointers import champion_version
 from housing_dashboard.figures import percent
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="this machine has no chromium (apt-get install chromium)")

@@ -14,9 +14,9 @@ from dashboard_fixtures import PAGES, figures_of, open_page, texts
 from platform_fixtures import LONG
 from streamlit.testing.v1 import AppTest
 
-from housing_assets.core.growth import NAIVE_GROWTH
-from housing_assets.store.bundles import FORECAST_POINTER, forecast_champion
+from housing_assets.core.baselines.growth import NAIVE_GROWTH
 from housing_assets.store.layout import Store
+from housing_assets.store.pointers import FORECAST_POINTER, forecast_champion
 from housing_dashboard.figures import percent, predictor_name
 
 NEWEST, FIRST = LONG["panel_end"], LONG["holdout_start"]

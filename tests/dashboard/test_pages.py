@@ -15,11 +15,12 @@ from dashboard_fixtures import PAGES, figures_of, listens, open_page, texts
 from platform_fixtures import HELD, free_port
 from serving_fixtures import process
 
-from housing_assets.core.monitoring import drifted_share
+from housing_assets.core.models.publication import Publication, publication_file
 from housing_assets.core.months import add_months
-from housing_assets.core.publication import Publication, publication_file
-from housing_assets.store.bundles import champion_version, list_versions, load_bundle, point_to, publish_bundle
+from housing_assets.core.quality.drift import drifted_share
+from housing_assets.store.bundles import list_versions, load_bundle, publish_bundle
 from housing_assets.store.layout import Store
+from housing_assets.store.pointers import champion_version, point_to
 from housing_dashboard.figures import percent
 
 NEWEST = HELD[-1]

@@ -60,7 +60,7 @@ def test_the_api_answers_from_its_own_lock_alone(api):
     assert status == 503
     assert "models/champion.json does not exist" in told
     assert imports(api, HEAVY) == set()
-    assert api.run("python", "-c", "import housing_assets.build").returncode != 0
+    assert api.run("python", "-c", "import housing_assets.orchestration.build").returncode != 0
     assert api.run("python", "-c", "import housing_serving.app").returncode == 0
 
 

@@ -1,7 +1,7 @@
 """Which variables something reads."""
 
 from docs.configuration import OTHERS, PARTS
-from housing_assets.databases import VARIABLES
+from housing_assets.config.databases import VARIABLES
 
 OF_LIBRARIES = {
     "AWS_ACCESS_KEY_ID", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "AWS_REQUEST_CHECKSUM_CALCULATION",

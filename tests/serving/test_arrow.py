@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from platform_fixtures import HELD
 
-from housing_assets.core.schema import COLUMN_NAMES
-from housing_assets.store.bundles import champion_version
+from housing_assets.core.panel.schema import COLUMN_NAMES
+from housing_assets.store.pointers import champion_version
 from housing_serving.arrow import MOST_TEXT
 
 KIND = "application/vnd.apache.arrow.stream"

@@ -14,8 +14,9 @@ import polars as pl
 import pytest
 from serving_fixtures import open_client, process, vouch, wait_for, wait_kept, wait_ready
 
-from housing_assets.store.bundles import POINTER, champion_version, list_versions, point_to
+from housing_assets.store.bundles import list_versions
 from housing_assets.store.layout import Store
+from housing_assets.store.pointers import POINTER, champion_version, point_to
 from housing_serving.bodies import ARROW
 
 ROW = [{"date": "2020-03-31", "zipcode": "02139"}]

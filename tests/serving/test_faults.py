@@ -15,8 +15,9 @@ import httpx
 import pytest
 from serving_fixtures import Load, process, wait_kept
 
-from housing_assets.store.bundles import champion_version, list_versions, load_bundle, point_to, publish_bundle
+from housing_assets.store.bundles import list_versions, load_bundle, publish_bundle
 from housing_assets.store.layout import Store
+from housing_assets.store.pointers import champion_version, point_to
 
 ROW = {"date": "2020-03-31", "zipcode": "02139", "city_full": "Boston"}
 

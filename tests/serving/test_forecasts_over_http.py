@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 from serving_fixtures import open_client, publish_history, vouch, wait_ready
 
-from housing_assets.core.forecasting import FORECAST_SCHEMA, MODEL
-from housing_assets.core.history import HISTORY_SCHEMA
+from housing_assets.core.features.history import HISTORY_SCHEMA
+from housing_assets.core.forecasting.schema import FORECAST_SCHEMA, MODEL
 from housing_assets.core.months import month_end
 from housing_assets.store.histories import ASSET, KEY
 from housing_assets.store.layout import Store

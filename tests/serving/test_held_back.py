@@ -8,9 +8,9 @@ import pytest
 from platform_fixtures import HELD
 from serving_fixtures import open_client, publish_history
 
-from housing_assets.store.bundles import champion_version, newest_intervals
 from housing_assets.store.histories import ASSET
 from housing_assets.store.layout import Store
+from housing_assets.store.pointers import champion_version, newest_intervals
 from housing_assets.store.verdicts import Problem, State, read_verdicts, verdict_key, write_verdicts
 
 RED = (Problem("prices_are_prices", "ERROR", "predicted_price", "3 of 24 are negative"),)

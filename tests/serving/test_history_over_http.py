@@ -22,23 +22,17 @@ from serving_fixtures import (
     wait_ready,
 )
 
-from housing_assets.core.cleaning import standardize
-from housing_assets.core.features import FEATURES
-from housing_assets.core.forecasting import forecast_model_from_files
-from housing_assets.core.history import HISTORY_FEATURES, History
-from housing_assets.core.intervals import interval_ends
-from housing_assets.core.model import PriceModel
+from housing_assets.core.features.history import HISTORY_FEATURES, History
+from housing_assets.core.features.monthly import FEATURES
+from housing_assets.core.forecasting.model import forecast_model_from_files
+from housing_assets.core.intervals.conformal import interval_ends
+from housing_assets.core.models.price import PriceModel
 from housing_assets.core.months import add_months, month_end
-from housing_assets.store.bundles import (
-    FORECAST_POINTER,
-    POINTER,
-    champion_version,
-    load_bundle,
-    load_champion,
-    newest_intervals,
-)
+from housing_assets.core.panel.cleaning import standardize
+from housing_assets.store.bundles import load_bundle
 from housing_assets.store.histories import ASSET, KEY, read_history
 from housing_assets.store.layout import Store
+from housing_assets.store.pointers import FORECAST_POINTER, POINTER, champion_version, load_champion, newest_intervals
 from housing_assets.store.verdicts import State, verdict_key
 from housing_serving.bodies import ARROW
 from housing_serving.predictor import FEW_ROWS, Predictor

@@ -12,9 +12,10 @@ from serving_fixtures import CountedBlobs, open_client, publish_history, rows_of
 
 from housing_assets.core.months import month_end
 from housing_assets.store.blobs import FolderBlobs
-from housing_assets.store.bundles import POINTER, champion_version, list_versions, point_to
+from housing_assets.store.bundles import list_versions
 from housing_assets.store.histories import ASSET
 from housing_assets.store.layout import Store
+from housing_assets.store.pointers import POINTER, champion_version, point_to
 from housing_assets.store.verdicts import State, Verdict, data_stamps, write_verdicts
 from housing_serving.champion import Champion
 

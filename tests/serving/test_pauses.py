@@ -10,7 +10,7 @@ import pytest
 from loop_pauses import longest_pause
 from serving_fixtures import process
 
-from housing_assets.core.schema import COLUMNS
+from housing_assets.core.panel.schema import COLUMNS
 
 MOST_ROWS, MOST_BYTES = 10_000, 16_000_000
 MOST_MILLISECONDS = 250

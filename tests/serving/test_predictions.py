@@ -9,11 +9,12 @@ import pytest
 from platform_fixtures import END, EVAL, HELD, HOLDOUT, MONTHS, START, TRAIN
 from serving_fixtures import rows_of
 
-from housing_assets.core.cleaning import clean_month, standardize
-from housing_assets.core.features import FEATURES, make_features
-from housing_assets.core.sample import SampleSpec, sample_frame
-from housing_assets.core.training import feature_matrix
-from housing_assets.store.bundles import champion_version, load_champion
+from housing_assets.core.features.monthly import FEATURES, make_features
+from housing_assets.core.models.rows import feature_matrix
+from housing_assets.core.panel.cleaning import clean_month, standardize
+from housing_assets.core.sample.spec import SampleSpec
+from housing_assets.core.sample.writers import sample_frame
+from housing_assets.store.pointers import champion_version, load_champion
 from housing_serving.predictor import FEW_ROWS, Predictor
 from housing_serving.rows import decode_rows
 

@@ -5,10 +5,10 @@ import pytest
 from platform_fixtures import LONG, QUIET, Platform, command_line, failure_text, momentum_panel
 from serving_fixtures import open_client, rows_of, wait_ready
 
-from housing_assets.core.history import HISTORY_FEATURES
+from housing_assets.core.features.history import HISTORY_FEATURES
+from housing_assets.core.models.publication import MODEL
 from housing_assets.core.months import month_end
-from housing_assets.core.publication import MODEL
-from housing_assets.store.bundles import POINTER, load_champion, point_to
+from housing_assets.store.pointers import POINTER, load_champion, point_to
 
 UNTUNED = {**QUIET, "ops": {"tuned_model": {"config": {"trials": 0}}}}
 MONTH = "2020-05"

@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from housing_assets.core.errors import StoreError
-from housing_assets.store.blobs import Blobs, FolderBlobs, S3Blobs, open_blobs
+from housing_assets.store.blobs import Blobs, FolderBlobs, open_blobs
+from housing_assets.store.s3 import S3Blobs
 
 KEYS = ("champion.json", "raw/2020-01.parquet", "raw/2020-02.parquet", "rawer/2020-01.parquet", "m/v 1/ü.json")
 operations = st.lists(

@@ -8,30 +8,28 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from housing_assets.core.cleaning import clean_month
-from housing_assets.core.encoding import fit_encoders
 from housing_assets.core.errors import BundleError, HousingError
-from housing_assets.core.features import FEATURES, KEYS, make_features
-from housing_assets.core.intervals import calibrate
-from housing_assets.core.model import PriceModel, model_files
-from housing_assets.core.sample import SampleSpec, sample_frame
-from housing_assets.core.training import TrainingParams, train_trees
+from housing_assets.core.features.encoding import fit_encoders
+from housing_assets.core.features.monthly import FEATURES, KEYS, make_features
+from housing_assets.core.intervals.conformal import calibrate
+from housing_assets.core.models.price import PriceModel, model_files
+from housing_assets.core.models.trees import TrainingParams, train_trees
+from housing_assets.core.panel.cleaning import clean_month
+from housing_assets.core.sample.spec import SampleSpec
+from housing_assets.core.sample.writers import sample_frame
 from housing_assets.store import bundles
-from housing_assets.store.bundles import (
+from housing_assets.store.bundles import FORMAT, list_versions, load_bundle, publish_bundle
+from housing_assets.store.gates import require
+from housing_assets.store.layout import Store
+from housing_assets.store.pointers import (
     FORECAST_POINTER,
-    FORMAT,
     POINTER,
     champion_version,
     forecast_champion,
-    list_versions,
-    load_bundle,
     load_champion,
     point_forecasts_to,
     point_to,
-    publish_bundle,
 )
-from housing_assets.store.gates import require
-from housing_assets.store.layout import Store
 
 FACTS = {"months": {"train": ["2019-01", "2019-12"]}, "parameters": {"learning_rate": 0.1}}
 SMALL = {"a.json": b"{}", "b.bin": b"\x01\x02"}

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from housing_assets.core.history import HISTORY_SCHEMA
+from housing_assets.core.features.history import HISTORY_SCHEMA
 from housing_assets.core.months import month_end, month_range
 from housing_assets.store.gates import sound_months
 from housing_assets.store.histories import (

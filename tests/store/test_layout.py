@@ -9,7 +9,8 @@ from polars.testing import assert_frame_equal
 
 from housing_assets.core.errors import MissingMonthError, StoreError
 from housing_assets.store.blobs import FolderBlobs
-from housing_assets.store.layout import Store, decode_parquet, encode_parquet
+from housing_assets.store.layout import Store
+from housing_assets.store.parquet import decode_parquet, encode_parquet
 
 FRAME = pl.DataFrame(
     {

@@ -1,0 +1,357 @@
+"""`housing run`: from source to predictions, doing what is not done yet."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster._core.errors import DagsterAssetCheckFailedError, DagsterExecutionInterruptedError
+from rich.console import Console
+from rich.markup import escape
+
+from housing_assets.cli.status import last_checks, print_status
+from housing_assets.config.instance import open_instance
+from housing_assets.config.settings import Settings
+from housing_assets.core.errors import HousingError
+from housing_assets.core.forecasting.schema import LEAST_FORECAST_MONTHS
+from housing_assets.core.months import consecutive, describe_months, parse_month_range
+from housing_assets.core.processes import is_known_dead, this_process
+from housing_assets.core.source.panel import fingerprint
+from housing_assets.ingestion.panel_start import begin_panel, derives_start, known_panel
+from housing_assets.ingestion.source import source_uri
+from housing_assets.orchestration.build import build_definitions
+from housing_assets.orchestration.names import CODE_VERSION, OWNER_TAG
+from housing_assets.orchestration.tags import month_tags
+from housing_assets.orchestration.work import read_facts, work_to_do
+from housing_assets.store.layout import Store
+from housing_assets.store.pointers import FORECAST_POINTER, champion_version, point_to, provisional_reason
+from housing_assets.store.verdicts import PASSING, State, read_verdicts, states
+
+_INPUTS_TAG = "housing/inputs"
+
+_MADE_BY: dict[str, tuple[str, ...]] = {
+    "ingest_job": ("raw_splits", "cleaned"),
+    "predictions_job": ("interval_calibration", "monthly_predictions"),
+    "monitoring_job": ("drift_report", "prediction_accuracy"),
+    "forecast_job": ("monthly_forecasts",),
+}
+
+"""Monthly assets by the job that makes them."""
+
+IRRELEVANT_TO_RUN_INPUTS = {
+    "store_uri",
+    "tune_trials",
+    "study_storage",
+    "train_engine",
+    "dask_address",
+    "mlflow_tracking_uri",
+    "source_seconds",
+    "follow_seconds",
+    "accept_restated",
+    "webhook_url",
+}
+
+"""Settings that `raw_splits` and `cleaned` do not depend on."""
+
+
+def run_platform(
+    settings: Settings,
+    home: Path,
+    months: str | None,
+    trials: int | None = None,
+    force: bool = False,
+    accept_restated: str = "",
+) -> None:
+    """Materialize the platform and print the summary.
+
+    A month that the checks of its raw rows stop is left out, and the other months go on.
+
+    Args:
+        settings: of the platform.
+        home: DAGSTER_HOME.
+        months: `FIRST:LAST` to ingest and predict; None for the whole panel.
+        trials: of tuning; None for HOUSING_TUNE_TRIALS.
+        force: run stages that are up to date as well.
+        accept_restated: why months whose values are no longer those accepted before are accepted; empty: they
+            are not.
+
+    Raises:
+        HousingError: a stage or a blocking check failed, for some month. What was materialized before stays.
+    """
+    console = Console(stderr=True)
+    store = Store.open(settings.store_uri)
+    with open_instance(home) as instance:
+        _close_dead_runs(instance)
+        source = fingerprint(source_uri(settings, console.print))
+        settings, first, last = _panel(settings, store, months is None)
+        asked = _asked_months(settings, months, first, last)
+        stages = _Stages(settings, store, instance, console, force)
+        ingest_inputs = [source, settings.model_dump(mode="json", exclude=IRRELEVANT_TO_RUN_INPUTS)]
+        config = {"ops": {"raw_splits_checks": {"config": {"accept_restated": accept_restated}}}}
+        stages.run_months("ingest_job", ingest_inputs, asked, config)
+        needed = [m for m in settings.months if m < settings.holdout_start]
+        if cut := sorted(set(needed) & stages.stopped):
+            console.print(f"training_job: not run, since {describe_months(cut)} of train and eval are stopped")
+        else:
+            trials = settings.tune_trials if trials is None else trials
+            config = {"ops": {"tuned_model": {"config": {"trials": trials}}}}
+            stages.run("training_job", [*ingest_inputs, trials], None, _trained(store), config)
+        version = champion_version(store)
+        if version and states(store, "champion_model")[""] is State.STALE:
+            # Promoted by code that kept no verdict: the bundle is verified now.
+            point_to(store, version, provisional_reason(store, version))
+        predicted = [m for m in asked if m >= settings.holdout_start and m not in stages.stopped]
+        if version:
+            stages.run_months("predictions_job", [*ingest_inputs, version], predicted)
+            config = {"ops": {"drift_report": {"config": {"newest_report_only": True}}}}
+            measured = [m for m in predicted if m not in stages.stopped]
+            stages.run_months("monitoring_job", [*ingest_inputs, version], measured, config)
+        if not settings.can_forecast:
+            console.print(f"forecast_job: not run, since it needs {LEAST_FORECAST_MONTHS} months before eval")
+        elif not cut:
+            again = champion_version(store, FORECAST_POINTER) is None
+            stages.run_months("forecast_job", ingest_inputs, predicted, force=again)
+            # After a roll-back by hand, months that are up to date may be of the version before.
+            forecast = [m for m in predicted if m not in stages.stopped]
+            others = _forecast_by_others(store, forecast, champion_version(store, FORECAST_POINTER))
+            for part in consecutive(others):
+                stages.run("forecast_job", ingest_inputs, part, False, assets=["monthly_forecasts"])
+        checks = last_checks(instance, stages.definitions)
+        print_status(settings, home, checks)
+        if version and (provisional := provisional_reason(store, version)):
+            told = f"warning: the champion {version} is provisional, the best that there is: {provisional}"
+            console.print(f"[yellow]{escape(told)}[/yellow]", soft_wrap=True, highlight=False)
+        if stages.errors:
+            raise HousingError("\n".join(stages.errors))
+        red = [key for key, e in checks.items() if not e.passed and e.severity is dg.AssetCheckSeverity.ERROR]
+        if red:
+            raise HousingError(f"red checks: {', '.join(red)}. Their messages are in the table above")
+
+
+def _panel(settings: Settings, store: Store, whole: bool) -> tuple[Settings, str, str]:
+    """The settings with the panel's first month, and the first and last month there are, as the source says.
+
+    Args:
+        settings: of the platform.
+        store: where the first month of the source is kept.
+        whole: is the whole panel asked for?
+    """
+    known = known_panel(settings, store)
+    if settings.uses_sample or (not derives_start(known) and (settings.panel_end or not whole)):
+        return known, known.panel_start, known.last_month
+    from housing_assets.core.source.panel import open_panel
+
+    with open_panel(settings.source_uri, months=()) as panel:
+        first, last = panel.months[0], panel.months[-1]
+    known = begin_panel(settings, store, first)
+    if whole and not settings.panel_end and not derives_start(settings) and first > known.panel_start:
+        raise HousingError(
+            f"the source begins with {first}, HOUSING_PANEL_START is {known.panel_start}: "
+            f"set HOUSING_PANEL_START={first}, or leave it unset"
+        )
+    return known, first, known.last_month if settings.panel_end else last
+
+
+def _asked_months(settings: Settings, text: str | None, first_there: str, last_there: str) -> list[str]:
+    if text is None:
+        return [m for m in settings.months if first_there <= m <= last_there]
+    first, last = parse_month_range(text)
+    outside = [m for m in (first, last) if m not in settings.months]
+    if outside:
+        raise HousingError(
+            f"--months {text}: {', '.join(outside)} is outside the panel, which is "
+            f"{describe_months(settings.months)}: choose months of it, or set HOUSING_PANEL_START and "
+            "HOUSING_PANEL_END"
+        )
+    return [m for m in settings.months if first <= m <= last]
+
+
+class _Stages:
+    """Runs jobs one after the other, each over its months in one run."""
+
+    def __init__(
+        self, settings: Settings, store: Store, instance: dg.DagsterInstance, console: Console, force: bool
+    ) -> None:
+        self.definitions = build_definitions(settings)
+        self.settings, self.store, self.instance = settings, store, instance
+        self.console, self.force = console, force
+        self.stopped: set[str] = set()
+        self.errors: list[str] = []
+
+    def run_months(
+        self,
+        name: str,
+        inputs: Sequence[object],
+        months: Sequence[str],
+        config: Mapping[str, Any] | None = None,
+        force: bool = False,
+    ) -> None:
+        """Run a job over those months whose outputs are not there, not sound, or made from something else.
+
+        Where checks stop some months of a run, these go into `stopped` and what was said into `errors`, and the others
+        go on.
+
+        Args:
+            name: of the job.
+            inputs: all that its outputs depend on, the months apart.
+            months: to have the outputs of.
+            config: of the run.
+            force: run it over all of them.
+
+        Raises:
+            HousingError: a run failed, and not because of the checks of some months.
+        """
+        undone = months if force or self.force else self._undone(name, inputs, months)
+        if months and not undone:
+            self.console.print(f"[dim]{name}: up to date[/dim]")
+        for part in consecutive(undone):
+            try:
+                self.run(name, inputs, part, False, config)
+            except HousingError as error:
+                self._go_on(name, inputs, part, config, error)
+
+    def _go_on(
+        self,
+        name: str,
+        inputs: Sequence[object],
+        months: Sequence[str],
+        config: Mapping[str, Any] | None,
+        error: HousingError,
+    ) -> None:
+        """After a failed run: the months that its checks did not stop."""
+        stopped = self._stopped_by_last_run(name, months)
+        if not stopped:
+            raise error
+        self.stopped |= stopped
+        self.errors.append(str(error))
+        self.console.print(f"[red]{describe_months(sorted(stopped))} stopped[/red]; the other months go on")
+        left = [m for m in self._undone(name, inputs, months) if m not in stopped]
+        # Their raw rows were read and checked: the source is not read again.
+        config, assets = (None, ["cleaned"]) if name == "ingest_job" else (config, None)
+        for part in consecutive(left):
+            try:
+                self.run(name, inputs, part, False, config, assets)
+            except HousingError as further:
+                self._go_on(name, inputs, part, config, further)
+
+    def _stopped_by_last_run(self, name: str, months: Sequence[str]) -> set[str]:
+        (last,) = self.instance.get_runs(dg.RunsFilter(job_name=name), limit=1)
+        found: set[str] = set()
+        for asset in _MADE_BY[name]:
+            verdicts = read_verdicts(self.store, asset, months)
+            found |= {m for m, v in verdicts.items() if v.run == last.run_id and v.state is State.RED}
+        return found
+
+    def _undone(self, name: str, inputs: Sequence[object], months: Sequence[str]) -> list[str]:
+        """Months that the store says are work, or whose outputs no run with the same inputs made."""
+        tasks = work_to_do(read_facts(self.settings, self.store))
+        undone = {month for task in tasks if task.job == name for month in task.months}
+        for asset in _MADE_BY[name]:
+            known = states(self.store, asset, months)
+            undone |= {m for m in months if known[m] not in PASSING}
+            verdicts = read_verdicts(self.store, asset, months)
+            current = self._with_inputs({v.run for v in verdicts.values()}, inputs)
+            undone |= {m for m, verdict in verdicts.items() if verdict.run not in current}
+        return [m for m in months if m in undone]
+
+    def _with_inputs(self, runs: set[str], inputs: Sequence[object]) -> set[str]:
+        """Those of some runs that had these inputs."""
+        if not runs:
+            return set()
+        same = dg.RunsFilter(run_ids=list(runs), tags={_INPUTS_TAG: _digest(inputs)})
+        return {run.run_id for run in self.instance.get_runs(same)}
+
+    def run(
+        self,
+        name: str,
+        inputs: object,
+        months: Sequence[str] | None,
+        outputs_exist: bool,
+        config: Mapping[str, Any] | None = None,
+        assets: Sequence[str] | None = None,
+    ) -> None:
+        """Run a job unless its last run had the same inputs, succeeded, and its outputs are there.
+
+        Args:
+            name: of the job.
+            inputs: all that its outputs depend on.
+            months: of the run; None for a job without months.
+            outputs_exist: are its outputs there? If not, the last run does not matter.
+            config: of the run.
+            assets: of the job, if not all of them.
+
+        Raises:
+            HousingError: the run failed.
+        """
+        digest = _digest(inputs)
+        if outputs_exist and not self.force and self._done(name, digest):
+            self.console.print(f"[dim]{name}: up to date[/dim]")
+            return
+        told = f" {months[0]} to {months[-1]}" if months else ""
+        self.console.print(f"[bold]{name}[/bold]{told}")
+        tags = {_INPUTS_TAG: digest, OWNER_TAG: this_process()}
+        if months:
+            tags |= month_tags(months)
+        try:
+            result = self.definitions.resolve_job_def(name).execute_in_process(
+                instance=self.instance,
+                tags=tags,
+                run_config={"loggers": {"progress": {}}, **(config or {})},
+                raise_on_error=True,
+                asset_selection=[dg.AssetKey(asset) for asset in assets] if assets else None,
+            )
+        except DagsterExecutionInterruptedError as error:
+            raise KeyboardInterrupt from error
+        except Exception as error:
+            known = _known_cause(error, lambda: last_checks(self.instance, self.definitions))
+            if known is None:
+                raise
+            raise HousingError(f"{name}: {known}") from error
+        if not result.success:
+            raise HousingError(f"{name} failed: see run {result.run_id} in the Dagster UI")
+
+    def _done(self, name: str, digest: str) -> bool:
+        last = self.instance.get_runs(dg.RunsFilter(job_name=name), limit=1)
+        return bool(last) and last[0].tags.get(_INPUTS_TAG) == digest and last[0].is_success
+
+
+def _known_cause(
+    error: BaseException | None, checks: Callable[[], Mapping[str, dg.AssetCheckEvaluation]]
+) -> str | None:
+    """The message for people somewhere in an error's chain of causes."""
+    while error is not None:
+        if isinstance(error, HousingError):
+            return str(error)
+        if isinstance(error, dg.Failure):
+            return error.description
+        if isinstance(error, DagsterAssetCheckFailedError):
+            red = [f"{key}: {e.description}" for key, e in checks().items() if not e.passed and key in str(error)]
+            return "a blocking check is red: " + ("\n".join(red) or str(error))
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _close_dead_runs(instance: dg.DagsterInstance) -> None:
+    """Mark runs as failed whose process was killed: nothing else would ever end them."""
+    started = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING]))
+    for dead in started:
+        if is_known_dead(dead.tags.get(OWNER_TAG, "")):
+            instance.report_run_failed(dead, "The process of this run was killed")
+
+
+def _digest(inputs: object) -> str:
+    return hashlib.sha256(json.dumps([CODE_VERSION, inputs], sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _forecast_by_others(store: Store, months: Sequence[str], version: str | None) -> list[str]:
+    """Months whose forecasts are there, and are not of a version."""
+    forecasts = store.months("monthly_forecasts")
+    there = sorted(set(months) & set(forecasts.available()))
+    return [m for m, frame in forecasts.iterate(there, ["model_version"]) if set(frame["model_version"]) - {version}]
+
+
+def _trained(store: Store) -> bool:
+    made = {"encoders.parquet", "training_features.parquet", "baseline_model.json", "tuned_model.json"}
+    return made | {"model_evaluation.parquet"} <= set(store.blobs.keys("")) and champion_version(store) is not None

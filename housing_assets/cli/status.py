@@ -1,0 +1,211 @@
+"""`housing status`: what there is, how good it is, and which checks fail."""
+
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from housing_assets.config.instance import open_instance
+from housing_assets.config.settings import Settings
+from housing_assets.core.addresses import without_password
+from housing_assets.core.baselines.growth import NAIVE_GROWTH
+from housing_assets.core.errors import BundleError, StoreError
+from housing_assets.core.evaluation.metrics import price_metrics
+from housing_assets.core.forecasting.grading import best_naive
+from housing_assets.core.forecasting.schema import PUBLISHED
+from housing_assets.core.months import describe_months
+from housing_assets.core.quality.rules import CHECKED
+from housing_assets.orchestration.build import build_definitions
+from housing_assets.orchestration.checks.state import last_evaluations
+from housing_assets.orchestration.quality_page import PAGE
+from housing_assets.store.bundles import load_bundle
+from housing_assets.store.histories import RESTS_ON_HISTORY, stale_months
+from housing_assets.store.layout import Store
+from housing_assets.store.pointers import FORECAST_POINTER, champion_version, provisional_reason
+
+_MIN_WIDTH = 110
+
+_MONTHLY = (
+    "raw_splits",
+    "cleaned",
+    "quarantined",
+    "interval_calibration",
+    "monthly_predictions",
+    "monthly_forecasts",
+)
+
+
+def last_checks(instance: dg.DagsterInstance, definitions: dg.Definitions) -> dict[str, dg.AssetCheckEvaluation]:
+    """The newest evaluation of every check, by `asset: check`."""
+    return last_evaluations(instance, definitions.resolve_asset_graph().asset_check_keys)
+
+
+def show_status(settings: Settings, home: Path) -> None:
+    """Print what is materialized, the champion with its figures, and the last checks."""
+    with open_instance(home) as instance:
+        print_status(settings, home, last_checks(instance, build_definitions(settings)))
+
+
+def print_status(settings: Settings, home: Path, checks: dict[str, dg.AssetCheckEvaluation]) -> None:
+    """Prints what there is of each asset, its figures, its forecasts and the checks that fail."""
+    console = Console()
+    console.width = max(console.width, _MIN_WIDTH)
+    store = Store.open(settings.store_uri)
+    source = "synthetic sample" if settings.uses_sample else settings.source_uri
+    console.print(_asset_table(store, f"Housing prices by month: {without_password(source)}"))
+    version = champion_version(store)
+    if version:
+        console.print(_metric_table(store))
+        console.print(_coverage_line(store), highlight=False)
+    if champion_version(store, FORECAST_POINTER):
+        console.print(_forecast_table(store))
+    console.print(_check_table(checks))
+    for asset in RESTS_ON_HISTORY:
+        if stale := stale_months(store, asset):
+            told = f"{asset} of {describe_months(stale)} rests on restated months: `housing run` makes it anew"
+            console.print(f"[yellow]stale[/yellow]        {told}", soft_wrap=True, highlight=False)
+    provisional = provisional_reason(store, version) if version else ""
+    for name, where in (
+        ("champion", f"{version} (provisional)" if provisional else version or "none"),
+        *((("published", told),) if (told := _published(store, version)) else ()),
+        ("promotion", _last_decision(store, forecasts=False)),
+        ("forecasts", champion_version(store, FORECAST_POINTER) or "none"),
+        ("promotion", _last_decision(store, forecasts=True)),
+        ("data quality", f"{store.uri}/{PAGE}"),
+        ("store", store.uri),
+        ("DAGSTER_HOME", str(home)),
+        ("MLflow", without_password(settings.mlflow_tracking_uri)),
+    ):
+        console.print(f"{name:<13}{where}", soft_wrap=True, highlight=False)
+
+
+def _asset_table(store: Store, title: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for name in ("asset", "months", "rows"):
+        table.add_column(name, justify="right" if name == "rows" else "left")
+    for asset in _MONTHLY:
+        months = store.months(asset)
+        available = months.available()
+        rows = months.count_rows(available, "city_full")
+        table.add_row(asset, f"{describe_months(available)} ({len(available)})", f"{rows:,}")
+    return table
+
+
+def _metric_table(store: Store) -> Table:
+    """The models and the naive baselines on the same rows, and the predicted months as they are on file."""
+    table = Table(title="Errors, prices in US dollars", title_justify="left")
+    for name in ("split", "predictor", "MAE", "RMSE", "R2", "mean %", "median %", "in interval", "width"):
+        table.add_column(name, justify="left" if name in ("split", "predictor") else "right")
+    try:
+        overall = store.read_table("model_evaluation").filter(pl.col("by") == "overall")
+    except StoreError:
+        overall = pl.DataFrame()
+    rows = overall.to_dicts()
+    predictions = _known_predictions(store)
+    if predictions.height:
+        metrics = price_metrics(predictions["actual_price"].to_numpy(), predictions["predicted_price"].to_numpy())
+        found = {"coverage": 100 * predictions["inside"].mean(), "width": 100 * predictions["width"].mean()}  # type: ignore[operator]
+        rows.append({"split": "on file", "predictor": "monthly_predictions", **metrics, **found})
+    before = None
+    for row in rows:
+        if before not in (None, row["split"]):
+            table.add_section()
+        before = row["split"]
+        interval = [f"{row[name]:.1f}%" if row[name] is not None else "" for name in ("coverage", "width")]
+        money = [f"{row[name]:,.0f}" for name in ("mae", "rmse")]
+        shares = [f"{row[name]:.2f}" for name in ("mape", "mdape")]
+        table.add_row(row["split"], row["predictor"], *money, f"{row['r2']:.4f}", *shares, *interval)
+    return table
+
+
+def _known_predictions(store: Store) -> pl.DataFrame:
+    """Predicted rows whose price is known, with `inside` and `width` (share of the prediction)."""
+    months = store.months("monthly_predictions")
+    frames = [frame for _, frame in months.iterate(months.available())]
+    if not frames:
+        return pl.DataFrame()
+    width = (pl.col("predicted_high") - pl.col("predicted_low")) / pl.col("predicted_price")
+    return (
+        pl.concat(frames, how="diagonal")
+        .filter(pl.col("actual_price").is_not_null())
+        .with_columns(
+            pl.col("actual_price").is_between("predicted_low", "predicted_high").alias("inside"),
+            width.alias("width"),
+            pl.col("date").dt.strftime("%Y-%m").alias("month"),
+        )
+    )
+
+
+def _coverage_line(store: Store) -> str:
+    predictions = _known_predictions(store)
+    if predictions.is_empty():
+        return ""
+    worst = predictions.group_by("month").agg(pl.col("inside").mean()).sort("inside", "month").row(0)
+    return (
+        f"90% intervals hold {100 * predictions['inside'].mean():.1f}% of the known prices on file; "  # type: ignore[operator]
+        f"the least month is {worst[0]} with {100 * worst[1]:.1f}%"
+    )
+
+
+def _published(store: Store, version: str | None) -> str:
+    """What the champion publishes other than its own numbers as measured; empty without one that can be read."""
+    try:
+        return load_bundle(store, version).model().publication.words() if version else ""
+    except BundleError:
+        return ""
+
+
+def _forecast_table(store: Store) -> Table:
+    """What is published a few horizons ahead, beside the best naive baseline of the same months."""
+    table = Table(title="Forecasts: mean absolute error, % of the price", title_justify="left")
+    for name in ("split", "months ahead", "published", "best baseline", "ratio", "in interval"):
+        table.add_column(name, justify="left" if name in ("split", "best baseline") else "right")
+    graded = store.read_table("forecast_evaluation").filter(pl.col("by") == "overall")
+    covered = store.read_table("forecast_coverage")
+    for split in ("eval", "holdout"):
+        for horizon in (1, 3, 6, 12):
+            of = graded.filter((pl.col("split") == split) & (pl.col("horizon") == horizon))
+            errors = dict(of.select("predictor", "mape").iter_rows())
+            if PUBLISHED not in errors:
+                continue
+            naive = best_naive({name: errors[name] for name in NAIVE_GROWTH})
+            inside = covered.filter((pl.col("split") == split) & (pl.col("horizon") == horizon))
+            held = inside.select(pl.col("coverage").dot("rows") / pl.col("rows").sum()).item()
+            share = f"{held:.1f}%" if inside.height else ""
+            error, other = errors[PUBLISHED], errors[naive]
+            table.add_row(split, str(horizon), f"{error:.2f}", f"{other:.2f} {naive}", f"{error / other:.2f}", share)
+        table.add_section()
+    return table
+
+
+def _last_decision(store: Store, forecasts: bool) -> str:
+    """The newest record of a promotion of either kind of model, whoever the candidate was, in words."""
+    keys = [key for key in store.blobs.keys("models/") if "/decisions/" in key]
+    of_kind = [key for key in keys if key.startswith("models/forecast-") is forecasts]
+    if not of_kind:
+        return "none"
+    decision = store.read_json(max(of_kind, key=lambda key: key.rpartition("/")[2]))
+    return f"{decision['candidate']} {decision['outcome']}: {decision['reason']}"
+
+
+def _check_table(checks: dict[str, dg.AssetCheckEvaluation]) -> Table:
+    """A row for each asset, and a line for each check that did not pass."""
+    table = Table(title="Checks", title_justify="left")
+    for name in ("asset", "passed", "failed", "what the failed ones say"):
+        table.add_column(name, justify="right" if name in ("passed", "failed") else "left")
+    by_asset: dict[str, list[tuple[str, dg.AssetCheckEvaluation]]] = {}
+    for key, evaluation in checks.items():
+        asset, _, name = key.partition(": ")
+        by_asset.setdefault(asset, []).append((name, evaluation))
+    for asset in sorted(by_asset, key=lambda a: (*CHECKED, a).index(a)):
+        failed = [(name, e) for name, e in by_asset[asset] if not e.passed]
+        lines = []
+        for name, e in failed:
+            colour = "red" if e.severity is dg.AssetCheckSeverity.ERROR else "yellow"
+            lines.append(f"[{colour}]{name}[/{colour}] {escape((e.description or '')[:200])}")
+        passed = len(by_asset[asset]) - len(failed)
+        table.add_row(asset, str(passed), str(len(failed)) if failed else "", "\n".join(lines))
+    return table

@@ -1,0 +1,1 @@
+"""Settings from the environment, and the Dagster instance and databases that they name."""

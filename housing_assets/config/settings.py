@@ -1,0 +1,174 @@
+"""The environment, read once into one frozen object."""
+
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from housing_assets.config.environment import read_environment
+from housing_assets.core.errors import HousingError
+from housing_assets.core.evaluation.promotion import Judged
+from housing_assets.core.features.history import LONGEST_HORIZON
+from housing_assets.core.forecasting.schema import LEAST_FORECAST_MONTHS
+from housing_assets.core.months import (
+    PANEL_END,
+    PANEL_START,
+    Split,
+    TimeSplit,
+    add_months,
+    month_of,
+    month_range,
+    parse_month,
+)
+from housing_assets.core.sample.spec import MOST_ZIPS
+from housing_assets.core.tuning.space import MAX_TRIALS
+from housing_assets.store.layout import DEFAULT_URI
+
+
+class Settings(BaseSettings):
+    """Everything that may be set from outside. Each field is the variable `HOUSING_<NAME>`, but for MLflow's own."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HOUSING_", env_ignore_empty=True, frozen=True, extra="ignore", populate_by_name=True
+    )
+
+    source_uri: str = Field("", description="Raw panel: a file, folder or s3:// place; empty: a generated sample")
+    store_uri: str = Field(DEFAULT_URI, description="Where assets live: a folder or s3://bucket/prefix")
+    eval_start: str = Field("2020-01", description="First month of eval; every earlier month is train")
+    holdout_start: str = Field("2022-01", description="First month of holdout")
+    panel_start: str = Field(
+        PANEL_START, description="First monthly partition; empty: the first month of the source from 2012-03 on"
+    )
+    panel_end: str = Field(
+        "", description="Last monthly partition; empty: the sample's last month, or the last complete month"
+    )
+    tune_trials: int = Field(
+        15, ge=0, le=MAX_TRIALS, description="Optuna trials of `tuned_model`; 0: no search, the last hyperparameters"
+    )
+    train_engine: Literal["local", "dask"] = Field(
+        "local", description="Where trees are fitted: here, or on Dask workers"
+    )
+    dask_address: str = Field(
+        "", description="Dask scheduler, `tcp://HOST:PORT`; empty: a cluster of this machine's cores for each training"
+    )
+    study_storage: str = Field(
+        "sqlite:///data/optuna/studies.db", description="SQLAlchemy URL of the tuning studies: a database of its own"
+    )
+    mlflow_tracking_uri: str = Field(
+        "sqlite:///data/mlflow/mlflow.db", validation_alias="MLFLOW_TRACKING_URI", description="Experiment tracking"
+    )
+    publication_lag: int = Field(
+        1, ge=1, le=LONGEST_HORIZON, description="Months from the last price that is known to the month predicted"
+    )
+    sample_zips: int = Field(240, ge=1, le=MOST_ZIPS, description="Zips of the generated sample")
+    max_list_price: float = Field(
+        19_000_000, gt=0, description="US dollars: rows with a higher median_list_price are quarantined"
+    )
+
+    source_seconds: int = Field(300, ge=1, description="Seconds between looks of `source_sensor` at the source")
+    follow_seconds: int = Field(
+        30, ge=1, description="Seconds between looks of the sensors that follow one job with the next"
+    )
+    accept_restated: str = Field(
+        "", description="Why `source_sensor` may accept past months with other values than before; empty: people do"
+    )
+    webhook_url: SecretStr = Field(
+        SecretStr(""), description="Where `failure_notices` posts failed runs as JSON; empty: nowhere"
+    )
+
+    @field_validator("study_storage")
+    @classmethod
+    def _database(cls, value: str) -> str:
+        if "://" not in value:
+            raise ValueError("write an SQLAlchemy URL, such as sqlite:///data/optuna/studies.db")
+        return value
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _address(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and not value.get_secret_value().startswith(("http://", "https://")):
+            raise ValueError("write an address that begins with https://")
+        return value
+
+    @field_validator("eval_start", "holdout_start", "panel_start", "panel_end")
+    @classmethod
+    def _month(cls, value: str) -> str:
+        try:
+            return parse_month(value) if value else value
+        except HousingError as error:
+            raise ValueError(str(error)) from error
+
+    @model_validator(mode="after")
+    def _order(self) -> "Settings":
+        try:
+            TimeSplit(self.eval_start, self.holdout_start)
+        except HousingError as error:
+            raise ValueError(str(error)) from error
+        if not self.panel_start < self.eval_start:
+            raise ValueError(
+                f"HOUSING_PANEL_START={self.panel_start} must come before HOUSING_EVAL_START={self.eval_start}: "
+                "set it earlier, so that train has months"
+            )
+        if self.last_month < self.holdout_start:
+            raise ValueError(
+                f"the last month {self.last_month} comes before HOUSING_HOLDOUT_START={self.holdout_start}: "
+                "set HOUSING_PANEL_END later, or the cut-offs earlier"
+            )
+        return self
+
+    @property
+    def uses_sample(self) -> bool:
+        """Is the source the generated, synthetic panel?"""
+        return not self.source_uri
+
+    @property
+    def source_label(self) -> str:
+        """What the panel comes from, for people; months of one label are held against each other."""
+        return self.source_uri or f"synthetic sample of {self.sample_zips} zips"
+
+    @property
+    def last_month(self) -> str:
+        """Last month that exists as a partition."""
+        if self.panel_end:
+            return self.panel_end
+        return PANEL_END if self.uses_sample else add_months(month_of(date.today()), -1)
+
+    @property
+    def months(self) -> list[str]:
+        """Every month of the panel."""
+        return month_range(self.panel_start, self.last_month)
+
+    @property
+    def split(self) -> TimeSplit:
+        """The time split."""
+        return TimeSplit(self.eval_start, self.holdout_start)
+
+    @property
+    def judged(self) -> Judged:
+        """What a model that is trained now is judged by."""
+        return Judged(self.publication_lag, self.eval_start, self.holdout_start, self.max_list_price)
+
+    def split_months(self, split: Split) -> list[str]:
+        """The panel's months of one split."""
+        return self.split.months(split, self.panel_start, self.last_month)
+
+    @property
+    def can_forecast(self) -> bool:
+        """Are there enough months before eval for a forecast model?"""
+        return len(self.split_months(Split.TRAIN)) >= LEAST_FORECAST_MONTHS
+
+    @property
+    def sample_path(self) -> Path:
+        """Where the generated sample is kept: one file for each size."""
+        return Path("data/source") / f"synthetic-{self.sample_zips}-zips-{self.panel_start}-{self.last_month}.csv"
+
+
+def load_settings() -> Settings:
+    """Read the environment.
+
+    Raises:
+        HousingError: a value makes no sense; the message names its variable.
+    """
+    return read_environment(Settings)

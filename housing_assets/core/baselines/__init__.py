@@ -1,0 +1,1 @@
+"""Naive predictors that every model is compared with."""

@@ -1,0 +1,1 @@
+"""What the models see: encodings, the month's own columns, and the history of prices."""

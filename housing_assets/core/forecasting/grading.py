@@ -1,0 +1,167 @@
+"""How forecasts of a backtest are graded, and which predictor is published for it."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import polars as pl
+
+from housing_assets.core.baselines.growth import NAIVE_GROWTH
+from housing_assets.core.errors import HousingError
+from housing_assets.core.features.history import History
+from housing_assets.core.forecasting.schema import FALLBACK_PREDICTOR, MODEL, PREDICTORS, PUBLISHED
+from housing_assets.core.months import TimeSplit
+
+_DECILES = 10
+
+_RESAMPLES = 1_000
+
+
+def _errors(predictor: str) -> dict[str, pl.Expr]:
+    """Error figures of one predictor over rows with an outcome, in percent but for the log."""
+    error = (pl.col(predictor) - pl.col("growth")).exp() - 1
+    return {
+        "mape": 100 * error.abs().mean(),
+        "mdape": 100 * error.abs().median(),
+        "log_mae": (pl.col(predictor) - pl.col("growth")).abs().mean(),
+        "bias": 100 * error.mean(),
+    }
+
+
+def grade(history: History, rows: pl.DataFrame, split: TimeSplit, published: Mapping[int, str]) -> pl.DataFrame:
+    """Error figures of every predictor, and of what is published, by horizon and by what else tells forecasts apart.
+
+    Args:
+        history: of the zips of `rows`.
+        rows: what `backtest` gives.
+        split: a forecast belongs to the split of the month it is of.
+        published: predictor by horizon.
+
+    Returns:
+        `split`, `by` (overall, year, metro, price_decile), `group`, `horizon`, `predictor` (with `published`), `rows`,
+        `mape`, `mdape`, `bias` (percent of the price), `log_mae`. The decile is of the zip's price at the origin, among
+        all zips forecast from there: the same at every horizon.
+    """
+    known = _with_outcome(rows, split).with_columns(published_predictions(published))
+    metro = pl.Series(history.metros).gather(history.metro[known["zip"].to_numpy()])
+    known = known.with_columns(
+        pl.lit("all").alias("overall"),
+        pl.col("month").str.slice(0, 4).alias("year"),
+        metro.alias("metro"),
+    ).join(_price_deciles(rows), on=["origin", "zip"], how="left", maintain_order="left")
+    found = []
+    for by in ("overall", "year", "metro", "price_decile"):
+        for predictor in (*PREDICTORS, PUBLISHED):
+            figures = [expr.alias(name) for name, expr in _errors(predictor).items()]
+            part = known.drop_nulls(predictor).group_by(
+                "split", pl.col(by).alias("group"), "horizon", maintain_order=True
+            )
+            found.append(
+                part.agg(pl.len().alias("rows"), *figures).with_columns(
+                    pl.lit(by).alias("by"), pl.lit(predictor).alias("predictor")
+                )
+            )
+    order = ["split", "by", "group", "horizon", "predictor"]
+    return pl.concat(found).select(*order, "rows", "mape", "mdape", "bias", "log_mae").sort(order)
+
+
+def _price_deciles(rows: pl.DataFrame) -> pl.DataFrame:
+    """`price_decile` ("01" to "10") of every `origin` and `zip` of a backtest; equal prices by the zip."""
+    zips = rows.select("origin", "zip", "last_known_price").unique(["origin", "zip"]).sort("origin", "zip")
+    rank = pl.col("last_known_price").rank("ordinal").over("origin")
+    decile = 1 + (rank - 1) * _DECILES // pl.len().over("origin")
+    return zips.select("origin", "zip", decile.cast(pl.String).str.zfill(2).alias("price_decile"))
+
+
+def _with_outcome(rows: pl.DataFrame, split: TimeSplit) -> pl.DataFrame:
+    named = pl.when(pl.col("month") < split.eval_start).then(pl.lit("train"))
+    named = named.when(pl.col("month") < split.holdout_start).then(pl.lit("eval")).otherwise(pl.lit("holdout"))
+    return rows.drop_nulls("growth").with_columns(named.alias("split")).filter(pl.col("split") != "train")
+
+
+def published_predictions(published: Mapping[int, str]) -> pl.Expr:
+    """Log growth that is published, in rows of a backtest."""
+    chosen: pl.Expr = pl.lit(None, pl.Float64)
+    for horizon, predictor in published.items():
+        chosen = pl.when(pl.col("horizon") == horizon).then(pl.col(predictor)).otherwise(chosen)
+    return chosen.alias(PUBLISHED)
+
+
+def best_naive(errors: Mapping[str, float]) -> str:
+    """The naive baseline with the least error."""
+    return min(NAIVE_GROWTH, key=lambda name: errors[name])
+
+
+def choose_published(rows: pl.DataFrame, split: TimeSplit) -> dict[int, str]:
+    """By horizon the model, or the best naive baseline where the model was no better on eval.
+
+    A horizon of which eval, being short, has no outcome has `UNGRADED`.
+
+    Raises:
+        HousingError: no forecast of eval has an outcome.
+    """
+    held = _with_outcome(rows, split).filter(pl.col("split") == "eval")
+    if held.is_empty():
+        raise HousingError(
+            "forecasts cannot be graded: no forecast of eval has an outcome. Ingest the months of eval, or set "
+            "HOUSING_EVAL_START and HOUSING_HOLDOUT_START to months of the panel"
+        )
+    figures = (
+        held.group_by("horizon", maintain_order=True)
+        .agg(*(_errors(name)["mape"].alias(name) for name in PREDICTORS))
+        .sort("horizon")
+    )
+    chosen = dict.fromkeys(sorted(set(rows["horizon"])), FALLBACK_PREDICTOR)
+    for row in figures.iter_rows(named=True):
+        naive = best_naive(row)
+        better = row[MODEL] is not None and row[MODEL] < row[naive]
+        chosen[int(row["horizon"])] = MODEL if better else naive
+    return chosen
+
+
+def skill_table(rows: pl.DataFrame, split: TimeSplit, seed: int = 0) -> pl.DataFrame:
+    """How much of each baseline's error the model saves, with its uncertainty.
+
+    The interval is the percentile bootstrap of Efron (1979) over origins: what happens in a month happens to all zips,
+    so that resampling rows would make it far too narrow.
+
+    Returns:
+        A row for each split, horizon and naive baseline: `split`, `horizon`, `against`, `origins`, `skill`,
+        `skill_low`, `skill_high` (95%), in percent: 100 * (1 - mean absolute % error / the baseline's).
+    """
+    known = _with_outcome(rows, split).drop_nulls(MODEL)
+    totals = known.group_by("split", "horizon", "origin", maintain_order=True).agg(
+        *(((pl.col(name) - pl.col("growth")).exp() - 1).abs().sum().alias(name) for name in PREDICTORS)
+    )
+    found = []
+    for (part, horizon), of_horizon in totals.sort("split", "horizon", "origin").group_by(
+        "split", "horizon", maintain_order=True
+    ):
+        count = of_horizon.height
+        draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=_RESAMPLES)
+        model = of_horizon[MODEL].to_numpy()
+        for name in NAIVE_GROWTH:
+            naive = of_horizon[name].to_numpy()
+            low, high = np.percentile(100 * (1 - (draws @ model) / (draws @ naive)), [2.5, 97.5])
+            skill = 100 * (1 - model.sum() / naive.sum())
+            found.append((part, horizon, name, count, float(skill), float(low), float(high)))
+    names = ["split", "horizon", "against", "origins", "skill", "skill_low", "skill_high"]
+    return pl.DataFrame(found, schema=names, orient="row")
+
+
+def coverage_table(
+    rows: pl.DataFrame, widths: pl.DataFrame, split: TimeSplit, published: Mapping[int, str]
+) -> pl.DataFrame:
+    """Share of outcomes inside their interval, by split, year and horizon, beside the width.
+
+    Returns:
+        `split`, `year`, `horizon`, `rows`, `coverage` (percent), `width` (percent of the forecast).
+    """
+    known = _with_outcome(rows, split).with_columns(published_predictions(published)).drop_nulls(PUBLISHED)
+    joined = known.join(widths, on=["origin", "horizon"])
+    inside = (pl.col(PUBLISHED) - pl.col("growth")).abs() <= pl.col("log_width")
+    width = pl.col("log_width").exp() - (-pl.col("log_width")).exp()
+    return (
+        joined.group_by("split", pl.col("month").str.slice(0, 4).alias("year"), "horizon")
+        .agg(pl.len().alias("rows"), (100 * inside.mean()).alias("coverage"), (100 * width.mean()).alias("width"))
+        .sort("split", "year", "horizon")
+    )

@@ -1,0 +1,284 @@
+"""A price model: booster, encoders, growth model and intervals that belong together, and its readable files.
+
+A zip with a history is predicted from it: its last known price and how that grows. One without, such as a new zip, is
+predicted from the figures of its own month. Two models say so, since one that is shown both kinds of rows spends its
+trees on the errors of the second, which are ten times larger.
+
+No file is a pickle: trees are XGBoost's own UBJSON, tables Parquet, the rest JSON.
+"""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+
+import numpy as np
+import polars as pl
+
+from housing_assets.core.baselines.growth import naive_growth
+from housing_assets.core.errors import BundleError
+from housing_assets.core.features.encoding import Encoders
+from housing_assets.core.features.history import History
+from housing_assets.core.features.monthly import FEATURE_INPUTS, FEATURES, make_features
+from housing_assets.core.intervals.conformal import RESIDUAL_COLUMNS, interval
+from housing_assets.core.models.anchor import Anchor
+from housing_assets.core.models.growth import GrowthModel, growth_files, growth_from_files
+from housing_assets.core.models.onnx import TWIN_TOLERANCE, open_twin, to_onnx, twin_output
+from housing_assets.core.models.publication import (
+    AS_IT_IS,
+    MODEL,
+    PRICE_PREDICTORS,
+    PUBLICATION_FILE,
+    Publication,
+    publication_file,
+    publication_from_file,
+)
+from housing_assets.core.models.rows import feature_matrix
+from housing_assets.core.models.trees import PriceTrees
+from housing_assets.core.months import add_months
+
+PREDICTION_SCHEMA: dict[str, pl.DataType] = {
+    "date": pl.Date(),
+    "zipcode": pl.String(),
+    "city_full": pl.String(),
+    "predicted_price": pl.Float64(),
+    "predicted_low": pl.Float64(),
+    "predicted_high": pl.Float64(),
+    "actual_price": pl.Float64(),
+    "model_version": pl.String(),
+    "from_history": pl.Boolean(),
+    "predictor": pl.String(),
+}
+"""Columns of `monthly_predictions`. Prices in US dollars; `actual_price` is null where it is not known."""
+
+PREDICTION_DESCRIPTIONS: dict[str, str] = {
+    "predicted_price": "What the champion says the zip's price is in this month (US dollars)",
+    "predicted_low": "Low end of the 90% interval (US dollars)",
+    "predicted_high": "High end of the 90% interval (US dollars)",
+    "actual_price": "The price that came, null where it is not known (US dollars)",
+    "model_version": "Version of the champion that predicted",
+    "from_history": "Predicted from the zip's own past prices? If not, from the figures of the month, less surely",
+    "predictor": "Whose number it is: the model's, or that of the naive baseline that was better on eval "
+    f"({', '.join(PRICE_PREDICTORS[1:])})",
+}
+"""What the columns are that the raw panel does not have."""
+
+GOLDEN_ROWS = 64
+"""Rows kept in a bundle with the prices they must get, so that a loader can tell a wrong model."""
+GOLDEN_TOLERANCE = 1e-6
+"""Largest relative difference of a golden row: the same engine must give the same number."""
+
+
+@dataclass(frozen=True)
+class PriceModel:
+    """Everything a prediction needs.
+
+    Attributes:
+        trees: what says the price of a zip without history.
+        encoders: fitted on the model's own train months.
+        intervals: calibration as `housing_assets.core.intervals.conformal.calibrate` gives them.
+        version: of the bundle it came from; empty before it was published.
+        growth: what says how a known price grows; None: history is not used.
+        lag: months from the last price that is known to the month predicted: the publication lag.
+        publication: whose number rows with a history get, and how much intervals are widened.
+        max_list_price: US dollars: rows with a higher `median_list_price` had no part in training; None: not known.
+    """
+
+    trees: PriceTrees
+    encoders: Encoders
+    intervals: pl.DataFrame
+    version: str = ""
+    growth: GrowthModel | None = None
+    lag: int = 1
+    publication: Publication = AS_IT_IS
+    max_list_price: float | None = None
+
+    @property
+    def uses_history(self) -> bool:
+        """Is a row predicted from its zip's history, where there is one?"""
+        return self.growth is not None or self.publication.predictor != MODEL
+
+    def itself(self) -> "PriceModel":
+        """The same model publishing its own numbers: what it is graded by beside the baselines."""
+        return replace(self, publication=AS_IT_IS)
+
+    def prices(self, rows: pl.DataFrame, history: History | None = None) -> np.ndarray:
+        """Prices in US dollars, shape (n,), of n standardized rows, from their history where that is known."""
+        known = self.history_prices(rows, history)
+        return np.where(np.isfinite(known), known, self.prices_without_history(rows))
+
+    def prices_without_history(self, rows: pl.DataFrame) -> np.ndarray:
+        """Prices in US dollars, shape (n,), from the figures of the rows alone."""
+        return self.trees.prices(make_features(rows, self.encoders))
+
+    def history_prices(self, rows: pl.DataFrame, history: History | None) -> np.ndarray:
+        """Prices in US dollars, shape (n,), from the zips' history alone; NaN where that says nothing."""
+        if not self.uses_history or history is None:
+            return np.full(rows.height, np.nan)
+        months = rows["date"].dt.strftime("%Y-%m")
+        tables = {month: self.month_prices(history, month) for month in months.unique()}
+        found = [
+            prices[place] if (place := history.place.get(zipcode)) is not None else np.nan
+            for prices, zipcode in zip((tables[m] for m in months), rows["zipcode"], strict=True)
+        ]
+        return np.array(found, dtype=np.float64)
+
+    def month_prices(self, history: History, month: str) -> np.ndarray:
+        """Prices in US dollars of every zip of a history in a month, shape (zips,); NaN where it says nothing."""
+        origin = add_months(month, -self.lag)
+        if not self.uses_history or not history.first_month <= origin <= history.last_month:
+            return np.full(len(history.zips), np.nan)
+        predictor = self.publication.predictor
+        if predictor == MODEL and self.growth is not None:
+            growth = self.growth.log_growth(history, origin, self.lag)
+        else:
+            growth = np.where(history.known(origin), naive_growth(history, origin, self.lag)[predictor], np.nan)
+        return np.exp(history.log_price[:, history.column(origin)] + growth)
+
+    def predict(
+        self, rows: pl.DataFrame, history: History | None = None, intervals: pl.DataFrame | None = None
+    ) -> pl.DataFrame:
+        """Predictions of n standardized rows: n rows in the same order, `PREDICTION_SCHEMA`.
+
+        Args:
+            rows: to predict.
+            history: of their zips; None: they are predicted without.
+            intervals: a newer calibration than the model's own.
+        """
+        known = self.history_prices(rows, history)
+        from_history = np.isfinite(known)
+        prices = np.where(from_history, known, self.prices_without_history(rows))
+        table = self.intervals if intervals is None else intervals
+        low, high = interval(rows["city_full"], prices, table, from_history)
+        return rows.select("date", "zipcode", "city_full").with_columns(
+            pl.Series("predicted_price", prices, pl.Float64),
+            pl.Series("predicted_low", low, pl.Float64),
+            pl.Series("predicted_high", high, pl.Float64),
+            rows["price"].alias("actual_price"),
+            pl.lit(self.version).alias("model_version"),
+            pl.Series("from_history", from_history, pl.Boolean),
+            pl.Series("predictor", np.where(from_history, self.publication.predictor, MODEL), pl.String),
+        )
+
+    def residuals(self, rows: pl.DataFrame, history: History | None = None) -> pl.DataFrame:
+        """`RESIDUAL_COLUMNS` of the standardized rows whose price is known.
+
+        Each is there once without its history, and once more with it where it has one: intervals of both kinds rest
+        on every row that can tell of them.
+        """
+        known = rows.filter(pl.col("price").is_not_null())
+        frame = known.select("city_full", pl.col("price").alias("actual"))
+        kinds = (self.prices_without_history(known), False), (self.history_prices(known, history), True)
+        both = [
+            frame.with_columns(pl.Series("predicted", said, pl.Float64), pl.lit(kind).alias("from_history"))
+            for said, kind in kinds
+        ]
+        return pl.concat(both).filter(pl.col("predicted").is_finite()).select(RESIDUAL_COLUMNS)
+
+
+def model_files(model: PriceModel, golden: pl.DataFrame, metrics: Mapping[str, object]) -> dict[str, bytes]:
+    """The files of a bundle, by name.
+
+    Args:
+        model: to keep.
+        golden: some standardized rows; the prices they get now are kept with them.
+        metrics: what evaluation found, for people.
+    """
+    rows = golden.head(GOLDEN_ROWS).select(FEATURE_INPUTS)
+    expected = rows.with_columns(pl.Series("expected_price", model.prices_without_history(rows)))
+    grown = {} if model.growth is None else growth_files(model.growth)
+    return {
+        "model.ubj": bytes(model.trees.booster.save_raw("ubj")),
+        "model.onnx": to_onnx(model.trees.booster),
+        "encoders.parquet": _parquet(model.encoders.table),
+        "intervals.parquet": _parquet(model.intervals),
+        "golden_rows.parquet": _parquet(expected),
+        "features.json": _json(
+            {
+                "features": list(FEATURES),
+                "target": model.trees.target,
+                "anchor": asdict(model.trees.anchor) if model.trees.anchor else None,
+                "publication_lag": model.lag,
+                "max_list_price": model.max_list_price,
+            }
+        ),
+        PUBLICATION_FILE: publication_file(model.publication),
+        "metrics.json": _json(dict(metrics)),
+        **grown,
+    }
+
+
+def model_from_files(files: Mapping[str, bytes], version: str) -> PriceModel:
+    """Read a model back. The caller has verified the hashes of `files`.
+
+    Raises:
+        BundleError: a file is missing, the features or the predictor are not known to this code, or a golden row gets
+            another price than it did.
+    """
+    import xgboost as xgb
+
+    try:
+        told = json.loads(files["features.json"])
+        if told["features"] != list(FEATURES):
+            raise BundleError(
+                f"model {version} was made with other features ({len(told['features'])}) than this version "
+                f"of the platform makes ({len(FEATURES)}): train again, or run the version that made it"
+            )
+        booster = xgb.Booster({"nthread": 1})
+        booster.load_model(bytearray(files["model.ubj"]))
+        anchor = Anchor(**{f.name: told["anchor"][f.name] for f in fields(Anchor)}) if told["anchor"] else None
+        model = PriceModel(
+            PriceTrees(booster, told["target"], anchor),
+            Encoders.from_table(pl.read_parquet(io.BytesIO(files["encoders.parquet"]))),
+            pl.read_parquet(io.BytesIO(files["intervals.parquet"])),
+            version,
+            growth_from_files(files),
+            told["publication_lag"],
+            publication_from_file(files[PUBLICATION_FILE] if "max_list_price" in told else None),
+            told.get("max_list_price"),
+        )
+        golden = pl.read_parquet(io.BytesIO(files["golden_rows.parquet"]))
+    except KeyError as error:
+        raise BundleError(f"model {version} lacks {error}: publish it again") from error
+    if model.publication.predictor not in PRICE_PREDICTORS:
+        raise BundleError(
+            f"model {version} publishes the number of {model.publication.predictor!r}, which this version of the "
+            f"platform does not know (it knows {', '.join(PRICE_PREDICTORS)}): upgrade the platform, or train again"
+        )
+    expected = golden["expected_price"].to_numpy()
+    if not np.allclose(model.prices_without_history(golden), expected, rtol=GOLDEN_TOLERANCE, atol=0):
+        raise BundleError(f"model {version} gives its golden rows other prices than when it was made")
+    return model
+
+
+def twin_difference(files: Mapping[str, bytes], model: PriceModel) -> float:
+    """Largest difference of the ONNX twin and the model on the golden rows, in log price.
+
+    Raises:
+        BundleError: the bundle has no twin.
+    """
+    if "model.onnx" not in files:
+        raise BundleError(f"model {model.version} lacks model.onnx: train it again")
+    golden = pl.read_parquet(io.BytesIO(files["golden_rows.parquet"]))
+    features = make_features(golden, model.encoders)
+    said = twin_output(open_twin(files["model.onnx"]), feature_matrix(features))
+    twin = model.trees.to_prices(said, features)
+    return float(np.abs(np.log(twin) - np.log(golden["expected_price"].to_numpy())).max())
+
+
+def twin_problem(files: Mapping[str, bytes], model: PriceModel) -> str | None:
+    """Why the ONNX twin is not the model, in words; None if it is."""
+    difference = twin_difference(files, model)
+    if difference <= TWIN_TOLERANCE:
+        return None
+    return f"the ONNX twin differs by {difference:.2g} in log price, more than {TWIN_TOLERANCE:g}"
+
+
+def _parquet(frame: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _json(value: object) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode()

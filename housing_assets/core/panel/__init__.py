@@ -1,0 +1,1 @@
+"""The panel's column contract, its metros, and the cleaning of its months."""

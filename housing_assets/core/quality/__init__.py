@@ -1,0 +1,1 @@
+"""What is measured of each asset, the rules on the measurements, and drift."""

@@ -1,0 +1,46 @@
+"""Measurements of cleaned months."""
+
+import polars as pl
+
+from housing_assets.core.panel.cleaning import CLEAN_SCHEMA
+from housing_assets.core.panel.schema import BY_NAME, NUMBERS
+from housing_assets.core.quality.measurement import Measurement, MeasurementRecorder, as_percent, share_of
+
+# ---------------------------------------------------------------- cleaned months
+
+
+def measure_clean_month(frame: pl.DataFrame, month: str, quarantined: int = 0) -> list[Measurement]:
+    """Measure a month of `cleaned`.
+
+    Args:
+        frame: the month.
+        month: `YYYY-MM`.
+        quarantined: rows that cleaning took out of it.
+    """
+    sheet = MeasurementRecorder(month, frame)
+    if not sheet.schema(CLEAN_SCHEMA):
+        return sheet.found
+    sheet.keys_and_dates()
+    sheet.repeated()
+    outside = {n: (pl.col(n) < BY_NAME[n].low) | (pl.col(n) > BY_NAME[n].high) for n in NUMBERS}
+    odd = {n: pl.col(n).is_nan() | pl.col(n).is_infinite() for n in NUMBERS}
+    counts = frame.select(
+        *(e.sum().alias(f"{n}|outside") for n, e in outside.items()),
+        *(e.sum().alias(f"{n}|odd") for n, e in odd.items()),
+    ).row(0, named=True)
+    for name in NUMBERS:
+        low, high = BY_NAME[name].low, BY_NAME[name].high
+        for measure, conditions, key, what in (
+            ("impossible", outside, "outside", f"outside {low:g} to {high:g}"),
+            ("not_finite", odd, "odd", "are NaN or infinite"),
+        ):
+            if counts[f"{name}|{key}"]:
+                sheet.count(measure, conditions[name], name, what)
+            else:
+                sheet.add(measure, 0, f"0 of {frame.height} rows {what}", name)
+    missing = frame["price"].null_count()
+    share = missing / frame.height if frame.height else None
+    sheet.add("price_missing", share, as_percent(missing, frame.height, "have no price"), "price")
+    of = frame.height + quarantined
+    sheet.add("quarantined_share", share_of(quarantined, of), as_percent(quarantined, of, "are quarantined"))
+    return sheet.found

@@ -1,0 +1,231 @@
+"""Monitoring: how far a month is from what the champion was trained on, and how far its errors are from eval's.
+
+Distances are Wasserstein's in standard deviations of the reference, which is Evidently's `wasserstein` method; the
+tests hold both to the same numbers. Evidently draws the report people read, which takes it four seconds a month.
+"""
+
+import numpy as np
+import polars as pl
+
+from housing_assets.core.evaluation.metrics import price_metrics
+from housing_assets.core.features.history import History
+from housing_assets.core.features.monthly import FEATURES, make_features
+from housing_assets.core.models.price import PriceModel
+from housing_assets.core.quality.measurement import Measurement
+from housing_assets.core.quality.rules import RULES
+
+DRIFTED = 0.5
+"""Distance from which on a feature has drifted. Prices and rents rise: on a sound panel up to a quarter of the
+features reach it within four years of train; Evidently's default of 0.1 would call half of them drifted."""
+DRIFTED_SHARE: float = next(rule.high for rule in RULES if rule.measure == "drifted_share" and rule.high)
+"""Share of drifted features above which a month is unlike train: the limit of the rule."""
+REFERENCE_ROWS = 5_000
+"""Rows of train a month is compared with, drawn evenly over its months."""
+LEAST_KNOWN = 0.05
+"""Share of train's rows that must have a feature for its drift to count."""
+PREDICTION = "predicted_price"
+
+_DATE_PARTS = ("year", "quarter", "month")
+DRIFT_FEATURES: tuple[str, ...] = tuple(f for f in FEATURES if f not in _DATE_PARTS)
+"""Features whose distribution may stay: a date always moves on."""
+
+DRIFT_SCHEMA: dict[str, pl.DataType] = {
+    "feature": pl.String(),
+    "distance": pl.Float64(),
+    "drifted": pl.Boolean(),
+    "train_rows": pl.UInt32(),
+    "rows": pl.UInt32(),
+    "train_mean": pl.Float64(),
+    "mean": pl.Float64(),
+    "train_missing": pl.Float64(),
+    "missing": pl.Float64(),
+}
+"""Columns of `drift_report`."""
+DRIFT_DESCRIPTIONS: dict[str, str] = {
+    "feature": "Feature of the model, or predicted_price",
+    "distance": "Wasserstein distance from train, in standard deviations of train; null where train has no values",
+    "drifted": f"Is the distance {DRIFTED:g} or more?",
+    "train_rows": "Rows of the train sample with a value",
+    "rows": "Rows of the month with a value",
+    "train_mean": "Mean over the train sample",
+    "mean": "Mean over the month",
+    "train_missing": "Share of the train sample without a value",
+    "missing": "Share of the month without a value",
+}
+
+ACCURACY_SCHEMA: dict[str, pl.DataType] = {
+    "city_full": pl.String(),
+    "rows": pl.UInt32(),
+    "mae": pl.Float64(),
+    "mape": pl.Float64(),
+    "mdape": pl.Float64(),
+    "bias": pl.Float64(),
+    "coverage": pl.Float64(),
+    "eval_mape": pl.Float64(),
+    "ratio": pl.Float64(),
+    "model_version": pl.String(),
+}
+"""Columns of `prediction_accuracy`."""
+ACCURACY_DESCRIPTIONS: dict[str, str] = {
+    "city_full": "Metro; null: all of the month",
+    "rows": "Rows whose price is known",
+    "mae": "Mean absolute error (US dollars)",
+    "mape": "Mean absolute error (% of the price)",
+    "mdape": "Median absolute error (% of the price)",
+    "bias": "Mean error, positive: predicted too high (US dollars)",
+    "coverage": "Share of prices inside the 90% interval (%)",
+    "eval_mape": "Mean absolute error of the same champion on eval (% of the price)",
+    "ratio": "mape / eval_mape",
+    "model_version": "The champion that predicted",
+}
+
+
+def drift_sample(
+    rows: pl.DataFrame, model: PriceModel, history: History | None = None, published: pl.DataFrame | None = None
+) -> pl.DataFrame:
+    """`DRIFT_FEATURES` of standardized rows as the champion sees them, and `predicted_price` as is published.
+
+    Args:
+        rows: of train, or of a month.
+        model: the champion.
+        history: of the zips, that the champion predicts from where it can.
+        published: the month of `monthly_predictions`; None: nothing is yet, and the champion says what would be.
+    """
+    features = make_features(rows, model.encoders).select(DRIFT_FEATURES).cast(pl.Float64)
+    if published is None:
+        return features.with_columns(pl.Series(PREDICTION, model.prices(rows, history), pl.Float64))
+    said = rows.select("zipcode").join(
+        published.select("zipcode", PREDICTION), on="zipcode", how="left", maintain_order="left"
+    )
+    return features.with_columns(said[PREDICTION])
+
+
+def reference_rows(train: pl.DataFrame) -> pl.DataFrame:
+    """At most `REFERENCE_ROWS` rows of train, every so many-th by date and zip."""
+    ordered = train.sort("date", "zipcode")
+    return ordered.gather_every(max(1, -(-ordered.height // REFERENCE_ROWS)))
+
+
+def drift_table(reference: pl.DataFrame, current: pl.DataFrame) -> pl.DataFrame:
+    """How far each column of `current` is from `reference`: `DRIFT_SCHEMA`, the farthest first.
+
+    Args:
+        reference, current: what `drift_sample` gives of train and of a month.
+    """
+    from scipy.stats import wasserstein_distance
+
+    rows = []
+    for name in reference.columns:
+        before, now = (frame[name].drop_nulls().drop_nans() for frame in (reference, current))
+        distance = None
+        if before.len() and now.len():
+            spread = max(float(np.std(before.to_numpy())), 0.001)  # as Evidently bounds it
+            distance = float(wasserstein_distance(before.to_numpy(), now.to_numpy())) / spread
+        # A feature that train had and the month has not is as far as can be; one that train hardly had says nothing.
+        usual = before.len() >= LEAST_KNOWN * reference.height
+        gone = now.len() == 0
+        rows.append(
+            {
+                "feature": name,
+                "distance": distance,
+                "drifted": usual and (gone or (distance is not None and distance >= DRIFTED)),
+                "train_rows": before.len(),
+                "rows": now.len(),
+                "train_mean": before.mean(),
+                "mean": now.mean(),
+                "train_missing": 1 - before.len() / max(reference.height, 1),
+                "missing": 1 - now.len() / max(current.height, 1),
+            }
+        )
+    return pl.DataFrame(rows, schema=DRIFT_SCHEMA).sort("drifted", "distance", descending=True, nulls_last=True)
+
+
+def drifted_share(table: pl.DataFrame) -> float:
+    """Share of the features that train has, in `LEAST_KNOWN` of its rows or more, which have drifted."""
+    known = table.filter(pl.col("train_missing") <= 1 - LEAST_KNOWN, pl.col("feature") != PREDICTION)
+    return float(known["drifted"].mean() or 0) if known.height else 0.0  # type: ignore[arg-type]
+
+
+def prediction_distance(table: pl.DataFrame) -> float | None:
+    """Distance of the predictions from those for train."""
+    return table.filter(pl.col("feature") == PREDICTION)["distance"][0]
+
+
+def drift_html(reference: pl.DataFrame, current: pl.DataFrame) -> bytes:
+    """Evidently's report of the same comparison, one HTML file that needs nothing else."""
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.presets import DataDriftPreset
+
+    named = [n for n in reference.columns if reference[n].count() and current[n].count()]
+    definition = DataDefinition(numerical_columns=named)
+    before, now = (
+        Dataset.from_pandas(frame.select(named).to_pandas(), data_definition=definition)
+        for frame in (reference, current)
+    )
+    preset = DataDriftPreset(
+        columns=named, num_method="wasserstein", num_threshold=DRIFTED, drift_share=round(DRIFTED_SHARE, 3)
+    )
+    return Report([preset]).run(now, before).get_html_str(as_iframe=False).encode()
+
+
+def measure_drift_month(table: pl.DataFrame, month: str) -> list[Measurement]:
+    """Measure a month of `drift_report`."""
+    share, distance = drifted_share(table), prediction_distance(table)
+    farthest = table.filter("drifted")["feature"].head(5).to_list()
+    known = table.filter(pl.col("train_missing") <= 1 - LEAST_KNOWN).height
+    told = f"{share:.0%} of {known} features have drifted" + (f", farthest {', '.join(farthest)}" if farthest else "")
+    said = f"{distance or 0:.2f} standard deviations from the predictions for train"
+    return [
+        Measurement(month, "(rows)", "drifted_share", share, told),
+        Measurement(month, PREDICTION, "prediction_drift", np.nan if distance is None else distance, said),
+    ]
+
+
+def eval_errors(rows: pl.DataFrame, model: PriceModel, history: History | None = None) -> dict[str | None, float]:
+    """Mean absolute % error of the champion on eval rows, by metro; None: all of them."""
+    known = rows.filter(pl.col("price").is_not_null())
+    said = pl.Series(model.prices(known, history))
+    errors = known.select("city_full", (said / pl.col("price") - 1).abs().alias("error"))
+    found: dict[str | None, float] = dict(
+        errors.drop_nulls("city_full").group_by("city_full").agg(100 * pl.col("error").mean()).iter_rows()
+    )
+    found[None] = 100 * float(errors["error"].mean())  # type: ignore[arg-type]
+    return found
+
+
+def accuracy_table(predictions: pl.DataFrame, on_eval: dict[str | None, float]) -> pl.DataFrame:
+    """Errors of a month whose prices are known, overall and by metro, beside those on eval: `ACCURACY_SCHEMA`.
+
+    Args:
+        predictions: a month of `monthly_predictions`; rows without an actual price are passed over.
+        on_eval: what `eval_errors` gives.
+    """
+    known = predictions.filter(pl.col("actual_price").is_not_null())
+    groups: list[tuple[str | None, pl.DataFrame]] = [(None, known)]
+    groups += [(str(metro), part) for (metro,), part in known.drop_nulls("city_full").group_by("city_full")]
+    rows = []
+    for metro, part in sorted(groups, key=lambda g: (g[0] is not None, g[0] or "")):
+        row: dict[str, object] = {"city_full": metro, "rows": part.height, "eval_mape": on_eval.get(metro)}
+        if part.height:
+            metrics = price_metrics(part["actual_price"].to_numpy(), part["predicted_price"].to_numpy())
+            row |= {name: metrics[name] for name in ("mae", "mape", "mdape", "bias")}
+            inside = part["actual_price"].is_between(part["predicted_low"], part["predicted_high"])
+            row["coverage"] = 100 * float(inside.mean())  # type: ignore[arg-type]
+            before = on_eval.get(metro)
+            row["ratio"] = metrics["mape"] / before if before else None
+        rows.append(row)
+    version = predictions["model_version"][0] if predictions.height else None
+    return pl.DataFrame(rows, schema=ACCURACY_SCHEMA).with_columns(pl.lit(version, pl.String).alias("model_version"))
+
+
+def measure_accuracy_month(table: pl.DataFrame, month: str) -> list[Measurement]:
+    """Measure a month of `prediction_accuracy`; NaN where no price is known yet."""
+    row = table.filter(pl.col("city_full").is_null()).row(0, named=True)
+    ratio = row["ratio"]
+    told = "no price is known yet"
+    if ratio is not None:
+        told = (
+            f"the mean absolute error of {row['rows']} rows is {row['mape']:.2f}%, {ratio:.2f} times the "
+            f"{row['eval_mape']:.2f}% of eval"
+        )
+    return [Measurement(month, PREDICTION, "error_ratio", np.nan if ratio is None else ratio, told)]

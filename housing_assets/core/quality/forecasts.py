@@ -1,0 +1,105 @@
+"""Measurements of the price history, forecast models, their evaluation and forecasts."""
+
+import math
+from collections.abc import Iterable
+
+import polars as pl
+
+from housing_assets.core.baselines.growth import NAIVE_GROWTH
+from housing_assets.core.features.history import HISTORY_SCHEMA
+from housing_assets.core.forecasting.schema import FORECAST_SCHEMA, HORIZONS, PUBLISHED
+from housing_assets.core.months import Split, add_months, describe_months, month_end, month_range
+from housing_assets.core.quality.measurement import (
+    SAME_ERROR,
+    WHOLE_TABLE,
+    Measurement,
+    MeasurementRecorder,
+    share_of,
+    true_not_null,
+)
+
+_FAR_AHEAD = 2.0
+
+"""Factor between a forecast and what the zip costs: no year of the real index comes near."""
+
+
+# ---------------------------------------------------------------- history and forecasts
+
+
+def measure_history(table: pl.DataFrame) -> list[Measurement]:
+    """Measure `price_history`."""
+    sheet = MeasurementRecorder("", table)
+    if not sheet.schema(HISTORY_SCHEMA):
+        return sheet.found
+    twice = pl.struct("zipcode", "date").is_duplicated()
+    sheet.count("repeated_keys", twice, "zipcode", "are of a zip and month that another row is of")
+    there = table.select(pl.col("date").dt.strftime("%Y-%m")).to_series().unique().sort().to_list()
+    missing = sorted(set(month_range(there[0], there[-1])) - set(there)) if there else []
+    told = f"{len(missing)} months are missing: {describe_months(missing)}"
+    sheet.add("months_missing", len(missing), told, "date")
+    return sheet.found
+
+
+def measure_forecast_model(fits: Iterable[str], holdout_start: str, problem: str | None) -> list[Measurement]:
+    """Measure `forecast_model`.
+
+    Args:
+        fits: months before which its growth models were fitted.
+        holdout_start: first month that no training target may lie in.
+        problem: what is wrong with its bundle; None: nothing.
+    """
+    late = [month for month in fits if month > holdout_start]
+    told = f"{len(late)} fits look beyond {holdout_start}: {describe_months(late)}"
+    return [
+        Measurement(
+            "", WHOLE_TABLE, "bundle_problems", 0 if problem is None else 1, problem or "the bundle is as published"
+        ),
+        Measurement("", WHOLE_TABLE, "months_after_train", len(late), told),
+    ]
+
+
+def measure_forecast_evaluation(graded: pl.DataFrame) -> list[Measurement]:
+    """Measure `forecast_evaluation`."""
+    held = graded.filter((pl.col("split") == Split.EVAL) & (pl.col("by") == "overall"))
+    errors = {(row["horizon"], row["predictor"]): row["mape"] for row in held.iter_rows(named=True)}
+    needed = [(h, name) for h in HORIZONS for name in (*NAIVE_GROWTH, PUBLISHED)]
+    lacking = [f"{name} {h} months ahead" for h, name in needed if not math.isfinite(errors.get((h, name), math.nan))]
+    worse = [
+        f"{horizon} months ahead"
+        for (horizon, name), error in errors.items()
+        if name == PUBLISHED and error > min(e for (h, _), e in errors.items() if h == horizon) * (1 + SAME_ERROR)
+    ]
+    told = f"{len(lacking)} errors on eval are missing: {', '.join(lacking[:3]) or 'none'}"
+    better = f"{len(worse)} horizons publish what another predictor beats on eval: {', '.join(worse[:3]) or 'none'}"
+    return [
+        Measurement("", "mape", "figures_missing", len(lacking), told),
+        Measurement("", "mape", "published_worse", len(worse), better),
+    ]
+
+
+def measure_forecast_month(frame: pl.DataFrame, month: str) -> list[Measurement]:
+    """Measure an origin month of `monthly_forecasts`."""
+    sheet = MeasurementRecorder(month, frame)
+    if not sheet.schema(FORECAST_SCHEMA):
+        return sheet.found
+    ends = {h: month_end(add_months(month, h)) for h in HORIZONS}
+    due = pl.col("horizon").replace_strict(list(ends), list(ends.values()), default=None, return_dtype=pl.Date)
+    off = (pl.col("origin") != month) | pl.col("date").ne_missing(due)
+    sheet.count("other_dates", off, "date", f"are not from {month} or not their horizon ahead")
+    twice = pl.struct("zipcode", "horizon").is_duplicated()
+    sheet.count("repeated_keys", twice, "zipcode", "are of a zip and horizon that another row is of")
+    lacking = frame.group_by("zipcode").agg(pl.col("horizon").n_unique().alias("n")).filter(pl.col("n") < len(HORIZONS))
+    told = f"{lacking.height} zips lack a horizon" + (
+        f", for example {lacking['zipcode'][0]}" if lacking.height else ""
+    )
+    sheet.add("horizons_missing", lacking.height, told, "horizon")
+    price, low, high = (pl.col(f"predicted_{part}") for part in ("price", "low", "high"))
+    sheet.count("not_a_price", ~true_not_null(price.is_finite() & (price > 0)), "predicted_price", "are no price")
+    outside = low.is_not_null() & ~true_not_null((low <= price) & (price <= high))
+    sheet.count("inverted", outside, "predicted_price", "lie outside their interval")
+    sheet.count("intervals_missing", low.is_null() | high.is_null(), "predicted_low", "have no interval")
+    far = frame.filter((price / pl.col("last_known_price")).log().abs() > math.log(_FAR_AHEAD))["zipcode"].n_unique()
+    zips = frame["zipcode"].n_unique()
+    told = f"{far} of {zips} zips are forecast beyond {_FAR_AHEAD:g} times what they cost"
+    sheet.add("far_share", share_of(far, zips), told, "predicted_price")
+    return sheet.found

@@ -1,0 +1,312 @@
+"""Measurements of raw months."""
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from statistics import median
+
+import polars as pl
+
+from housing_assets.core.panel.cleaning import standardize
+from housing_assets.core.panel.metros import is_metro
+from housing_assets.core.panel.schema import BY_NAME, NUMBERS, RAW_SCHEMA, Role, Zero
+from housing_assets.core.quality.measurement import FEW, SAME, Measurement, MeasurementRecorder, as_percent, share_of
+
+RAW_SPLITS_SCHEMA: dict[str, pl.DataType] = {**RAW_SCHEMA, "split": pl.String()}
+
+"""Columns of `raw_splits`: the source's, and the part of the time split."""
+
+YEAR = 12
+
+"""Months before that a month is compared with."""
+
+RECENT = 3
+
+"""Months before that a zip's price is compared with: the median of three outlives one bad month."""
+
+JUMP = 0.25
+
+"""Log change of a zip's price that no month of the real sample comes near (its largest is 0.08)."""
+
+_MIN_VALUES = 10
+
+"""Fewer values say nothing of a column's median or order."""
+
+_ORDERED = 500
+
+_MIN_ORDERED = 50
+
+"""Fewer zips change places by chance."""
+
+_MANY_UNKNOWN = 0.01
+
+"""A month with more rows of unknown metros does not teach its spellings to the months after it."""
+
+_SLACK = 0.2
+
+"""Loss of correlation up to which the month before is not doubted."""
+
+_STEADY = 0.8
+
+"""Correlation with the month before from which on a column is known to keep its order."""
+
+_MEASURED = tuple(n for n in NUMBERS if BY_NAME[n].role is not Role.LABEL)
+
+_SIZED = tuple(n for n in _MEASURED if BY_NAME[n].unit != "share")
+
+
+# ---------------------------------------------------------------- the source's months
+
+
+def _known(name: str) -> pl.Expr:
+    """A number that is there: not null, not NaN or infinite, not the 0 of a gap."""
+    value = pl.col(name)
+    there = value.is_finite()
+    if BY_NAME[name].zero is Zero.MISSING:
+        there &= value != 0
+    return pl.when(there).then(value)
+
+
+def _impossible(name: str) -> pl.Expr:
+    known = _known(name)
+    return (known < BY_NAME[name].low) | (known > BY_NAME[name].high)
+
+
+def _possible(name: str) -> pl.Expr:
+    """A known number in the valid range: what cleaning would keep."""
+    known = _known(name)
+    return pl.when(known.is_between(BY_NAME[name].low, BY_NAME[name].high)).then(known)
+
+
+def _outside(name: str) -> pl.Expr:
+    return (pl.col(name) < BY_NAME[name].low) | (pl.col(name) > BY_NAME[name].high)
+
+
+# Made once: to build some hundred expressions a month costs as much as to evaluate them.
+_KNOWN = [_known(n).alias(n) for n in _MEASURED]
+
+_FIGURES = [
+    *(pl.col(n).count().alias(f"{n}|known") for n in _MEASURED),
+    *(pl.col(n).median().alias(f"{n}|median") for n in _MEASURED),
+    *(pl.col(n).min().alias(f"{n}|lowest") for n in _MEASURED),
+    *(pl.col(n).max().alias(f"{n}|highest") for n in _MEASURED),
+    *(_outside(n).sum().alias(f"{n}|impossible") for n in _MEASURED),
+]
+
+_NOT_FINITE = [(~pl.col(n).is_finite()).sum().alias(f"{n}|not finite") for n in _MEASURED]
+
+_RANKS = [_possible(n).rank().cast(pl.Float32).alias(n) for n in _MEASURED]
+
+_ORDERS = [pl.corr(n, f"{n} before").alias(n) for n in _MEASURED]
+
+
+@dataclass
+class HistoryPriceTables:
+    """What the months before say, to measure a month against; months pass by in order.
+
+    Attributes:
+        figures: of up to 12 months: by column what `_FIGURES` and the correlation with the month before gave.
+        rows: of these months.
+        metros: spellings of these months.
+        prices: zip codes and prices of up to 3 months.
+        values: the ranks of the last two months' numbers among their zips.
+    """
+
+    figures: deque[dict[str, float | None]] = field(default_factory=lambda: deque(maxlen=YEAR))
+    rows: deque[int] = field(default_factory=lambda: deque(maxlen=YEAR))
+    metros: deque[frozenset[str]] = field(default_factory=lambda: deque(maxlen=YEAR))
+    prices: deque[pl.DataFrame] = field(default_factory=lambda: deque(maxlen=RECENT))
+    values: deque[pl.DataFrame] = field(default_factory=lambda: deque(maxlen=2))
+
+    def usual(self, name: str) -> float | None:
+        """The median of a figure over the months before; None where none has it."""
+        there = sorted(v for f in self.figures if (v := f.get(name)) is not None and not math.isnan(v))
+        middle = len(there) // 2
+        return (there[middle] + there[~middle]) / 2 if there else None
+
+
+def measure_raw_month(
+    frame: pl.DataFrame, month: str, past: HistoryPriceTables, accepted: pl.DataFrame | None = None
+) -> list[Measurement]:
+    """Measure a month of `raw_splits`, and let it join the past.
+
+    Args:
+        frame: the month.
+        month: `YYYY-MM`.
+        past: of the months before it; changed.
+        accepted: `cleaned` of the same month as it was made before, of the same source; None if it was not.
+    """
+    sheet = MeasurementRecorder(month, frame)
+    if not sheet.schema(RAW_SPLITS_SCHEMA):
+        return sheet.found
+    sheet.keys_and_dates()
+    figures: dict[str, float | None] = frame.select(_KNOWN).select(_FIGURES).row(0, named=True)
+    figures |= frame.select(_NOT_FINITE).row(0, named=True)
+    one = frame.filter(pl.col("zipcode").is_first_distinct())
+    repeats = frame.height - one.height
+    sheet.add(
+        "repeated_share", share_of(repeats, frame.height), as_percent(repeats, frame.height, "repeat a zip"), "zipcode"
+    )
+    _measure_metros(sheet, past)
+    for name in _MEASURED:
+        _measure_column(sheet, name, figures, past)
+    _measure_order(sheet, one, figures, past)
+    _measure_against_months_before(sheet, one, past)
+    if accepted is not None:
+        _measure_restated(sheet, one, accepted)
+    past.figures.append(figures)
+    past.rows.append(frame.height)
+    past.prices.append(one.select("zipcode", _possible("price").alias("price")))
+    return sheet.found
+
+
+def _measure_metros(sheet: MeasurementRecorder, past: HistoryPriceTables) -> None:
+    counts = dict(sheet.frame["city_full"].value_counts().sort("city_full").iter_rows())
+    before = frozenset().union(*past.metros)
+    unknown = [n for n in counts if n is None or not (n in before or is_metro(n))]
+    rows = sum(counts[n] for n in unknown)
+    told = as_percent(rows, sheet.frame.height, "name a metro that is not known")
+    share = rows / sheet.frame.height if sheet.frame.height else None
+    sheet.add("unknown_metros", share, told + (f", for example {unknown[0]!r}" if unknown else ""), "city_full")
+    if share is not None and share <= _MANY_UNKNOWN:
+        past.metros.append(frozenset(n for n in counts if n is not None))
+
+
+def _measure_column(
+    sheet: MeasurementRecorder, name: str, figures: dict[str, float | None], past: HistoryPriceTables
+) -> None:
+    rows = sheet.frame.height
+    known = int(figures[f"{name}|known"] or 0)
+    not_finite = int(figures[f"{name}|not finite"] or 0)
+    sheet.add("not_finite", not_finite, as_percent(not_finite, rows, "are NaN or infinite"), name)
+    impossible = int(figures[f"{name}|impossible"] or 0)
+    column = BY_NAME[name]
+    told = as_percent(impossible, rows, f"outside {column.low:g} to {column.high:g}")
+    if impossible:
+        told += f", for example {sheet.frame.filter(_impossible(name))[name][0]:g}"
+    sheet.add("impossible_share", share_of(impossible, rows), told, name)
+    missing = 1 - known / rows if rows else None
+    figures[f"{name}|missing"] = missing
+    if name == "price":
+        sheet.add("price_missing", missing, as_percent(rows - known, rows, "have no price"), name)
+    usual = past.usual(f"{name}|missing")
+    if missing is not None and usual is not None:
+        rise = missing - usual if rows - known >= FEW else 0.0
+        sheet.add("missing_rise", rise, f"{as_percent(rows - known, rows, 'are missing')}, usually {usual:.1%}", name)
+    low, high = figures[f"{name}|lowest"], figures[f"{name}|highest"]
+    varies = None if known < _MIN_VALUES or low is None or high is None else float(low != high)
+    figures[f"{name}|varies"] = varies
+    if varies is not None and (past.usual(f"{name}|varies") or 0) > 0:
+        sheet.add("frozen", 1 - varies, f"all {known} rows are {low:g}", name)
+    usual_median, now = past.usual(f"{name}|median"), figures[f"{name}|median"]
+    if name in _SIZED and known >= _MIN_VALUES and usual_median and now and now > 0 and usual_median >= 1:
+        size = math.log10(now / usual_median)
+        told = f"the median of {known} rows is {now:,.6g}, {10**size:,.4g} times the usual {usual_median:,.6g}"
+        sheet.add("magnitude", size, told, name)
+
+
+def _measure_order(
+    sheet: MeasurementRecorder, one: pl.DataFrame, figures: dict[str, float | None], past: HistoryPriceTables
+) -> None:
+    """How far each column's order of zips is still that of one of the two months before (rank correlation).
+
+    Of 500 zips or some more: ranks of all of a full-size panel cost more than all other measures together.
+    """
+    # Powers of two, so that the zips of a panel that grows past one are among those of the month before.
+    step = 2 ** max(0, int(math.log2(max(one.height, 1) / _ORDERED)))
+    some = one.filter(pl.col("zipcode").str.to_integer(strict=False) % step == 0)
+    values = some.select("zipcode", *_RANKS)
+    best: dict[str, float] = {}
+    usual = {name: past.usual(f"{name}|order") for name in _MEASURED}
+    for before in reversed(past.values):
+        joined = values.join(before, on="zipcode", suffix=" before")
+        if joined.height < _MIN_ORDERED:
+            continue
+        for name, value in joined.select(_ORDERS).row(0, named=True).items():
+            if value is not None and not math.isnan(value):
+                best[name] = max(best.get(name, -1.0), value)
+        # The month before that decides only where this one seems off: it may itself be the broken one.
+        if all((known := usual[name]) is None or known - value < _SLACK for name, value in best.items()):
+            break
+    for name, value in best.items():
+        figures[f"{name}|order"] = value
+        known = usual[name]
+        if known is not None and known >= _STEADY:
+            told = f"{some.height} zips correlate by {value:.2f} with the months before, usually by {known:.2f}"
+            sheet.add("order_lost", known - value, told, name)
+    past.values.append(values)
+
+
+def _measure_against_months_before(sheet: MeasurementRecorder, one: pl.DataFrame, past: HistoryPriceTables) -> None:
+    rows = sheet.frame.height
+    if past.rows:
+        usual = median(past.rows)
+        ratio = rows / usual if abs(rows - usual) >= FEW else 1.0
+        sheet.add("row_ratio", ratio, f"{rows} rows, usually {usual:g}")
+    if not past.prices:
+        return
+    now = one.select("zipcode", _possible("price").alias("now"))
+    before = past.prices[-1]
+    lost, both, far = _compare_zips(now, before)
+    if lost.height >= FEW or far.height:
+        # The month before may itself be the broken one: the months before it have a say. A zip is missed if it
+        # was there in two of three, and its price is their median.
+        several = pl.concat(past.prices).group_by("zipcode").agg(pl.len().alias("months"), pl.col("price").median())
+        before = several.filter(pl.col("months") >= min(2, len(past.prices)))
+        lost, _, _ = _compare_zips(now, before)
+        _, both, far = _compare_zips(now, several)
+    told = f"{lost.height} of {before.height} zips of the months before are not there"
+    sheet.add("zip_coverage", 1 - share_of(lost.height, before.height) if before.height else None, told, "zipcode")
+    told = f"{far.height} of {both.height} zips jump by more than {math.exp(JUMP) - 1:.0%} from the months before"
+    if far.height:
+        first = far.sort("zipcode").row(0, named=True)
+        told += f", for example {first['zipcode']} from {first['price']:,.0f} to {first['now']:,.0f}"
+    sheet.add("jump_share", share_of(far.height, both.height), told, "price")
+    sheet.add("jumps", far.height, told, "price")
+
+
+def _compare_zips(now: pl.DataFrame, before: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Zips that are no longer there, those that are, and those of them whose price jumps."""
+    joined = before.join(now.with_columns(there=pl.lit(True)), on="zipcode", how="left")
+    both = joined.filter("there")
+    far = both.filter((pl.col("now") / pl.col("price")).log().abs() > JUMP)
+    return joined.filter(pl.col("there").is_null()), both, far
+
+
+def _measure_restated(sheet: MeasurementRecorder, one: pl.DataFrame, accepted: pl.DataFrame) -> None:
+    now = standardize(one.drop("split")).select("zipcode", *_MEASURED)
+    both = now.join(accepted.select("zipcode", *_MEASURED), on="zipcode", suffix=" before")
+
+    def differs(name: str) -> pl.Expr:
+        new, old = pl.col(name), pl.col(f"{name} before")
+        near = ((new - old).abs() <= SAME * old.abs()).fill_null(False)
+        return (~near & ~(new.is_null() & old.is_null())).sum().alias(name)
+
+    for name, rows in both.select(differs(n) for n in _MEASURED).row(0, named=True).items():
+        measure = "price_restated" if name == "price" else "values_restated"
+        told = f"{rows} of {both.height} rows differ by more than {SAME:.0%} from the values accepted before"
+        sheet.add(measure, share_of(rows, both.height), told, name)
+
+
+def measure_raw_months(
+    months: Iterable[tuple[str, pl.DataFrame]],
+    judged: Iterable[str],
+    accepted: Callable[[str], pl.DataFrame | None] = lambda _: None,
+) -> Iterator[tuple[str, int, list[Measurement]]]:
+    """Measure months in order; those before the first judged one only serve as the past.
+
+    Args:
+        months: in order, `RAW_SPLITS_SCHEMA`.
+        judged: months that are measured.
+        accepted: `cleaned` of a month as it was made before; None if it was not.
+
+    Yields:
+        Month, its rows, its measurements.
+    """
+    wanted = frozenset(judged)
+    past = HistoryPriceTables()
+    for month, frame in months:
+        found = measure_raw_month(frame, month, past, accepted(month) if month in wanted else None)
+        if month in wanted:
+            yield month, frame.height, found

@@ -1,0 +1,1 @@
+"""The synthetic panel: a made-up housing market in the columns of the contract."""

@@ -1,0 +1,1 @@
+"""Where trees are fitted: in this process or on a Dask cluster."""

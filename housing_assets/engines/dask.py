@@ -1,0 +1,178 @@
+"""Training on Dask, through XGBoost's own interface to it: rows stay on the workers that read them.
+
+What belongs here: how trees are fitted over more memory and cores than one machine has. What trees fit, and what comes
+of them, is `housing_assets.core.models.trees`. Dask is imported when it is used: serving never does, nor do
+definitions.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from housing_assets.core.errors import HousingError
+from housing_assets.core.features.monthly import FEATURES
+from housing_assets.core.models.anchor import Anchor
+from housing_assets.core.models.rows import feature_matrix
+from housing_assets.core.models.trees import PriceTrees, Target, TrainingParams, fit_labels, training_labels
+from housing_assets.core.text import first_line
+from housing_assets.store.table import TableFile
+
+if TYPE_CHECKING:
+    import xgboost
+    from distributed import Client, Future
+
+_CONNECT_SECONDS = 5
+_WORKER_SECONDS = 10
+_SILENCE_SECONDS = 60
+"""How long workers wait for one that says nothing before they give up; one that dies is noticed at once."""
+_ATTEMPTS = 2
+
+
+class WorkerLostError(HousingError):
+    """A Dask worker that held rows went away."""
+
+
+def train_on_dask(
+    address: str, rows: TableFile, params: TrainingParams, log: Callable[[str], None] = lambda _: None
+) -> PriceTrees:
+    """Fit trees on the workers of a Dask cluster, which read the row groups of a table from the store themselves.
+
+    XGBoost cannot go on without a worker. When one is lost, training begins again, once, on those that remain.
+
+    Args:
+        address: of the scheduler, such as `tcp://10.0.0.5:8786`; empty: a cluster of this machine's cores, which ends
+            with the training.
+        rows: training features with a price.
+        params: hyperparameters.
+        log: told in words what happens.
+
+    Raises:
+        HousingError: nobody answers at the address, the cluster has no workers, or they cannot read the store.
+        WorkerLostError: workers were lost, and those that remained were lost as well, or none remained.
+    """
+    anchor, _ = fit_labels(rows, params.target)
+    with _cluster(address) as client:
+        for attempt in range(1, _ATTEMPTS + 1):
+            _require_workers(client, address)
+            try:
+                return PriceTrees(_fit(client, rows, params, anchor, log), params.target, anchor)
+            except WorkerLostError as error:
+                if attempt == _ATTEMPTS:
+                    raise
+                log(f"{error} Training begins again on the workers that remain")
+    raise AssertionError("unreachable")
+
+
+@contextmanager
+def _cluster(address: str) -> "Iterator[Client]":
+    """A client of the cluster at an address, or of one that lives as long as the block."""
+    from distributed import Client, LocalCluster
+
+    if not address:
+        # Without a dashboard: its port may be taken.
+        with LocalCluster(dashboard_address=None) as cluster, Client(cluster) as client:  # pyright: ignore[reportArgumentType]
+            yield client
+        return
+    try:
+        client = Client(address, timeout=_CONNECT_SECONDS)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise HousingError(
+            f"HOUSING_DASK_ADDRESS={address}: no Dask scheduler answers there within {_CONNECT_SECONDS} s "
+            f"({first_line(error)}): start one with `dask scheduler`, correct the address, or leave it empty for a "
+            "cluster of this machine's cores"
+        ) from error
+    with client:
+        yield client
+
+
+def _require_workers(client: "Client", address: str) -> None:
+    from distributed import TimeoutError as NoWorkersError
+
+    try:
+        client.wait_for_workers(1, timeout=_WORKER_SECONDS)
+    except NoWorkersError as error:
+        raise HousingError(
+            f"HOUSING_DASK_ADDRESS={address}: the scheduler has no workers: start some with "
+            f"`dask worker {address or 'ADDRESS'}`"
+        ) from error
+
+
+def _fit(
+    client: "Client", rows: TableFile, params: TrainingParams, anchor: Anchor | None, log: Callable[[str], None]
+) -> "xgboost.Booster":
+    """The trees, fitted on the workers that are there now.
+
+    XGBoost's workers notice a closed connection at once and all fail; Dask then reads what was lost anew.
+    Pieces are dealt to workers in turn: bins depend on which rows lie together, so that left to the scheduler the same
+    training would give other trees each time.
+
+    Raises:
+        WorkerLostError: one of them went away.
+        HousingError: a worker cannot read the rows.
+    """
+    import dask.array as da
+    from dask.delayed import delayed
+    from xgboost import dask as dxgb
+    from xgboost.collective import Config
+
+    before = _workers(client)
+    groups = rows.groups()
+    log(f"training {params.n_estimators} trees on {len(before)} Dask workers, {len(groups)} pieces")
+    turns = zip(groups, itertools.cycle(sorted(before)), strict=False)
+    try:
+        read = [
+            client.submit(_piece, rows, group, params.target, anchor, workers=worker, allow_other_workers=True)
+            for group, worker in turns
+        ]
+        _require_read(read, rows)
+        unknown = float("nan")
+        pieces: list[Any] = [delayed(piece) for piece in read]
+        x = [da.from_delayed(piece[0], (unknown, len(FEATURES)), dtype=np.float32) for piece in pieces]
+        y = [da.from_delayed(piece[1], (unknown,), dtype=np.float64) for piece in pieces]
+        matrix = dxgb.DaskQuantileDMatrix(
+            client,
+            da.concatenate(x, allow_unknown_chunksizes=True),
+            da.concatenate(y),
+            feature_names=list(FEATURES),
+            max_bin=params.max_bin,
+        )
+        own = {name: value for name, value in params.booster_params().items() if name != "nthread"}
+        waiting = Config(timeout=_SILENCE_SECONDS)
+        made = dxgb.train(client, own, matrix, num_boost_round=params.n_estimators, coll_cfg=waiting)
+    except HousingError:
+        raise
+    except Exception as error:
+        if lost := sorted(before - _workers(client)):
+            raise WorkerLostError(
+                f"the Dask workers {', '.join(lost)} were lost while they trained ({first_line(error)}): killed, "
+                "out of memory, or cut off; give workers more memory, or start more of them."
+            ) from error
+        raise
+    return made["booster"]
+
+
+def _require_read(pieces: "Sequence[Future]", rows: TableFile) -> None:
+    """Wait until workers have read the pieces, and say what kept them from it: XGBoost would not."""
+    from distributed import wait
+
+    wait(pieces)
+    if failed := next((piece for piece in pieces if piece.status == "error"), None):
+        reason = first_line(cast(BaseException, failed.exception()))
+        raise HousingError(
+            f"a Dask worker cannot read {rows.asset} ({reason}): workers need this version of "
+            f"the platform and access to HOUSING_STORE_URI={rows.blobs.uri}, with the same path or credentials as here"
+        )
+
+
+def _piece(rows: TableFile, group: int, target: Target, anchor: Anchor | None) -> tuple[np.ndarray, np.ndarray]:
+    """The matrix and the labels of one row group; runs on a worker."""
+    frame = next(rows.pieces([*FEATURES, "price"], [group]))
+    return feature_matrix(frame), training_labels(frame, target, anchor)
+
+
+def _workers(client: "Client") -> set[str]:
+    """Addresses of the workers that the scheduler has now."""
+    return set(client.scheduler_info(n_workers=-1)["workers"])

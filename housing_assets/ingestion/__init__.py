@@ -1,0 +1,1 @@
+"""Which source is read, and what changed in it."""

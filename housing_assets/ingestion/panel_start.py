@@ -1,0 +1,71 @@
+"""Where the panel begins: as HOUSING_PANEL_START says, or with the source, whose first month the store remembers.
+
+Partitions are defined when definitions are loaded, in many processes, and reading a source for its first month takes as
+long as ingesting it. So whoever reads the source leaves that month in the store, and whoever loads asks there.
+"""
+
+import logging
+
+from housing_assets.config.settings import Settings
+from housing_assets.core.errors import HousingError, StoreError
+from housing_assets.core.months import PANEL_START, parse_month
+from housing_assets.store.layout import Store
+
+KEY = "panel.json"
+_log = logging.getLogger(__name__)
+
+
+def derives_start(settings: Settings) -> bool:
+    """Does the panel begin with the source? Not where HOUSING_PANEL_START is set, nor with the generated sample."""
+    return "panel_start" not in settings.model_fields_set and not settings.uses_sample
+
+
+def known_panel(settings: Settings, store: Store) -> Settings:
+    """The settings with the first month of the panel; 2012-03 before the source was read, or if it begins earlier."""
+    if not derives_start(settings):
+        return settings
+    try:
+        told = store.read_json(KEY)
+        if told.get("source") != settings.source_label:
+            return settings
+        return _beginning(settings, parse_month(str(told.get("first_month"))))
+    except FileNotFoundError:
+        return settings
+    except (StoreError, HousingError) as error:
+        _log.warning("the panel begins with %s, since its beginning is not known: %s", PANEL_START, error)
+        return settings
+
+
+def begin_panel(settings: Settings, store: Store, first: str) -> Settings:
+    """The settings with the first month of the panel, which is kept for those who load definitions.
+
+    Args:
+        settings: of the platform.
+        store: where it is kept.
+        first: month of the source.
+
+    Raises:
+        HousingError: the source begins so late that train has no months.
+    """
+    if not derives_start(settings):
+        return settings
+    try:
+        known = store.read_json(KEY)
+    except (FileNotFoundError, StoreError):
+        known = {}
+    # A source may keep its newer files alone: the months that were taken from it before stay in the panel.
+    if known.get("source") == settings.source_label:
+        first = min(first, str(known.get("first_month", first)))
+    if first >= settings.eval_start:
+        raise HousingError(
+            f"the source begins with {first}, HOUSING_EVAL_START is {settings.eval_start}: set HOUSING_EVAL_START "
+            "later, so that train has months"
+        )
+    told = {"source": settings.source_label, "first_month": first}
+    if known != told:
+        store.write_json(KEY, told)
+    return _beginning(settings, first)
+
+
+def _beginning(settings: Settings, first: str) -> Settings:
+    return settings.model_copy(update={"panel_start": first}) if PANEL_START < first < settings.eval_start else settings

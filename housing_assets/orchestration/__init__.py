@@ -1,0 +1,1 @@
+"""Everything of Dagster: assets, checks, automation, resources, and what builds the definitions."""

@@ -1,0 +1,53 @@
+"""The history of every zip: one compact table, published with the months."""
+
+import dagster as dg
+import polars as pl
+
+from housing_assets.config.settings import Settings
+from housing_assets.core.features.history import HISTORY_SCHEMA, history_table
+from housing_assets.core.months import describe_months
+from housing_assets.orchestration.metadata import column_schema, table
+from housing_assets.orchestration.names import CODE_VERSION, OWNERS
+from housing_assets.orchestration.resources.io_manager import MadeTable, MonthReader
+from housing_assets.store.gates import sound_months
+from housing_assets.store.histories import history_inputs
+from housing_assets.store.layout import Store
+
+
+def history_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """`price_history`."""
+
+    @dg.asset(
+        group_name="predictions",
+        owners=OWNERS,
+        kinds={"polars", "parquet"},
+        code_version=CODE_VERSION,
+        ins={"cleaned": dg.AssetIn(partition_mapping=dg.AllPartitionMapping())},
+        metadata=column_schema(HISTORY_SCHEMA),
+        description="What later months may be predicted from: price and market figures of every zip in every month "
+        "that its checks vouch for. Predictions, forecasts and the API read it: each the months before its own.",
+    )
+    def price_history(
+        context: dg.AssetExecutionContext, cleaned: MonthReader, store: dg.ResourceParam[Store]
+    ) -> MadeTable:
+        there = [month for month in cleaned.months.available() if month in set(settings.months)]
+        stamps = sound_months(store, "cleaned", there)
+        sound = list(stamps)
+        cleaned.months.require(sound or [settings.panel_start])
+        if left_out := sorted(set(there) - set(sound)):
+            context.log.warning(f"left out, since their checks do not vouch for them: {describe_months(left_out)}")
+        made = history_table(frame for _, frame in cleaned.months.iterate(sound, list(HISTORY_SCHEMA)))
+        priced = made.group_by(pl.col("date").dt.year().alias("year")).agg(
+            pl.col("zipcode").n_unique().alias("zips"), pl.col("price").count().alias("prices")
+        )
+        context.add_output_metadata(
+            {
+                "months": describe_months(sound),
+                "months left out": describe_months(left_out),
+                "zips": made["zipcode"].n_unique(),
+                "by year": table(priced.sort("year")),
+            }
+        )
+        return MadeTable(made, history_inputs(settings.panel_start, stamps))
+
+    return [price_history]

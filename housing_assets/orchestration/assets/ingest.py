@@ -1,0 +1,122 @@
+"""Ingest: the source to `raw_splits` to `cleaned`, month by month."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import dagster as dg
+import polars as pl
+
+from housing_assets.config.settings import Settings
+from housing_assets.core.months import add_months
+from housing_assets.core.panel.cleaning import CLEAN_DESCRIPTIONS, CLEAN_SCHEMA, CleaningRules, CleanMonth, clean_month
+from housing_assets.core.prefetch import prefetch_map
+from housing_assets.core.quality.raw import RAW_SPLITS_SCHEMA
+from housing_assets.core.source.panel import open_panel
+from housing_assets.ingestion.source import FINGERPRINT, source_uri
+from housing_assets.orchestration.metadata import column_schema, table
+from housing_assets.orchestration.names import CODE_VERSION, FRESHNESS, OWNERS
+from housing_assets.orchestration.partitions import SINGLE_RUN, monthly, panel_partitions
+from housing_assets.orchestration.resources.io_manager import MonthlyFrames, MonthReader
+from housing_assets.store.gates import require
+from housing_assets.store.layout import Store
+from housing_assets.store.verdicts import PASSING, states
+
+
+def ingest_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """`raw_splits` and `cleaned`."""
+    months_of_panel = panel_partitions(settings)
+    split = settings.split
+    label = settings.source_label
+
+    @dg.asset(
+        partitions_def=months_of_panel,
+        backfill_policy=SINGLE_RUN,
+        freshness_policy=FRESHNESS,
+        group_name="ingest",
+        pool="ingest",
+        owners=OWNERS,
+        kinds={"polars", "parquet"},
+        code_version=CODE_VERSION,
+        metadata={**column_schema(RAW_SPLITS_SCHEMA, CLEAN_DESCRIPTIONS), "source": label},
+        description="The source's rows of a month, typed to the schema and routed to their split "
+        f"(train < {split.eval_start} <= eval < {split.holdout_start} <= holdout) by the month alone.",
+    )
+    def raw_splits(context: dg.AssetExecutionContext) -> MonthlyFrames:
+        months = list(context.partition_keys)
+        seen: dict[str, object] = {"source": label}
+
+        def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
+            with open_panel(source_uri(settings, context.log.info), months, progress=context.log.info) as panel:
+                seen["source months"] = f"{panel.months[0]} to {panel.months[-1]}"
+                seen[FINGERPRINT] = panel.fingerprint
+                for note in panel.notes:
+                    context.log.warning(note)
+                seen["notes"] = "\n".join(panel.notes) or "none"
+                for month in months:
+                    part = str(split.of(month))
+                    yield month, panel.month(month).with_columns(pl.lit(part).alias("split")), {"split": part}
+
+        return monthly(context, frames(), lambda: seen)
+
+    @dg.asset(
+        partitions_def=months_of_panel,
+        backfill_policy=SINGLE_RUN,
+        freshness_policy=FRESHNESS,
+        group_name="ingest",
+        pool="ingest",
+        owners=OWNERS,
+        kinds={"polars", "parquet"},
+        code_version=CODE_VERSION,
+        metadata=column_schema(CLEAN_SCHEMA, CLEAN_DESCRIPTIONS),
+        description="Metro names normalized and placed, 0-coded gaps made missing, duplicates resolved, "
+        "impossible rows quarantined (kept with their reason under `quarantined/`).",
+        ins={
+            "raw_splits": dg.AssetIn(
+                # The month before tells which rows only repeat it; the panel's first month has none.
+                partition_mapping=dg.TimeWindowPartitionMapping(
+                    start_offset=-1, allow_nonexistent_upstream_partitions=True
+                )
+            )
+        },
+    )
+    def cleaned(
+        context: dg.AssetExecutionContext, raw_splits: MonthReader, store: dg.ResourceParam[Store]
+    ) -> MonthlyFrames:
+        months = list(context.partition_keys)
+        counts: Counter[str] = Counter()
+        rules = CleaningRules(settings.max_list_price)
+        raw_splits.months.require(months)
+        require(store, "cleaned", {"raw_splits": months})
+        # The month before serves to find repeats, if it is sound; a broken one has nothing to compare with.
+        known = states(store, "raw_splits", {m for month in months for m in (add_months(month, -1), month)})
+        wanted = sorted(month for month, state in known.items() if state in PASSING)
+
+        def pairs() -> Iterator[tuple[str, pl.DataFrame, pl.DataFrame | None]]:
+            previous: tuple[str, pl.DataFrame] | None = None
+            for month, raw in raw_splits.months.iterate(wanted):
+                if month in months:
+                    before = previous[1] if previous and previous[0] == add_months(month, -1) else None
+                    yield month, raw, before
+                previous = (month, raw)
+
+        def clean(pair: tuple[str, pl.DataFrame, pl.DataFrame | None]) -> tuple[str, CleanMonth]:
+            month, raw, before = pair
+            result = clean_month(raw, before, rules)
+            store.months("quarantined").write(month, result.quarantined)
+            return month, result
+
+        def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
+            for month, result in prefetch_map(clean, pairs(), "clean"):
+                counts.update(result.counts)
+                yield month, result.frame, {**result.counts, "quarantined": result.quarantined.height}
+
+        return monthly(
+            context,
+            frames(),
+            lambda: {
+                "this run": table(pl.DataFrame({"rule": list(counts), "count": list(counts.values())})),
+                "quarantined path": f"{store.uri}/quarantined",
+            },
+        )
+
+    return [raw_splits, cleaned]

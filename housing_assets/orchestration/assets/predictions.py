@@ -1,0 +1,187 @@
+"""Intervals and predictions: months of `cleaned` through the champion's own encoders and model."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import numpy as np
+import polars as pl
+
+from housing_assets.config.settings import Settings
+from housing_assets.core.errors import StoreError
+from housing_assets.core.evaluation.metrics import price_metrics
+from housing_assets.core.intervals.conformal import (
+    CALIBRATION_DESCRIPTIONS,
+    CALIBRATION_SCHEMA,
+    WINDOW,
+    calibrate_month,
+    calibration_window,
+)
+from housing_assets.core.models.price import PREDICTION_DESCRIPTIONS, PREDICTION_SCHEMA
+from housing_assets.core.models.publication import widen
+from housing_assets.core.months import describe_months
+from housing_assets.orchestration.metadata import column_schema, table
+from housing_assets.orchestration.names import CODE_VERSION, FRESHNESS, ML_OWNERS
+from housing_assets.orchestration.partitions import SINGLE_RUN, monthly, prediction_partitions
+from housing_assets.orchestration.resources.io_manager import MonthlyFrames, MonthReader
+from housing_assets.store.gates import require
+from housing_assets.store.histories import open_sound_history
+from housing_assets.store.layout import Store
+from housing_assets.store.pointers import load_champion
+from housing_assets.store.verdicts import State, UnsoundError, states
+
+
+def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """`interval_calibration` and `monthly_predictions`."""
+    months_from_holdout = prediction_partitions(settings)
+
+    @dg.asset(
+        partitions_def=months_from_holdout,
+        backfill_policy=SINGLE_RUN,
+        freshness_policy=FRESHNESS,
+        group_name="predictions",
+        pool="predictions",
+        owners=ML_OWNERS,
+        kinds={"polars", "parquet"},
+        code_version=CODE_VERSION,
+        deps=["champion_model", "price_history"],
+        ins={
+            "cleaned": dg.AssetIn(
+                partition_mapping=dg.TimeWindowPartitionMapping(
+                    start_offset=1 - settings.publication_lag - WINDOW,
+                    end_offset=-settings.publication_lag,
+                    allow_nonexistent_upstream_partitions=True,
+                )
+            )
+        },
+        metadata=column_schema(CALIBRATION_SCHEMA, CALIBRATION_DESCRIPTIONS),
+        description=f"How wide the month's 90% intervals are, by metro: conformal on the champion's log errors of the "
+        f"{WINDOW} newest months whose prices were known when it was predicted. Months the champion was trained on do "
+        "not count. Where such intervals missed on eval, they are widened by the champion's factor.",
+    )
+    def interval_calibration(
+        context: dg.AssetExecutionContext,
+        cleaned: MonthReader,
+        store: dg.ResourceParam[Store],
+    ) -> MonthlyFrames:
+        model = load_champion(store).model()
+        history, made_from = open_sound_history(store)
+        months = list(context.partition_keys)
+        windows = {m: [w for w in calibration_window(m, model.lag) if w >= settings.eval_start] for m in months}
+        stopped = _stopped(store, cleaned, {w for window in windows.values() for w in window})
+        windows = {m: _without(m, window, stopped) for m, window in windows.items()}
+        needed = sorted({w for window in windows.values() for w in window})
+        cleaned.months.require(needed)
+        require(store, "interval_calibration", {"cleaned": needed})
+        widths: list[dict[str, object]] = []
+
+        def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
+            known = {month: model.residuals(rows, history) for month, rows in cleaned.months.iterate(needed)}
+            for month in months:
+                factors = model.publication.factors()
+                frame = widen(calibrate_month(month, known, model.version, windows[month]), factors)
+                facts: dict[str, object] = {}
+                for pooled in frame.filter(pl.col("city_full").is_null()).iter_rows(named=True):
+                    kind = "with history" if pooled["from_history"] else "without history"
+                    facts |= {f"{end}, {kind}": pooled[end] for end in ("log_low", "log_high")}
+                    facts |= {
+                        f"residuals, {kind}": pooled["rows"],
+                        f"widened by, {kind}": factors[pooled["from_history"]],
+                    }
+                widths.append({"month": month, **facts})
+                yield month, frame, {"model version": model.version, **facts}
+
+        left_out = describe_months(sorted(stopped))
+        return monthly(
+            context,
+            frames(),
+            lambda: {
+                "this run": table(pl.DataFrame(widths, infer_schema_length=None)),
+                "months that checks stopped": left_out,
+            },
+            made_from,
+        )
+
+    @dg.asset(
+        partitions_def=months_from_holdout,
+        backfill_policy=SINGLE_RUN,
+        freshness_policy=FRESHNESS,
+        group_name="predictions",
+        pool="predictions",
+        owners=ML_OWNERS,
+        kinds={"xgboost", "parquet"},
+        code_version=CODE_VERSION,
+        deps=["champion_model", "price_history"],
+        metadata=column_schema(PREDICTION_SCHEMA, PREDICTION_DESCRIPTIONS),
+        description="Price of every zip of the month in US dollars, with a 90% interval and, where it is "
+        "known, the actual price, by the model or by the naive baseline that was better on eval.",
+    )
+    def monthly_predictions(
+        context: dg.AssetExecutionContext,
+        cleaned: MonthReader,
+        interval_calibration: MonthReader,
+        store: dg.ResourceParam[Store],
+    ) -> MonthlyFrames:
+        model = load_champion(store).model()
+        months = list(context.partition_keys)
+        cleaned.months.require(months)
+        require(store, "monthly_predictions", {"cleaned": months, "interval_calibration": months})
+        history, made_from = open_sound_history(store)
+        by_month: list[dict[str, object]] = []
+        calibrations = dict(interval_calibration.iterate())
+        for month, calibration in calibrations.items():
+            if set(calibration["model_version"]) != {model.version}:
+                raise StoreError(
+                    f"interval_calibration of {month} is of {calibration['model_version'][0]}, the champion is "
+                    f"{model.version}: materialize interval_calibration for {month} first"
+                )
+
+        def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
+            for month, rows in cleaned.iterate():
+                predicted = model.predict(rows, history, calibrations[month])
+                found = _accuracy(predicted)
+                found["from history, %"] = 100 * float(predicted["from_history"].mean() or 0)  # type: ignore[arg-type]
+                facts = {"model version": model.version, "predictor": model.publication.predictor, **found}
+                by_month.append({"month": month, "rows": predicted.height, **found})
+                yield month, predicted, facts
+
+        told = lambda: {"this run": table(pl.DataFrame(by_month, infer_schema_length=None))}  # noqa: E731
+        return monthly(context, frames(), told, made_from)
+
+    return [interval_calibration, monthly_predictions]
+
+
+def _stopped(store: Store, cleaned: MonthReader, months: set[str]) -> set[str]:
+    """The months that never came to be cleaned, because the checks of their raw rows are red."""
+    absent = months - set(cleaned.months.available())
+    return {month for month, state in states(store, "raw_splits", sorted(absent)).items() if state is State.RED}
+
+
+def _without(month: str, window: list[str], stopped: set[str]) -> list[str]:
+    """The window of a month without the months that checks stopped.
+
+    Raises:
+        UnsoundError: fewer than half are left.
+    """
+    left = [w for w in window if w not in stopped]
+    if 2 * len(left) < len(window):
+        raise UnsoundError(
+            f"intervals of {month}: the checks of raw_splits stopped {len(window) - len(left)} of the {len(window)} "
+            f"months before it ({describe_months(sorted(stopped))}): mend these first"
+        )
+    return left
+
+
+def _accuracy(predicted: pl.DataFrame) -> dict[str, float]:
+    """Error figures of the rows whose price is known; nothing where none is."""
+    known = predicted.filter(pl.col("actual_price").is_not_null())
+    if known.is_empty():
+        return {}
+    actual, said = known["actual_price"].to_numpy(), known["predicted_price"].to_numpy()
+    low, high = known["predicted_low"].to_numpy(), known["predicted_high"].to_numpy()
+    metrics = price_metrics(actual, said)
+    return {
+        "mae": metrics["mae"],
+        "mape": metrics["mape"],
+        "interval coverage, %": 100 * float(np.mean((low <= actual) & (actual <= high))),
+        "interval width, % of the price": 100 * float(np.mean((high - low) / said)),
+    }

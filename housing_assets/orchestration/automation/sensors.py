@@ -1,0 +1,97 @@
+"""What is asked for by what happened: in the source, in the checks, in a run."""
+
+import dagster as dg
+
+from housing_assets.config.settings import Settings
+from housing_assets.core.errors import HousingError
+from housing_assets.core.months import consecutive, describe_months
+from housing_assets.ingestion.changes import changed_months, files_stamp
+from housing_assets.orchestration.automation.asking import is_busy, is_spent, open_runs, requests_for
+from housing_assets.orchestration.resources.webhook import Webhook
+from housing_assets.orchestration.tags import tagged_months
+from housing_assets.orchestration.work import Task
+from housing_assets.store.layout import Store
+from housing_assets.store.pointers import champion_version
+from housing_assets.store.verdicts import State, states
+
+_RETRAINING_SECONDS = 3_600
+PERSISTENT = 3
+"""Months in a row that have to warn before training is asked for: one odd month is no trend."""
+
+
+def all_sensors(settings: Settings, store: Store) -> list[dg.SensorDefinition]:
+    """`source_sensor`, `retraining_sensor`, `failure_notices`."""
+
+    @dg.sensor(
+        job_name="ingest_job",
+        minimum_interval_seconds=settings.source_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Asks for months of the source that are new or changed, whichever file they are in",
+    )
+    def source_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        if settings.uses_sample:
+            return dg.SensorResult(skip_reason=dg.SkipReason("the generated sample never changes"))
+        if busy := is_busy(open_runs(context.instance), ["ingest_job"]):
+            return dg.SensorResult(skip_reason=dg.SkipReason(busy))
+        try:
+            stamp = files_stamp(settings.source_uri)
+            if stamp == context.cursor:
+                return dg.SensorResult(skip_reason=dg.SkipReason("no file of the source changed"))
+            months = changed_months(settings, store)
+        except HousingError as error:
+            # It may be half-way through an upload: the next look tells, since the cursor stays.
+            return dg.SensorResult(skip_reason=dg.SkipReason(f"the source cannot be read: {error}"))
+        tasks = [Task("ingest_job", tuple(part), stamp[:16]) for part in consecutive(months)]
+        requests, told = requests_for(context.instance, tasks, settings, settings.source_seconds)
+        said = "; ".join(told) or "the source has the rows that were ingested"
+        # What was asked for is looked at again until it is there, or is not tried any more.
+        is_over = all(is_spent(context.instance, task) for task in tasks)
+        return dg.SensorResult(
+            requests,
+            skip_reason=None if requests else dg.SkipReason(said),
+            cursor=stamp if is_over else context.cursor,
+        )
+
+    @dg.sensor(
+        job_name="training_job",
+        minimum_interval_seconds=_RETRAINING_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Asks for training when the newest {PERSISTENT} months all warn of drift, or all of errors",
+    )
+    def retraining_sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        told = []
+        for asset in ("drift_report", "prediction_accuracy"):
+            newest = store.months(asset).available()[-PERSISTENT:]
+            found = [str(state) for state in states(store, asset, newest).values()]
+            if len(newest) == PERSISTENT and set(found) == {str(State.WARN)}:
+                # One task for a month and champion, however often the sensor looks.
+                task = Task("training_job", (), f"{asset} {newest[-1]} {champion_version(store)}")
+                requests, waits = requests_for(context.instance, [task], settings, _RETRAINING_SECONDS)
+                for request in requests:
+                    why = {"housing/asked_by": f"{asset}: {newest[0]} to {newest[-1]}"}
+                    return request.with_replaced_attrs(tags={**request.tags, **why})
+                told += waits
+            else:
+                told.append(f"{asset}: {', '.join(found) or 'no months'}")
+        return dg.SkipReason("; ".join(told))
+
+    posts = bool(settings.webhook_url.get_secret_value())
+
+    @dg.run_failure_sensor(
+        minimum_interval_seconds=settings.follow_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING if posts else dg.DefaultSensorStatus.STOPPED,
+        description="Posts every failed run to HOUSING_WEBHOOK_URL; off without one",
+    )
+    def failure_notices(context: dg.RunFailureSensorContext, webhook: dg.ResourceParam[Webhook]) -> None:
+        run, months = context.dagster_run, tagged_months(context.dagster_run.tags)
+        over = f" of {describe_months(months)}" if months else ""
+        error = (context.failure_event.message or "").strip()
+        webhook.send(
+            f"{run.job_name}{over} failed: {error}",
+            job=run.job_name,
+            months=months,
+            run_id=run.run_id,
+            error=error,
+        )
+
+    return [source_sensor, retraining_sensor, failure_notices]

@@ -1,0 +1,87 @@
+"""The one place where assets, checks, jobs and resources meet."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from housing_assets.config.settings import Settings, load_settings
+from housing_assets.core.quality.measures import require_measures
+from housing_assets.core.quality.rules import RULES
+from housing_assets.ingestion.panel_start import known_panel
+from housing_assets.orchestration.assets.evaluation import evaluation_assets
+from housing_assets.orchestration.assets.features import feature_assets
+from housing_assets.orchestration.assets.forecasts import forecast_assets
+from housing_assets.orchestration.assets.history import history_assets
+from housing_assets.orchestration.assets.ingest import ingest_assets
+from housing_assets.orchestration.assets.models import model_assets
+from housing_assets.orchestration.assets.monitoring import monitoring_assets
+from housing_assets.orchestration.assets.predictions import prediction_assets
+from housing_assets.orchestration.assets.promotion import promotion_assets
+from housing_assets.orchestration.automation.chain import chain_sensors
+from housing_assets.orchestration.automation.jobs import all_jobs, checks_job
+from housing_assets.orchestration.automation.schedules import all_schedules
+from housing_assets.orchestration.automation.sensors import all_sensors
+from housing_assets.orchestration.checks.forecasts import forecast_checks
+from housing_assets.orchestration.checks.monitoring import monitoring_checks
+from housing_assets.orchestration.checks.monthly import monthly_checks
+from housing_assets.orchestration.checks.training import training_checks
+from housing_assets.orchestration.resources.io_manager import StoreIOManager
+from housing_assets.orchestration.resources.progress import progress_logger
+from housing_assets.orchestration.resources.tracking import artifact_root, tracking_resource
+from housing_assets.orchestration.resources.webhook import Webhook
+from housing_assets.store.layout import Store
+
+
+def build_definitions(settings: Settings | None = None, overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """Fresh definitions.
+
+    Args:
+        settings: None reads the environment.
+        overrides: resources by name, in place of the usual ones.
+
+    Raises:
+        HousingError: a rule judges what is not measured, so that it would be green for ever.
+    """
+    require_measures(RULES)
+    settings = settings or load_settings()
+    store = Store.open(settings.store_uri)
+    # Sensors and schedules ask again where the panel begins: it may come to be known while they are loaded.
+    asked, settings = settings, known_panel(settings, store)
+    with warnings.catch_warnings():
+        # Backfill policies and nonexistent upstream partitions are beta in Dagster; the tests hold them to it.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        assets = [
+            *ingest_assets(settings),
+            *feature_assets(settings),
+            *model_assets(settings),
+            *evaluation_assets(settings),
+            *promotion_assets(settings),
+            *history_assets(settings),
+            *prediction_assets(settings),
+            *forecast_assets(settings),
+            *monitoring_assets(settings),
+        ]
+    jobs = all_jobs()
+    return dg.Definitions(
+        assets=assets,
+        asset_checks=[
+            *monthly_checks(settings),
+            *training_checks(settings),
+            *monitoring_checks(),
+            *forecast_checks(settings),
+        ],
+        jobs=[*jobs, checks_job()],
+        schedules=all_schedules(asked, store),
+        sensors=[*all_sensors(asked, store), *chain_sensors(asked, store, jobs)],
+        loggers={"console": dg.colored_console_logger, "progress": progress_logger},
+        executor=dg.in_process_executor,
+        resources={
+            "store": store,
+            "io_manager": StoreIOManager(store),
+            "webhook": Webhook(url=settings.webhook_url.get_secret_value()),
+            "mlflow": tracking_resource(settings.mlflow_tracking_uri, artifact_root(settings.mlflow_tracking_uri)),
+            **(overrides or {}),
+        },
+    )

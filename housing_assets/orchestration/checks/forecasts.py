@@ -1,0 +1,58 @@
+"""Checks of the history, and of the forecasts that rest on it."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from housing_assets.config.settings import Settings
+from housing_assets.core.errors import BundleError
+from housing_assets.core.forecasting.model import forecast_model_from_files
+from housing_assets.core.quality.forecasts import (
+    measure_forecast_evaluation,
+    measure_forecast_model,
+    measure_forecast_month,
+    measure_history,
+)
+from housing_assets.core.quality.measurement import Measurement
+from housing_assets.orchestration.checks.common import Measured, checks_of
+from housing_assets.orchestration.checks.monthly import asked_months
+from housing_assets.store.bundles import load_bundle
+from housing_assets.store.histories import made_from_history
+from housing_assets.store.layout import Store
+
+
+def forecast_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
+    """The checks of `price_history`, `forecast_model`, `forecast_evaluation` and `monthly_forecasts`."""
+
+    def history(context: dg.AssetCheckExecutionContext) -> Measured:
+        store: Store = context.resources.store
+        table = store.read_table("price_history")
+        yield "", table.height, measure_history(table)
+
+    def model(context: dg.AssetCheckExecutionContext) -> Measured:
+        store: Store = context.resources.store
+        version, fits, problem = store.read_json("forecast_model.json")["version"], list[str](), None
+        try:
+            fits = list(forecast_model_from_files(load_bundle(store, version).files, version).fits)
+        except BundleError as error:
+            problem = str(error)
+        yield "", len(fits), measure_forecast_model(fits, settings.holdout_start, problem)
+
+    def evaluation(context: dg.AssetCheckExecutionContext) -> Measured:
+        store: Store = context.resources.store
+        table = store.read_table("forecast_evaluation")
+        yield "", table.height, measure_forecast_evaluation(table)
+
+    return [
+        checks_of("price_history", history),
+        checks_of("forecast_model", model),
+        checks_of("forecast_evaluation", evaluation),
+        checks_of("monthly_forecasts", _forecasts, rests_on=made_from_history("monthly_forecasts"), monthly=True),
+    ]
+
+
+def _forecasts(context: dg.AssetCheckExecutionContext) -> Iterator[tuple[str, int, list[Measurement]]]:
+    store: Store = context.resources.store
+    asked = asked_months(context, store, "monthly_forecasts")
+    for month, frame in store.months("monthly_forecasts").iterate(asked):
+        yield month, frame.height, measure_forecast_month(frame, month)

@@ -1,0 +1,124 @@
+"""Checks of the monthly assets: every month of a run, one after the other."""
+
+from collections.abc import Callable, Iterator
+
+import dagster as dg
+import polars as pl
+
+from housing_assets.config.settings import Settings
+from housing_assets.core.errors import StoreError
+from housing_assets.core.months import add_months, month_range, parse_month_range
+from housing_assets.core.quality.cleaned import measure_clean_month
+from housing_assets.core.quality.measurement import Measurement
+from housing_assets.core.quality.predictions import measure_calibration_month, measure_prediction_month
+from housing_assets.core.quality.raw import RECENT, YEAR, measure_raw_months
+from housing_assets.orchestration.checks.common import MONTHS, Measured, checks_of
+from housing_assets.orchestration.work import raw_digests
+from housing_assets.store.histories import made_from_history
+from housing_assets.store.layout import Store
+from housing_assets.store.verdicts import read_verdicts
+
+_ACCEPT = "accept_restated"
+_RAW_CONFIG = {
+    _ACCEPT: dg.Field(
+        str, default_value="", is_required=False, description="Accept months whose values were others before: why"
+    )
+}
+
+
+def monthly_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
+    """The checks of `raw_splits`, `cleaned`, `interval_calibration` and `monthly_predictions`."""
+    return [
+        checks_of("raw_splits", lambda context: _raw_months(context, settings.source_label),
+                  settings.source_label, _RAW_CONFIG, monthly=True),
+        checks_of("cleaned", _clean_months, settings.source_label, rests_on=raw_digests, monthly=True),
+        checks_of("interval_calibration", _calibrations,
+                  rests_on=made_from_history("interval_calibration"), monthly=True),
+        checks_of("monthly_predictions", _predictions,
+                  rests_on=made_from_history("monthly_predictions"), monthly=True),
+    ]  # fmt: skip
+
+
+def asked_months(context: dg.AssetCheckExecutionContext, store: Store, asset: str) -> list[str]:
+    """The months that the config asks for, or those of the run; without either, every month that is there.
+
+    Those of the run are from its tags: a run of checks alone has months too, which Dagster's context does not give.
+
+    Raises:
+        HousingError: the config names no months.
+    """
+    if text := context.op_execution_context.op_config[MONTHS]:
+        return month_range(*parse_month_range(text))
+    tags = context.run.tags
+    first, last = (tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
+    if first and last:
+        return month_range(first, last)
+    if month := tags.get("dagster/partition"):
+        return [month]
+    return store.months(asset).available()
+
+
+def _raw_months(context: dg.AssetCheckExecutionContext, source: str) -> Measured:
+    store: Store = context.resources.store
+    asked = asked_months(context, store, "raw_splits")
+    if not asked:
+        return
+    months = store.months("raw_splits")
+    lead = set(month_range(add_months(asked[0], -YEAR), add_months(asked[0], -1)))
+    read = sorted((lead & set(months.available())) | set(asked))
+    accepted = _accepted(context, store, source)
+    yield from measure_raw_months(months.iterate(read), asked, accepted)
+
+
+def _accepted(
+    context: dg.AssetCheckExecutionContext, store: Store, source: str
+) -> Callable[[str], pl.DataFrame | None]:
+    """`cleaned` of a month as it was made from the same source before; None where it was not."""
+    if why := context.op_execution_context.op_config[_ACCEPT]:
+        context.log.info(f"restated months are accepted: {why}")
+        return lambda _: None
+    cleaned = store.months("cleaned")
+    known = {m for m, v in read_verdicts(store, "cleaned").items() if v.source == source} & set(cleaned.available())
+
+    def read(month: str) -> pl.DataFrame | None:
+        try:
+            return cleaned.read(month) if month in known else None
+        except StoreError:
+            return None  # a damaged month vouches for nothing
+
+    return read
+
+
+def _clean_months(context: dg.AssetCheckExecutionContext) -> Iterator[tuple[str, int, list[Measurement]]]:
+    store: Store = context.resources.store
+    quarantined = store.months("quarantined")
+    there = set(quarantined.available())
+    for month, frame in store.months("cleaned").iterate(asked_months(context, store, "cleaned")):
+        out = quarantined.read(month, ["zipcode"]).height if month in there else 0
+        yield month, frame.height, measure_clean_month(frame, month, out)
+
+
+def _calibrations(context: dg.AssetCheckExecutionContext) -> Iterator[tuple[str, int, list[Measurement]]]:
+    store: Store = context.resources.store
+    asked = asked_months(context, store, "interval_calibration")
+    for month, frame in store.months("interval_calibration").iterate(asked):
+        yield month, frame.height, measure_calibration_month(frame, month)
+
+
+def _predictions(context: dg.AssetCheckExecutionContext) -> Iterator[tuple[str, int, list[Measurement]]]:
+    store: Store = context.resources.store
+    cleaned = store.months("cleaned")
+    there = set(cleaned.available())
+    prices: dict[str, pl.DataFrame] = {}
+
+    def known(month: str) -> pl.DataFrame:
+        if month not in prices:
+            prices[month] = cleaned.read(month, ["zipcode", "price"])
+        return prices[month]
+
+    asked = asked_months(context, store, "monthly_predictions")
+    for month, frame in store.months("monthly_predictions").iterate(asked):
+        recent = [m for m in month_range(add_months(month, -RECENT), add_months(month, -1)) if m in there]
+        before = pl.concat([known(m) for m in recent]) if recent else None
+        yield month, frame.height, measure_prediction_month(frame, month, known(month)["zipcode"], before)
+        prices = {m: prices[m] for m in (*recent, month)}

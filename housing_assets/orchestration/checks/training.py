@@ -1,0 +1,108 @@
+"""Checks of what training rests on, and of what it makes."""
+
+from collections.abc import Callable
+
+import dagster as dg
+import numpy as np
+import polars as pl
+
+from housing_assets.config.settings import Settings
+from housing_assets.core.baselines.prices import NAIVE
+from housing_assets.core.features.encoding import ENCODER_COLUMNS
+from housing_assets.core.models.price import PriceModel, twin_difference
+from housing_assets.core.months import Split, month_range
+from housing_assets.core.quality.measurement import Measurement
+from housing_assets.core.quality.training import (
+    measure_champion,
+    measure_encoders,
+    measure_evaluation,
+    measure_matrix,
+    measure_model,
+)
+from housing_assets.orchestration.assets.evaluation import CANDIDATE
+from housing_assets.orchestration.checks.common import Measured, checks_of
+from housing_assets.orchestration.work import training_digest
+from housing_assets.store.bundles import BundleError, load_bundle
+from housing_assets.store.layout import Store
+from housing_assets.store.pointers import champion_version
+from housing_assets.store.verdicts import data_stamps, read_verdicts
+
+
+def training_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
+    """The checks of `encoders`, `training_features`, the models, `model_evaluation` and `champion_model`."""
+    train, held = (settings.split_months(part) for part in (Split.TRAIN, Split.EVAL))
+
+    def encoders(store: Store) -> tuple[int, list[Measurement]]:
+        table = store.read_table("encoders")
+        cleaned = store.months("cleaned")
+        there = set(cleaned.available())
+        fitted = (frame for _, frame in cleaned.iterate(train, ENCODER_COLUMNS))
+        later = (frame for _, frame in cleaned.iterate([m for m in held if m in there], ["zipcode", "city_full"]))
+        return table.height, measure_encoders(table, fitted, later)
+
+    def matrix(store: Store) -> tuple[int, list[Measurement]]:
+        frame = store.read_table("training_features")
+        return frame.height, measure_matrix(frame, [*train, *held], settings.holdout_start)
+
+    def evaluation(store: Store) -> tuple[int, list[Measurement]]:
+        table = store.read_table("model_evaluation")
+        return table.height, measure_evaluation(table, [CANDIDATE, "baseline_model", *NAIVE])
+
+    def champion(store: Store) -> tuple[int, list[Measurement]]:
+        try:
+            _, problem, difference, _ = _bundle(store, champion_version(store) or "")
+        except BundleError as error:
+            problem, difference = str(error), float("inf")
+        return 1, measure_champion(problem, difference)
+
+    def model(name: str) -> Callable[[Store], tuple[int, list[Measurement]]]:
+        def measure(store: Store) -> tuple[int, list[Measurement]]:
+            loaded, problem, difference, months = _bundle(store, store.read_json(f"{name}.json")["version"])
+            rows = store.read_table("training_features").filter(pl.col("split") == Split.EVAL)
+            said = loaded.trees.prices(rows) if loaded else np.full(rows.height, np.nan)
+            found = measure_model(months, settings.eval_start, rows["price"].to_numpy(), said, problem, difference)
+            return rows.height, found
+
+        return measure
+
+    return [
+        _checks_of_table("encoders", encoders),
+        _checks_of_table("training_features", matrix, lambda store: _training_months(store, settings.holdout_start)),
+        _checks_of_table("baseline_model", model("baseline_model")),
+        _checks_of_table("tuned_model", model("tuned_model")),
+        _checks_of_table("model_evaluation", evaluation),
+        _checks_of_table("champion_model", champion, _as_trained),
+    ]
+
+
+def _training_months(store: Store, holdout_start: str) -> Callable[[str], str]:
+    digest = training_digest(data_stamps(store, "cleaned"), holdout_start)
+    return lambda _: digest
+
+
+def _as_trained(store: Store) -> Callable[[str], str]:
+    """What the matrix was made from: months that changed since then are not what the decision rests on."""
+    verdict = read_verdicts(store, "training_features", [""]).get("")
+    return lambda _: verdict.rests_on if verdict else ""
+
+
+def _checks_of_table(
+    asset: str,
+    measure: Callable[[Store], tuple[int, list[Measurement]]],
+    rests_on: Callable[[Store], Callable[[str], str]] = lambda _: lambda _: "",
+) -> dg.AssetChecksDefinition:
+    def measured(context: dg.AssetCheckExecutionContext) -> Measured:
+        rows, found = measure(context.resources.store)
+        yield "", rows, found
+
+    return checks_of(asset, measured, rests_on=rests_on)
+
+
+def _bundle(store: Store, version: str) -> tuple[PriceModel | None, str | None, float, list[str]]:
+    """The model of a bundle, what is wrong with it, how far its twin is off, and the months it was trained on."""
+    try:
+        bundle = load_bundle(store, version)
+        model = bundle.model()
+        return model, None, twin_difference(bundle.files, model), month_range(*bundle.manifest["months"]["train"])
+    except BundleError as error:
+        return None, str(error), float("inf"), []

@@ -1,0 +1,243 @@
+"""What is to be done, told from the store alone: whoever starts runs asks here, and how runs ended does not matter.
+
+A month that is there and that its checks vouch for is carried on, unless what comes of it was made from this very
+content. A month that its own checks stopped is no work until what it was made from changes.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from housing_assets.config.settings import Settings
+from housing_assets.core.months import add_months, consecutive
+from housing_assets.ingestion.panel_start import known_panel
+from housing_assets.store.histories import stale_months
+from housing_assets.store.layout import Store
+from housing_assets.store.months import Months
+from housing_assets.store.pointers import champion_version
+from housing_assets.store.verdicts import PASSING, State, Verdict, data_stamps, read_verdicts, state_of
+
+CARRIED_ON = (
+    "raw_splits",
+    "cleaned",
+    "interval_calibration",
+    "monthly_predictions",
+    "monthly_forecasts",
+    "drift_report",
+    "prediction_accuracy",
+)
+"""Monthly assets, in the order they are made."""
+_OF_A_MODEL = ("interval_calibration", "monthly_predictions")
+_UNCHECKED = (State.ABSENT, State.STALE)
+_NOT_SOUND = "-"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A run that is to be started.
+
+    Attributes:
+        job: its name.
+        months: without a gap; none for a job without months.
+        content: digest of what the outputs will rest on: while it is the same, so is the task.
+        assets: of the job, if not all of them.
+    """
+
+    job: str
+    months: tuple[str, ...]
+    content: str
+    assets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the store says of a monthly asset: the stamp of each month's file, and the verdicts."""
+
+    stamps: Mapping[str, str]
+    verdicts: Mapping[str, Verdict]
+
+    def state(self, month: str) -> State:
+        """What is known of a month."""
+        return state_of(self.verdicts.get(month), self.stamps.get(month))
+
+    def is_sound(self, month: str) -> bool:
+        """Is a month there, and do its checks vouch for it?"""
+        return month in self.stamps and self.state(month) in PASSING
+
+    def rests_on(self, month: str) -> str:
+        """What a month was made from; empty where that is not known."""
+        verdict = self.verdicts.get(month)
+        return verdict.rests_on if verdict else ""
+
+    def lacks(self, month: str) -> bool:
+        """Is a month not there, or did no check see the file that is there?"""
+        return month not in self.stamps or self.state(month) in _UNCHECKED
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the store says.
+
+    Attributes:
+        months: of the panel.
+        holdout_start: the first month that is predicted.
+        can_forecast: are there months enough for a forecast model?
+        assets: the monthly ones by name.
+        champion: its version; None before there is one.
+        trained_on: what `champion_model` rests on; empty where that is not known.
+        versions: of the models that made months, by asset and month.
+        stale: months by asset whose history is another one by now.
+    """
+
+    months: Sequence[str]
+    holdout_start: str
+    can_forecast: bool
+    assets: Mapping[str, Seen]
+    champion: str | None
+    trained_on: str
+    versions: Mapping[str, Mapping[str, str]]
+    stale: Mapping[str, frozenset[str]]
+
+
+def read_facts(settings: Settings, store: Store) -> Facts:
+    """What the store says now.
+
+    Raises:
+        StoreError: it cannot be read, or a file that tells a version is damaged.
+    """
+    settings = known_panel(settings, store)
+    seen = {asset: Seen(data_stamps(store, asset), read_verdicts(store, asset)) for asset in CARRIED_ON}
+    decided = read_verdicts(store, "champion_model", [""]).get("")
+    return Facts(
+        settings.months,
+        settings.holdout_start,
+        settings.can_forecast,
+        seen,
+        champion_version(store),
+        decided.rests_on if decided else "",
+        {asset: _versions(store, asset, seen[asset]) for asset in _OF_A_MODEL},
+        {asset: frozenset(stale_months(store, asset)) for asset in (*_OF_A_MODEL, "monthly_forecasts")},
+    )
+
+
+def work_to_do(facts: Facts) -> list[Task]:
+    """Runs that are to be started, one for each stretch of months without a gap, in the order of the stages.
+
+    Those of a later stage rest on what the earlier ones will have made: they are worth starting once these have ended.
+    """
+    raw, cleaned = facts.assets["raw_splits"], facts.assets["cleaned"]
+    predicted = facts.assets["monthly_predictions"]
+    unchecked = [m for m in facts.months if m in raw.stamps and raw.lacks(m)]
+    unclean = [m for m in facts.months if raw.is_sound(m) and _is_unclean(raw, cleaned, m)]
+
+    # What is to be replaced counts too: content that comes back after another is to be carried on once more.
+    def raw_rows(part: Sequence[str]) -> str:
+        return _digest([*(_rests_on_raw(raw, m) for m in part), *_replaced(cleaned, part)])
+
+    tasks = _tasks("ingest_job", unchecked, lambda part: _digest(raw.stamps[m] for m in part))
+    tasks += _tasks("ingest_job", unclean, raw_rows, ("cleaned",))
+    held = [m for m in facts.months if m >= facts.holdout_start and cleaned.is_sound(m)]
+    before = [m for m in facts.months if m < facts.holdout_start]
+    is_whole = all(cleaned.is_sound(m) for m in before)
+    known = training_digest(cleaned.stamps, facts.holdout_start)
+    if is_whole and (facts.champion is None or facts.trained_on not in ("", known)):
+        tasks.append(Task("training_job", (), _digest([known, facts.trained_on])))
+
+    def history(output: str) -> Callable[[Sequence[str]], str]:
+        def content(part: Sequence[str]) -> str:
+            known = [s for m, s in sorted(cleaned.stamps.items()) if m <= part[-1]]
+            return _digest([facts.champion or "", *known, *_replaced(facts.assets[output], part)])
+
+        return content
+
+    def predictions(part: Sequence[str]) -> str:
+        reports = (facts.assets[asset] for asset in ("drift_report", "prediction_accuracy"))
+        return _digest([*(predicted.stamps[m] for m in part), *(s for seen in reports for s in _replaced(seen, part))])
+
+    if facts.champion:
+        tasks += _tasks(
+            "predictions_job", [m for m in held if _is_unpredicted(facts, m)], history("monthly_predictions")
+        )
+        unmeasured = [m for m in held if predicted.is_sound(m) and _is_unmeasured(facts, m)]
+        tasks += _tasks("monitoring_job", unmeasured, predictions)
+    if facts.can_forecast and is_whole:
+        forecasts, stale = facts.assets["monthly_forecasts"], facts.stale["monthly_forecasts"]
+        undone = [m for m in held if forecasts.lacks(m) or m in stale]
+        tasks += _tasks("forecast_job", undone, history("monthly_forecasts"))
+    return tasks
+
+
+def raw_digests(store: Store) -> Callable[[str], str]:
+    """For a month, the digest of the raw rows that `cleaned` is made from: its own, and those of the month before."""
+    raw = Seen(data_stamps(store, "raw_splits"), read_verdicts(store, "raw_splits"))
+    return lambda month: _rests_on_raw(raw, month)
+
+
+def prediction_stamps(store: Store) -> Callable[[str], str]:
+    """For a month, the digest of the predictions that its monitoring is made from."""
+    stamps = data_stamps(store, "monthly_predictions")
+    return lambda month: _digest([stamps.get(month, "")])
+
+
+def training_digest(cleaned: Mapping[str, str], holdout_start: str) -> str:
+    """The digest of the cleaned months that models are trained and judged on, by the stamps of their files."""
+    return _digest(f"{month} {stamp}" for month, stamp in sorted(cleaned.items()) if month < holdout_start)
+
+
+def _tasks(
+    job: str, months: Sequence[str], content: Callable[[Sequence[str]], str], assets: tuple[str, ...] = ()
+) -> list[Task]:
+    return [Task(job, tuple(part), content(part), assets) for part in consecutive(months)]
+
+
+def _replaced(seen: Seen, months: Sequence[str]) -> list[str]:
+    return [seen.stamps.get(month, "") for month in months]
+
+
+def _rests_on_raw(raw: Seen, month: str) -> str:
+    before = add_months(month, -1)
+    kept = _digest([raw.stamps[before]]) if raw.is_sound(before) else _NOT_SOUND
+    return f"{_digest([raw.stamps.get(month, '')])} {kept}"
+
+
+def _is_unclean(raw: Seen, cleaned: Seen, month: str) -> bool:
+    """Is a month to be cleaned? The month before counts while it is sound: a broken one is not compared with."""
+    if cleaned.lacks(month):
+        return True
+    own, _, before = _rests_on_raw(raw, month).partition(" ")
+    said, _, said_before = cleaned.rests_on(month).partition(" ")
+    return bool(said) and (said != own or before not in (_NOT_SOUND, said_before))
+
+
+def _is_unpredicted(facts: Facts, month: str) -> bool:
+    """Is a month to be predicted? Not while its intervals are red, of this champion and this history."""
+    intervals, predicted = (facts.assets[asset] for asset in _OF_A_MODEL)
+    by = {asset: facts.versions[asset].get(month) == facts.champion for asset in _OF_A_MODEL}
+    fresh = {asset: by[asset] and month not in facts.stale[asset] for asset in _OF_A_MODEL}
+    if fresh["interval_calibration"] and month in intervals.stamps and intervals.state(month) is State.RED:
+        return False
+    return predicted.lacks(month) or not fresh["monthly_predictions"]
+
+
+def _is_unmeasured(facts: Facts, month: str) -> bool:
+    made_from = _digest([facts.assets["monthly_predictions"].stamps[month]])
+    reports = [facts.assets[asset] for asset in ("drift_report", "prediction_accuracy")]
+    return any(seen.lacks(month) or seen.rests_on(month) not in ("", made_from) for seen in reports)
+
+
+def _versions(store: Store, asset: str, seen: Seen) -> dict[str, str]:
+    """The version of the model that made each month that was checked; another may be damaged, and is work anyway."""
+    months = store.months(asset)
+    by = {m: _version_in(months, m, stamp) for m, stamp in sorted(seen.stamps.items()) if not seen.lacks(m)}
+    return {month: version for month, version in by.items() if version is not None}
+
+
+# A stamp is of the contents: a file is read once, however often a sensor looks.
+@lru_cache(maxsize=1_000)
+def _version_in(months: Months, month: str, _stamp: str) -> str | None:
+    return next(iter(months.read(month, ("model_version",))["model_version"]), None)
+
+
+def _digest(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
