@@ -9,9 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from platform_fixtures import LONG, Platform, free_port, write_long_source, write_source
 
 STRICT = "HOUSING_TEST_STRICT"
+# A busy machine is no fault: no example of a property is timed.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 S3_PAGE = 50
 """Keys the test server lists at a time: fewer than S3 does, so that paging is quick to test."""
 
