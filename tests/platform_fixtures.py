@@ -5,16 +5,19 @@ import hashlib
 import io
 import os
 import random
+import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import httpx
 import numpy as np
 import polars as pl
 import pytest
@@ -291,6 +294,45 @@ def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.05)
+
+
+ROOT = Path(__file__).parents[1]
+
+
+@contextlib.contextmanager
+def dagster_dev(source: Path, home: Path) -> Iterator[str]:
+    """Dagster's webserver and daemon over `home/store`, with their instance in `home/home`; gives their address."""
+    (home / "home").mkdir()
+    shutil.copy(ROOT / "dagster.yaml", home / "home")
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    env = {"HOUSING_SOURCE_URI": str(source), "HOUSING_STORE_URI": str(home / "store"), **WINDOW}
+    command = ["dev", "-w", str(ROOT / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(port)]
+    server = subprocess.Popen(
+        [str(Path(sys.executable).parent / "dagster"), *command],
+        cwd=home,
+        env={**os.environ, **env, "DAGSTER_HOME": str(home / "home"), "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+    def answers() -> bool:
+        assert server.poll() is None
+        try:
+            return httpx.get(f"{url}/server_info").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    try:
+        wait_for(answers, 120)
+        yield url
+    finally:
+        os.killpg(server.pid, signal.SIGINT)
+        try:
+            server.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
 
 
 OPEN = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED]

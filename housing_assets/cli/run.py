@@ -24,7 +24,7 @@ from housing_assets.ingestion.source import source_uri
 from housing_assets.orchestration.build import build_definitions
 from housing_assets.orchestration.names import CODE_VERSION, OWNER_TAG
 from housing_assets.orchestration.tags import month_tags
-from housing_assets.orchestration.work import read_facts, work_to_do
+from housing_assets.orchestration.work import FORECASTS_ALONE, read_facts, work_to_do
 from housing_assets.store.layout import Store
 from housing_assets.store.pointers import FORECAST_POINTER, champion_version, point_to, provisional_reason
 from housing_assets.store.verdicts import PASSING, State, read_verdicts, states
@@ -37,7 +37,6 @@ _MADE_BY: dict[str, tuple[str, ...]] = {
     "monitoring_job": ("drift_report", "prediction_accuracy"),
     "forecast_job": ("monthly_forecasts",),
 }
-
 """Monthly assets by the job that makes them."""
 
 IRRELEVANT_TO_RUN_INPUTS = {
@@ -52,7 +51,6 @@ IRRELEVANT_TO_RUN_INPUTS = {
     "accept_restated",
     "webhook_url",
 }
-
 """Settings that `raw_splits` and `cleaned` do not depend on."""
 
 
@@ -88,46 +86,67 @@ def run_platform(
         settings, first, last = _panel(settings, store, months is None)
         asked = _asked_months(settings, months, first, last)
         stages = _Stages(settings, store, instance, console, force)
-        ingest_inputs = [source, settings.model_dump(mode="json", exclude=IRRELEVANT_TO_RUN_INPUTS)]
+        inputs = [source, settings.model_dump(mode="json", exclude=IRRELEVANT_TO_RUN_INPUTS)]
         config = {"ops": {"raw_splits_checks": {"config": {"accept_restated": accept_restated}}}}
-        stages.run_months("ingest_job", ingest_inputs, asked, config)
+        stages.run_months("ingest_job", inputs, asked, config)
         needed = [m for m in settings.months if m < settings.holdout_start]
         if cut := sorted(set(needed) & stages.stopped):
             console.print(f"training_job: not run, since {describe_months(cut)} of train and eval are stopped")
         else:
             trials = settings.tune_trials if trials is None else trials
             config = {"ops": {"tuned_model": {"config": {"trials": trials}}}}
-            stages.run("training_job", [*ingest_inputs, trials], None, _trained(store), config)
-        version = champion_version(store)
-        if version and states(store, "champion_model")[""] is State.STALE:
-            # Promoted by code that kept no verdict: the bundle is verified now.
-            point_to(store, version, provisional_reason(store, version))
-        predicted = [m for m in asked if m >= settings.holdout_start and m not in stages.stopped]
-        if version:
-            stages.run_months("predictions_job", [*ingest_inputs, version], predicted)
-            config = {"ops": {"drift_report": {"config": {"newest_report_only": True}}}}
-            measured = [m for m in predicted if m not in stages.stopped]
-            stages.run_months("monitoring_job", [*ingest_inputs, version], measured, config)
+            stages.run("training_job", [*inputs, trials], None, _trained(store), config)
+        held = [m for m in asked if m >= settings.holdout_start and m not in stages.stopped]
+        _predict(stages, inputs, held)
         if not settings.can_forecast:
             console.print(f"forecast_job: not run, since it needs {LEAST_FORECAST_MONTHS} months before eval")
         elif not cut:
-            again = champion_version(store, FORECAST_POINTER) is None
-            stages.run_months("forecast_job", ingest_inputs, predicted, force=again)
-            # After a roll-back by hand, months that are up to date may be of the version before.
-            forecast = [m for m in predicted if m not in stages.stopped]
-            others = _forecast_by_others(store, forecast, champion_version(store, FORECAST_POINTER))
-            for part in consecutive(others):
-                stages.run("forecast_job", ingest_inputs, part, False, assets=["monthly_forecasts"])
-        checks = last_checks(instance, stages.definitions)
-        print_status(settings, home, checks)
-        if version and (provisional := provisional_reason(store, version)):
-            told = f"warning: the champion {version} is provisional, the best that there is: {provisional}"
-            console.print(f"[yellow]{escape(told)}[/yellow]", soft_wrap=True, highlight=False)
-        if stages.errors:
-            raise HousingError("\n".join(stages.errors))
-        red = [key for key, e in checks.items() if not e.passed and e.severity is dg.AssetCheckSeverity.ERROR]
-        if red:
-            raise HousingError(f"red checks: {', '.join(red)}. Their messages are in the table above")
+            _forecast(stages, inputs, held)
+        _report(stages, home)
+
+
+def _predict(stages: "_Stages", inputs: Sequence[object], months: Sequence[str]) -> None:
+    """Predictions of months by the champion, and their monitoring; nothing without a champion."""
+    store = stages.store
+    version = champion_version(store)
+    if version is None:
+        return
+    if states(store, "champion_model")[""] is State.STALE:
+        # Promoted by code that kept no verdict: the bundle is verified now.
+        point_to(store, version, provisional_reason(store, version))
+    stages.run_months("predictions_job", [*inputs, version], months)
+    config = {"ops": {"drift_report": {"config": {"newest_report_only": True}}}}
+    measured = [m for m in months if m not in stages.stopped]
+    stages.run_months("monitoring_job", [*inputs, version], measured, config)
+
+
+def _forecast(stages: "_Stages", inputs: Sequence[object], months: Sequence[str]) -> None:
+    """Forecasts from months, by the version that forecasts."""
+    again = champion_version(stages.store, FORECAST_POINTER) is None
+    stages.run_months("forecast_job", inputs, months, force=again)
+    # After a roll-back by hand, months that are up to date are of the version before.
+    left = [m for m in months if m not in stages.stopped]
+    stages.run_months("forecast_job", inputs, left, assets=FORECASTS_ALONE)
+
+
+def _report(stages: "_Stages", home: Path) -> None:
+    """The summary, and what is not as it should be.
+
+    Raises:
+        HousingError: checks stopped some months, or a blocking check is red.
+    """
+    store, console = stages.store, stages.console
+    checks = last_checks(stages.instance, stages.definitions)
+    print_status(stages.settings, home, checks)
+    version = champion_version(store)
+    if version and (provisional := provisional_reason(store, version)):
+        told = f"warning: the champion {version} is provisional, the best that there is: {provisional}"
+        console.print(f"[yellow]{escape(told)}[/yellow]", soft_wrap=True, highlight=False)
+    if stages.errors:
+        raise HousingError("\n".join(stages.errors))
+    red = [key for key, e in checks.items() if not e.passed and e.severity is dg.AssetCheckSeverity.ERROR]
+    if red:
+        raise HousingError(f"red checks: {', '.join(red)}. Their messages are in the table above")
 
 
 def _panel(settings: Settings, store: Store, whole: bool) -> tuple[Settings, str, str]:
@@ -187,6 +206,7 @@ class _Stages:
         months: Sequence[str],
         config: Mapping[str, Any] | None = None,
         force: bool = False,
+        assets: tuple[str, ...] = (),
     ) -> None:
         """Run a job over those months whose outputs are not there, not sound, or made from something else.
 
@@ -199,18 +219,20 @@ class _Stages:
             months: to have the outputs of.
             config: of the run.
             force: run it over all of them.
+            assets: of the job, if not all of them: then only what the store says is work for these alone is run.
 
         Raises:
             HousingError: a run failed, and not because of the checks of some months.
         """
-        undone = months if force or self.force else self._undone(name, inputs, months)
-        if months and not undone:
+        is_forced = (force or self.force) and not assets
+        undone = months if is_forced else self._undone(name, inputs, months, assets)
+        if months and not undone and not assets:
             self.console.print(f"[dim]{name}: up to date[/dim]")
         for part in consecutive(undone):
             try:
-                self.run(name, inputs, part, False, config)
+                self.run(name, inputs, part, False, config, assets)
             except HousingError as error:
-                self._go_on(name, inputs, part, config, error)
+                self._go_on(name, inputs, part, config, assets, error)
 
     def _go_on(
         self,
@@ -218,6 +240,7 @@ class _Stages:
         inputs: Sequence[object],
         months: Sequence[str],
         config: Mapping[str, Any] | None,
+        assets: tuple[str, ...],
         error: HousingError,
     ) -> None:
         """After a failed run: the months that its checks did not stop."""
@@ -227,14 +250,14 @@ class _Stages:
         self.stopped |= stopped
         self.errors.append(str(error))
         self.console.print(f"[red]{describe_months(sorted(stopped))} stopped[/red]; the other months go on")
-        left = [m for m in self._undone(name, inputs, months) if m not in stopped]
-        # Their raw rows were read and checked: the source is not read again.
-        config, assets = (None, ["cleaned"]) if name == "ingest_job" else (config, None)
+        left = [m for m in self._undone(name, inputs, months, assets) if m not in stopped]
+        if name == "ingest_job":  # their raw rows were read and checked: the source is not read again
+            config, assets = None, ("cleaned",)
         for part in consecutive(left):
             try:
                 self.run(name, inputs, part, False, config, assets)
             except HousingError as further:
-                self._go_on(name, inputs, part, config, further)
+                self._go_on(name, inputs, part, config, assets, further)
 
     def _stopped_by_last_run(self, name: str, months: Sequence[str]) -> set[str]:
         (last,) = self.instance.get_runs(dg.RunsFilter(job_name=name), limit=1)
@@ -244,10 +267,13 @@ class _Stages:
             found |= {m for m, v in verdicts.items() if v.run == last.run_id and v.state is State.RED}
         return found
 
-    def _undone(self, name: str, inputs: Sequence[object], months: Sequence[str]) -> list[str]:
+    def _undone(self, name: str, inputs: Sequence[object], months: Sequence[str], assets: tuple[str, ...]) -> list[str]:
         """Months that the store says are work, or whose outputs no run with the same inputs made."""
-        tasks = work_to_do(read_facts(self.settings, self.store))
-        undone = {month for task in tasks if task.job == name for month in task.months}
+        tasks = [task for task in work_to_do(read_facts(self.settings, self.store)) if task.job == name]
+        alone = {month for task in tasks if task.assets == FORECASTS_ALONE for month in task.months}
+        if assets == FORECASTS_ALONE:
+            return [m for m in months if m in alone]
+        undone = {month for task in tasks for month in task.months} - alone
         for asset in _MADE_BY[name]:
             known = states(self.store, asset, months)
             undone |= {m for m in months if known[m] not in PASSING}
@@ -343,13 +369,6 @@ def _close_dead_runs(instance: dg.DagsterInstance) -> None:
 
 def _digest(inputs: object) -> str:
     return hashlib.sha256(json.dumps([CODE_VERSION, inputs], sort_keys=True).encode()).hexdigest()[:32]
-
-
-def _forecast_by_others(store: Store, months: Sequence[str], version: str | None) -> list[str]:
-    """Months whose forecasts are there, and are not of a version."""
-    forecasts = store.months("monthly_forecasts")
-    there = sorted(set(months) & set(forecasts.available()))
-    return [m for m, frame in forecasts.iterate(there, ["model_version"]) if set(frame["model_version"]) - {version}]
 
 
 def _trained(store: Store) -> bool:

@@ -15,7 +15,7 @@ from housing_assets.ingestion.panel_start import known_panel
 from housing_assets.store.histories import stale_months
 from housing_assets.store.layout import Store
 from housing_assets.store.months import Months
-from housing_assets.store.pointers import champion_version
+from housing_assets.store.pointers import FORECAST_POINTER, champion_version
 from housing_assets.store.verdicts import PASSING, State, Verdict, data_stamps, read_verdicts, state_of
 
 CARRIED_ON = (
@@ -28,7 +28,9 @@ CARRIED_ON = (
     "prediction_accuracy",
 )
 """Monthly assets, in the order they are made."""
-_OF_A_MODEL = ("interval_calibration", "monthly_predictions")
+_OF_A_MODEL = ("interval_calibration", "monthly_predictions", "monthly_forecasts")
+FORECASTS_ALONE: tuple[str, ...] = ("monthly_forecasts",)
+"""The assets of a task for months whose forecasts are of another version than the one that forecasts now."""
 _UNCHECKED = (State.ABSENT, State.STALE)
 _NOT_SOUND = "-"
 
@@ -85,6 +87,7 @@ class Facts:
         can_forecast: are there months enough for a forecast model?
         assets: the monthly ones by name.
         champion: its version; None before there is one.
+        forecaster: the version that forecasts; None before there is one.
         trained_on: what `champion_model` rests on; empty where that is not known.
         versions: of the models that made months, by asset and month.
         stale: months by asset whose history is another one by now.
@@ -95,6 +98,7 @@ class Facts:
     can_forecast: bool
     assets: Mapping[str, Seen]
     champion: str | None
+    forecaster: str | None
     trained_on: str
     versions: Mapping[str, Mapping[str, str]]
     stale: Mapping[str, frozenset[str]]
@@ -115,9 +119,10 @@ def read_facts(settings: Settings, store: Store) -> Facts:
         settings.can_forecast,
         seen,
         champion_version(store),
+        champion_version(store, FORECAST_POINTER),
         decided.rests_on if decided else "",
         {asset: _versions(store, asset, seen[asset]) for asset in _OF_A_MODEL},
-        {asset: frozenset(stale_months(store, asset)) for asset in (*_OF_A_MODEL, "monthly_forecasts")},
+        {asset: frozenset(stale_months(store, asset)) for asset in _OF_A_MODEL},
     )
 
 
@@ -144,10 +149,10 @@ def work_to_do(facts: Facts) -> list[Task]:
     if is_whole and (facts.champion is None or facts.trained_on not in ("", known)):
         tasks.append(Task("training_job", (), _digest([known, facts.trained_on])))
 
-    def history(output: str) -> Callable[[Sequence[str]], str]:
+    def history(output: str, version: str | None) -> Callable[[Sequence[str]], str]:
         def content(part: Sequence[str]) -> str:
             known = [s for m, s in sorted(cleaned.stamps.items()) if m <= part[-1]]
-            return _digest([facts.champion or "", *known, *_replaced(facts.assets[output], part)])
+            return _digest([version or "", *known, *_replaced(facts.assets[output], part)])
 
         return content
 
@@ -157,14 +162,19 @@ def work_to_do(facts: Facts) -> list[Task]:
 
     if facts.champion:
         tasks += _tasks(
-            "predictions_job", [m for m in held if _is_unpredicted(facts, m)], history("monthly_predictions")
+            "predictions_job",
+            [m for m in held if _is_unpredicted(facts, m)],
+            history("monthly_predictions", facts.champion),
         )
         unmeasured = [m for m in held if predicted.is_sound(m) and _is_unmeasured(facts, m)]
         tasks += _tasks("monitoring_job", unmeasured, predictions)
     if facts.can_forecast and is_whole:
         forecasts, stale = facts.assets["monthly_forecasts"], facts.stale["monthly_forecasts"]
         undone = [m for m in held if forecasts.lacks(m) or m in stale]
-        tasks += _tasks("forecast_job", undone, history("monthly_forecasts"))
+        tasks += _tasks("forecast_job", undone, history("monthly_forecasts", facts.champion))
+        by, content = facts.versions["monthly_forecasts"], history("monthly_forecasts", facts.forecaster)
+        by_another = [m for m in held if m not in undone and by.get(m) not in (None, facts.forecaster)]
+        tasks += _tasks("forecast_job", by_another, content, FORECASTS_ALONE)
     return tasks
 
 
@@ -212,12 +222,14 @@ def _is_unclean(raw: Seen, cleaned: Seen, month: str) -> bool:
 
 def _is_unpredicted(facts: Facts, month: str) -> bool:
     """Is a month to be predicted? Not while its intervals are red, of this champion and this history."""
-    intervals, predicted = (facts.assets[asset] for asset in _OF_A_MODEL)
-    by = {asset: facts.versions[asset].get(month) == facts.champion for asset in _OF_A_MODEL}
-    fresh = {asset: by[asset] and month not in facts.stale[asset] for asset in _OF_A_MODEL}
-    if fresh["interval_calibration"] and month in intervals.stamps and intervals.state(month) is State.RED:
+    intervals, predicted = facts.assets["interval_calibration"], facts.assets["monthly_predictions"]
+
+    def is_fresh(asset: str) -> bool:
+        return facts.versions[asset].get(month) == facts.champion and month not in facts.stale[asset]
+
+    if is_fresh("interval_calibration") and month in intervals.stamps and intervals.state(month) is State.RED:
         return False
-    return predicted.lacks(month) or not fresh["monthly_predictions"]
+    return predicted.lacks(month) or not is_fresh("monthly_predictions")
 
 
 def _is_unmeasured(facts: Facts, month: str) -> bool:

@@ -1,8 +1,7 @@
-"""Model bundles: immutable versions under `models/`, and the one pointer to the champion.
+"""Model bundles: immutable versions under `models/`.
 
-A version is named by what is in it, its manifest is written last, and the pointer after that: whoever
-follows the pointer finds a whole bundle. Hashes are verified before any parser sees a byte, since a
-flipped bit in a .ubj file can crash the process.
+A version is named by what is in it, and its manifest is written last: who finds the manifest finds a whole bundle.
+Hashes are verified before any parser sees a byte, since a flipped bit in a .ubj file can crash the process.
 """
 
 import hashlib
@@ -18,7 +17,6 @@ from housing_assets.core.models.price import PriceModel, model_from_files
 from housing_assets.store.layout import Store
 
 FORMAT = 2
-
 """Of the manifest. A loader refuses a bundle of a newer format."""
 
 _LIBRARIES = ("numpy", "onnxmltools", "onnxruntime", "optuna", "polars", "xgboost-cpu")

@@ -3,9 +3,9 @@
 import polars as pl
 
 from housing_assets.core.errors import BundleError, HousingError
+from housing_assets.core.forecasting.grades import ForecastGrades, grade_forecasts
 from housing_assets.core.forecasting.model import forecast_model_from_files
 from housing_assets.core.months import TimeSplit
-from housing_assets.core.quality.forecast_grades import ForecastGrades, grade_forecasts
 from housing_assets.core.quality.forecasts import measure_forecast_evaluation, measure_forecast_model
 from housing_assets.core.quality.rules import Severity, broken_rules
 from housing_assets.store.bundles import load_bundle

@@ -19,25 +19,19 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import polars as pl
 
 from housing_assets.core.errors import DamagedError, StoreError
 from housing_assets.store.blobs import Blobs, open_blobs
-
-if TYPE_CHECKING:
-    pass
 from housing_assets.store.months import Months
 from housing_assets.store.parquet import decode_parquet, encode_parquet
 from housing_assets.store.table import TableFile
 
 DEFAULT_URI = "data/store"
-
 """Where assets live if HOUSING_STORE_URI does not say."""
 
 GROUP_ROWS = 65_536
-
 """Rows of a table that are read at a time: some 10 MB of the matrix; with fewer, reading takes longer than training."""
 
 

@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -12,9 +11,6 @@ from housing_assets.core.errors import MissingMonthError
 from housing_assets.core.months import describe_months
 from housing_assets.core.prefetch import prefetch_map
 from housing_assets.store.blobs import Blobs
-
-if TYPE_CHECKING:
-    pass
 from housing_assets.store.parquet import decode_parquet, encode_parquet, made_from
 
 _WRITERS = 2

@@ -2,16 +2,11 @@
 
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import polars as pl
 
 from housing_assets.core.errors import DamagedError, StoreError
 from housing_assets.core.text import first_line
-
-if TYPE_CHECKING:
-    pass
-
 
 _MADE_FROM = "housing.made_from"
 

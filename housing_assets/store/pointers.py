@@ -1,4 +1,7 @@
-"""Which published bundle is in use, and the decisions about it."""
+"""Which published bundle is in use, and the decisions about it.
+
+A pointer moves after its bundle is whole and checked.
+"""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,8 +18,10 @@ from housing_assets.store.stamps import content_stamp
 from housing_assets.store.verdicts import PASSING, State, Verdict, write_verdicts
 
 POINTER = "models/champion.json"
+"""To the price model that predicts."""
 
 FORECAST_POINTER = "models/forecast_champion.json"
+"""To the forecast model that forecasts, with whose forecast each horizon publishes."""
 
 
 def champion_pointer(store: Store, pointer: str = POINTER) -> tuple[str | None, str]:

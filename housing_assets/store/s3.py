@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
 from housing_assets.core.errors import StoreError
-from housing_assets.store.stamps import SHA256, STAMPERS, Stamp
+from housing_assets.store.stamps import SHA256, Stamp
 
+_STAMPERS = 8
+"""Objects whose stamps are asked for at a time."""
 _RANGE_BYTES = 1 << 20
-
 """Least that is read of an object at a time: a call to S3 costs as much as this takes to arrive."""
 
 
@@ -83,15 +84,15 @@ class S3Blobs:
         The ETag itself is another after a copy: of more than 8 MB it is that of the parts, of an encrypted one no MD5.
         """
         etags = self._etags(prefix)
-        with ThreadPoolExecutor(STAMPERS, thread_name_prefix="stamps") as pool:
-            found = pool.map(lambda key: self._stamp(key, etags[key]), etags)
-            return {key: stamp for key, stamp in zip(etags, found, strict=True) if stamp}
+        found = {key: known for key, etag in etags.items() if (known := self._stamps.get(key)) and known.etag == etag}
+        if unknown := [key for key in etags if key not in found]:
+            with ThreadPoolExecutor(_STAMPERS, thread_name_prefix="stamps") as pool:
+                asked = zip(unknown, pool.map(self._stamp, unknown), strict=True)
+                found |= {key: stamp for key, stamp in asked if stamp}
+        return {key: found[key] for key in etags if key in found}
 
-    def _stamp(self, key: str, etag: str) -> Stamp | None:
-        """The stamp of one object; None if it was deleted meanwhile."""
-        known = self._stamps.get(key)
-        if known is not None and known.etag == etag:
-            return known
+    def _stamp(self, key: str) -> Stamp | None:
+        """The stamp of one object, asked of S3; None if it was deleted meanwhile."""
         try:
             with self._explained(key, "read"):
                 told = self.client.head_object(Bucket=self.bucket, Key=self._full(key))

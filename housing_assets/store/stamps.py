@@ -3,10 +3,7 @@
 import hashlib
 
 SHA256 = "sha256"
-
 """Under which an object's metadata has the sha256 of its content."""
-
-STAMPERS = 8
 
 
 class Stamp(str):

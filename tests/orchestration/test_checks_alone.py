@@ -1,26 +1,20 @@
 """Checks that run without their asset: from the Dagster UI, for chosen months, and one check of many."""
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import httpx
 import pytest
-from platform_fixtures import HELD, MONTHS, WINDOW, Platform, free_port, red_checks, wait_for
+from platform_fixtures import HELD, MONTHS, Platform, dagster_dev, red_checks, wait_for
 
 from housing_assets.core.quality.rules import CHECKED, rules_of
 from housing_assets.store.histories import stale_months
 from housing_assets.store.layout import Store
 from housing_assets.store.verdicts import State, read_verdicts, states
 
-ROOT = Path(__file__).parents[2]
 MONTH = "2019-08"
 
 CHECKS = """
@@ -88,36 +82,8 @@ class Webserver:
 def webserver(made, tmp_path_factory) -> Iterator[Webserver]:
     home = tmp_path_factory.mktemp("webserver")
     shutil.copytree(made.folder, home / "store")
-    (home / "home").mkdir()
-    shutil.copy(ROOT / "dagster.yaml", home / "home")
-    url = f"http://127.0.0.1:{(port := free_port())}"
-    env = {"HOUSING_SOURCE_URI": str(made.source), "HOUSING_STORE_URI": str(home / "store"), **WINDOW}
-    command = ["dev", "-w", str(ROOT / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(
-        [str(Path(sys.executable).parent / "dagster"), *command],
-        cwd=home,
-        env={**os.environ, **env, "DAGSTER_HOME": str(home / "home"), "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-    def answers() -> bool:
-        assert server.poll() is None
-        try:
-            return httpx.get(f"{url}/server_info").status_code == 200
-        except httpx.TransportError:
-            return False
-
-    try:
-        wait_for(answers, 120)
+    with dagster_dev(made.source, home) as url:
         yield Webserver(Store.open(str(home / "store")), url)
-    finally:
-        os.killpg(server.pid, signal.SIGINT)
-        try:
-            server.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(server.pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("asset", CHECKED)

@@ -11,11 +11,12 @@ from platform_fixtures import Platform, command_line, failure_text, red_checks, 
 from housing_assets.core.baselines.growth import NAIVE_GROWTH
 from housing_assets.core.errors import BundleError
 from housing_assets.core.features.history import HISTORY_SCHEMA, History
+from housing_assets.core.forecasting import grades as forecast_grades
+from housing_assets.core.forecasting.grades import grade_forecasts
 from housing_assets.core.forecasting.model import forecast_model_from_files
 from housing_assets.core.forecasting.schema import FORECAST_SCHEMA, MODEL, PUBLISHED
 from housing_assets.core.months import month_end, month_range
-from housing_assets.core.quality import forecast_grades
-from housing_assets.core.quality.forecast_grades import grade_forecasts
+from housing_assets.orchestration.work import FORECASTS_ALONE, read_facts, work_to_do
 from housing_assets.store.bundles import load_bundle, publish_bundle
 from housing_assets.store.forecasts import publish_forecasts, replaced_by_hand
 from housing_assets.store.histories import read_history, read_sound_history, stale_months
@@ -204,6 +205,12 @@ def test_until_the_pointer_moves_the_version_before_forecasts_on(copy, monkeypat
     assert tree(copy.folder / "monthly_forecasts") == before
 
 
+def forecasts_to_make(copy) -> set[str]:
+    """Months of the forecasts that are there and are of another version than the one that forecasts."""
+    tasks = work_to_do(read_facts(copy.settings, copy.store))
+    return {month for task in tasks if task.assets == FORECASTS_ALONE for month in task.months}
+
+
 def load(store, version):
     return forecast_model_from_files(load_bundle(store, version).files, version)
 
@@ -220,10 +227,16 @@ def test_forecasts_are_rolled_back_by_hand_and_stay_so(copy):
     assert done.code == 0, done.err
     assert f"the forecast model is {other} (before: {first})" in done.out
     assert forecast_champion(copy.store)[0] == other
+    # Sensors ask for it as well as people.
+    assert forecasts_to_make(copy) == set(ORIGINS)
     made = alone(copy, "monthly_forecasts", ORIGINS)
     assert made.success, failure_text(made)
     assert set(copy.read("monthly_forecasts", ORIGINS[-1])["model_version"]) == {other}
-    # The model that was replaced comes up as the candidate again, and is refused.
+    checked = copy.job("checks_job", [])
+    assert checked
+    assert forecasts_to_make(copy) == set()
+    # The model that was replaced comes up as the candidate again, and is refused, however often a person said so.
+    assert line("promote", other, "--reason", "still off").code == 0
     assert replaced_by_hand(copy.store, first).startswith(f"{first} was replaced by hand: the new one is off")
     again = alone(copy, "forecast_evaluation", config={"ops": {"forecast_evaluation": {"config": {"margin": 0}}}})
     assert again.success, failure_text(again)

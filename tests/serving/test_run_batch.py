@@ -1,21 +1,15 @@
 """Months predicted anew through a real Dagster, and what is said while it is not there."""
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
 import pytest
-from platform_fixtures import HELD, WINDOW, free_port
+from platform_fixtures import HELD, dagster_dev
 from serving_fixtures import open_client
 
-ROOT = Path(__file__).parents[2]
 NOWHERE = "http://127.0.0.1:9"
 
 
@@ -24,36 +18,8 @@ def dagster(made, tmp_path_factory) -> Iterator[tuple[Path, str]]:
     """Dagster's webserver and daemon over a copy of the platform; gives its store and address."""
     home = tmp_path_factory.mktemp("dagster")
     shutil.copytree(made.folder, home / "store")
-    (home / "home").mkdir()
-    shutil.copy(ROOT / "dagster.yaml", home / "home")
-    port = free_port()
-    env = {"HOUSING_SOURCE_URI": str(made.source), "HOUSING_STORE_URI": str(home / "store"), **WINDOW}
-    command = ["dev", "-w", str(ROOT / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(
-        [str(Path(sys.executable).parent / "dagster"), *command],
-        cwd=home,
-        env={**os.environ, **env, "DAGSTER_HOME": str(home / "home"), "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(900):
-            try:
-                if httpx.get(f"{url}/server_info").status_code == 200:
-                    break
-            except httpx.TransportError:
-                pass
-            assert server.poll() is None
-            time.sleep(0.1)
+    with dagster_dev(made.source, home) as url:
         yield home / "store", url
-    finally:
-        os.killpg(server.pid, signal.SIGINT)
-        try:
-            server.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(server.pid, signal.SIGKILL)
 
 
 def ended(client, run_id: str) -> dict:

@@ -1,22 +1,14 @@
 """Naive predictors of the growth of a price after an origin."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from housing_assets.core.features.history import HISTORY_FEATURES, History, require_horizon
 
-if TYPE_CHECKING:
-    pass
-
-
 DAMPING = 0.85
-
 """Share of its growth that a place keeps from month to month (Gardner and McKenzie 1985, "Forecasting Trends in Time
 Series", for damping as such; the value is about the autocorrelation of the index's growth at lag 1)."""
 
 NAIVE_GROWTH: tuple[str, ...] = ("flat", "momentum_3", "momentum_12", "damped_momentum", "metro_growth")
-
 """The naive baselines, as `naive_growth` names them."""
 
 NAIVE_DESCRIPTIONS: dict[str, str] = {
@@ -26,7 +18,6 @@ NAIVE_DESCRIPTIONS: dict[str, str] = {
     "damped_momentum": "the growth of the zip's last 3 months goes on and fades",
     "metro_growth": "the growth of the metro's last 3 months goes on and fades",
 }
-
 """What the naive baselines say, in words."""
 
 assert tuple(NAIVE_DESCRIPTIONS) == NAIVE_GROWTH, "a naive baseline has no words"
@@ -66,7 +57,6 @@ FEATURE_OF = {
     "damped_momentum": "own_growth_3",
     "metro_growth": "metro_growth_3",
 }
-
 """The feature of history that a naive baseline goes by; `flat` goes by none."""
 
 

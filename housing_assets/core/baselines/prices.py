@@ -1,7 +1,5 @@
 """Naive predictors of a month's price."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import polars as pl
 
@@ -9,12 +7,7 @@ from housing_assets.core.baselines.growth import NAIVE_GROWTH, naive_growth
 from housing_assets.core.features.history import History
 from housing_assets.core.months import add_months
 
-if TYPE_CHECKING:
-    pass
-
-
 NAIVE: tuple[str, ...] = ("train_median", "metro_median", "last_known_price")
-
 """The naive baselines that know train alone, as `naive_predictions` names them; `history_naive_predictions` has those
 of `NAIVE_GROWTH`, which know the zip's price up to the publication lag."""
 

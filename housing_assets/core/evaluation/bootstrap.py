@@ -1,14 +1,9 @@
 """The paired comparison of two models by bootstrap over zips."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-
-if TYPE_CHECKING:
-    pass
-
 
 _RESAMPLES = 1_000
 

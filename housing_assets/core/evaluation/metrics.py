@@ -1,16 +1,11 @@
 """Error and interval metrics of predicted prices, overall and by group."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from housing_assets.core.errors import HousingError
-
-if TYPE_CHECKING:
-    pass
-
 
 _DECILES = 10
 

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from housing_assets.core.baselines.prices import history_naive_predictions, naive_predictions
 from housing_assets.core.errors import HousingError
+from housing_assets.core.evaluation.bootstrap import compare_paired
+from housing_assets.core.evaluation.metrics import evaluate
 from housing_assets.core.features.history import History
 from housing_assets.core.intervals.conformal import WINDOW, interval, rolling_calibrations
 from housing_assets.core.models.publication import (
@@ -24,12 +27,8 @@ from housing_assets.core.models.publication import (
 
 if TYPE_CHECKING:
     from housing_assets.core.models.price import PriceModel
-from housing_assets.core.baselines.prices import history_naive_predictions, naive_predictions
-from housing_assets.core.evaluation.bootstrap import compare_paired
-from housing_assets.core.evaluation.metrics import evaluate
 
 ITSELF = " itself"
-
 """After a model's name: its own numbers, where it publishes a baseline's."""
 
 

@@ -7,19 +7,15 @@ from housing_assets.core.features.history import LEAST_MONTHS, LONGEST_HORIZON
 from housing_assets.core.models.growth import LEAST_TRAIN_MONTHS
 
 HORIZONS: tuple[int, ...] = tuple(range(1, LONGEST_HORIZON + 1))
-
 """Months ahead that are forecast."""
 
 MODEL = "forecast_model"
-
 """The model's name among the predictors."""
 
 PREDICTORS: tuple[str, ...] = (MODEL, *NAIVE_GROWTH)
-
 """Everything that is graded."""
 
 FALLBACK_PREDICTOR = "damped_momentum"
-
 """Whose forecast is published where nothing could be graded: the baseline that was the steadiest on real indices."""
 
 FORECAST_SCHEMA: dict[str, pl.DataType] = {
@@ -35,7 +31,6 @@ FORECAST_SCHEMA: dict[str, pl.DataType] = {
     "last_known_price": pl.Float64(),
     "model_version": pl.String(),
 }
-
 """Columns of `monthly_forecasts`. Prices in US dollars."""
 
 FORECAST_DESCRIPTIONS: dict[str, str] = {
@@ -56,18 +51,14 @@ INTERVAL_SCHEMA: dict[str, pl.DataType] = {
     "log_width": pl.Float64(),
     "outcomes": pl.Int64(),
 }
-
 """Columns of `forecast_intervals`: half a 90% interval in log price, and the forecasts with outcomes it rests on."""
 
 LEAST_FORECAST_MONTHS = LEAST_MONTHS + LEAST_TRAIN_MONTHS + 1
-
 """Months before eval that a forecast one month ahead needs: a year of history, the origins, an outcome."""
 
 LEAST_OUTCOMES = 30
-
 """Fewer forecasts with a known outcome say nothing of a 90% interval."""
 
 
 PUBLISHED = "published"
-
 """Name under which grades tell of what is published, whoever's it is."""

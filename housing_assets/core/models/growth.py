@@ -14,21 +14,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from housing_assets.core.baselines.growth import FEATURE_OF, naive_growth, reference_growth
 from housing_assets.core.errors import BundleError, HousingError
 from housing_assets.core.features.history import HISTORY_FEATURES, LONGEST_HORIZON, History, require_horizon
+from housing_assets.core.models.ridge import Ridge, fit_ridge
 from housing_assets.core.months import add_months, month_range
 
 if TYPE_CHECKING:
     import xgboost
-from housing_assets.core.baselines.growth import FEATURE_OF, naive_growth, reference_growth
-from housing_assets.core.models.ridge import Ridge, fit_ridge
 
 LEAST_TRAIN_MONTHS = 24
-
 """Origins of a horizon that its part of a model needs: fewer tell nothing of the season."""
 
 TREE_FEATURES: tuple[str, ...] = (*(f for f in HISTORY_FEATURES if not f.startswith("nation_")), "horizon")
-
 """What the trees see. National growth is left to the ridge: trees take the regime they learned for the rule."""
 
 _SEEN_BY_TREES = np.array([HISTORY_FEATURES.index(name) for name in TREE_FEATURES[:-1]])
@@ -190,7 +188,6 @@ def outcome(history: History, origin: str, horizon: int, last: str | None = None
 _TREE_FILE, _RIDGE_FILE, _GOLDEN_FILE = "growth{}.ubj", "growth_ridges{}.parquet", "growth_golden{}.json"
 
 _GOLDEN_TOLERANCE = 1e-6
-
 """Largest difference of log growth of a golden answer."""
 
 

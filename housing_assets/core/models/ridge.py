@@ -1,18 +1,12 @@
 """Ridge regression on standardized features."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from housing_assets.core.features.history import HISTORY_FEATURES
 
-if TYPE_CHECKING:
-    pass
-
-
 _PENALTY = {"own": 100.0, "metro": 12.0, "nation": 0.4}
-
 """Strength of the ridge by whose value a feature is: rows, rows by zips of a metro, rows by zips of the nation. A value
 that many rows share says no more than one row does. Times the horizon, since windows that overlap say less."""
 

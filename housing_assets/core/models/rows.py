@@ -2,15 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 import polars as pl
 
 from housing_assets.core.features.monthly import FEATURES
-
-if TYPE_CHECKING:
-    pass
 
 
 class Rows(Protocol):

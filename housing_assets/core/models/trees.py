@@ -11,25 +11,22 @@ import polars as pl
 from housing_assets.core.errors import HousingError
 from housing_assets.core.features.monthly import FEATURES
 from housing_assets.core.models.anchor import ANCHOR_FEATURES, Anchor, fit_anchor
+from housing_assets.core.models.rows import Rows, WholeFrame, feature_matrix
 from housing_assets.core.panel.schema import BY_NAME
 
 if TYPE_CHECKING:
     import xgboost
-from housing_assets.core.models.rows import Rows, WholeFrame, feature_matrix
 
 MIN_PRICE = float(BY_NAME["price"].low or 0)
-
 """US dollars: no prediction is lower, since no valid price is."""
 
 Target = Literal["price", "log_price", "log_anchor"]
-
 """What trees fit: the price in US dollars, its natural logarithm, or what that logarithm exceeds the anchor
 by (see `housing_assets.core.models.anchor`)."""
 
 TARGETS: tuple[Target, ...] = get_args(Target)
 
 LABEL_COLUMNS: tuple[str, ...] = ("price", *ANCHOR_FEATURES)
-
 """What labels and anchor are made of."""
 
 MONOTONE_FEATURES: tuple[str, ...] = (
@@ -39,7 +36,6 @@ MONOTONE_FEATURES: tuple[str, ...] = (
     "Per Capita Income",
     "Median Home Value",
 )
-
 """Features with which, all else equal, a price can only rise; used when `monotone` is set."""
 
 PARAM_LIMITS: dict[str, tuple[float, float]] = {
@@ -54,7 +50,6 @@ PARAM_LIMITS: dict[str, tuple[float, float]] = {
     "max_bin": (2, 4096),
     "seed": (0, 2**31 - 1),
 }
-
 """Lowest and highest value of each numeric hyperparameter, both included."""
 
 
@@ -108,7 +103,6 @@ class TrainingParams:
 
 
 ANCHORED = np.array([FEATURES.index(name) for name in ANCHOR_FEATURES])
-
 """Where the anchor's features are in a feature matrix."""
 
 

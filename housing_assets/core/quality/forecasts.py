@@ -19,7 +19,6 @@ from housing_assets.core.quality.measurement import (
 )
 
 _FAR_AHEAD = 2.0
-
 """Factor between a forecast and what the zip costs: no year of the real index comes near."""
 
 

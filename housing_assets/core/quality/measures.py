@@ -35,7 +35,7 @@ MEASURES: Mapping[str, frozenset[str]] = {
     "drift_report": frozenset({"drifted_share", "prediction_drift"}),
     "prediction_accuracy": frozenset({"error_ratio"}),
 }
-"""By asset, what `core.quality` and `core.monitoring` measure of it, on any of its months."""
+"""By asset, what the modules beside this one measure of it, on any of its months."""
 
 
 def require_measures(rules: Iterable[Rule]) -> None:

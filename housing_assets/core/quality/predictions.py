@@ -9,7 +9,6 @@ from housing_assets.core.models.price import PREDICTION_SCHEMA
 from housing_assets.core.quality.measurement import Measurement, MeasurementRecorder, share_of, true_not_null
 
 FAR = 3.0
-
 """Factor between a prediction and what the zip cost in the months before."""
 
 

@@ -14,41 +14,32 @@ from housing_assets.core.panel.schema import BY_NAME, NUMBERS, RAW_SCHEMA, Role,
 from housing_assets.core.quality.measurement import FEW, SAME, Measurement, MeasurementRecorder, as_percent, share_of
 
 RAW_SPLITS_SCHEMA: dict[str, pl.DataType] = {**RAW_SCHEMA, "split": pl.String()}
-
 """Columns of `raw_splits`: the source's, and the part of the time split."""
 
 YEAR = 12
-
 """Months before that a month is compared with."""
 
 RECENT = 3
-
 """Months before that a zip's price is compared with: the median of three outlives one bad month."""
 
 JUMP = 0.25
-
 """Log change of a zip's price that no month of the real sample comes near (its largest is 0.08)."""
 
 _MIN_VALUES = 10
-
 """Fewer values say nothing of a column's median or order."""
 
 _ORDERED = 500
 
 _MIN_ORDERED = 50
-
 """Fewer zips change places by chance."""
 
 _MANY_UNKNOWN = 0.01
-
 """A month with more rows of unknown metros does not teach its spellings to the months after it."""
 
 _SLACK = 0.2
-
 """Loss of correlation up to which the month before is not doubted."""
 
 _STEADY = 0.8
-
 """Correlation with the month before from which on a column is known to keep its order."""
 
 _MEASURED = tuple(n for n in NUMBERS if BY_NAME[n].role is not Role.LABEL)

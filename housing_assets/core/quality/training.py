@@ -20,7 +20,6 @@ from housing_assets.core.quality.measurement import (
 )
 
 MATRIX_SCHEMA: dict[str, pl.DataType] = {k: CLEAN_SCHEMA[k] for k in KEYS} | {f: pl.Float32() for f in FEATURES}
-
 """Columns of `training_features`."""
 
 

@@ -11,11 +11,9 @@ from housing_assets.core.months import (
 from housing_assets.core.sample.profiles import PROFILES, ZIPS_PER_PREFIX
 
 BLOCK_ZIPS = 500
-
 """Zips made at a time: bounds memory to some 100 MB whatever the size of the panel."""
 
 MOST_ZIPS = sum(ZIPS_PER_PREFIX * len(p.prefixes.split()) for p in PROFILES.values())
-
 """Zips the table of prefixes has room for."""
 
 DIRT_RATES: dict[str, float] = {
@@ -30,19 +28,15 @@ DIRT_RATES: dict[str, float] = {
     "share_above_one": 0.0002,
     "zero_gap": 0.003,
 }
-
 """Kinds of dirt and their share of all rows (`repeated_month`: of the rows before `TRAINING_END`)."""
 
 DIRT_LIMIT = 0.03
-
 """Most rows, of all, that dirt may touch."""
 
 TRAINING_END = "2020-01"
-
 """Months before this one hold the repeated months, as in the real panel."""
 
 LIST_PRICE_OUTLIER = 19_000_000.0
-
 """US dollars: planted median list prices lie above this."""
 
 

@@ -22,7 +22,6 @@ _CYCLE: tuple[tuple[str, float], ...] = (
 )  # fmt: skip
 
 _ANCHOR = "2017-06"
-
 """Month at which a zip's price is its level: the middle of the panel, where the level equals the mean."""
 
 # Lag-1 and lag-2 autocorrelation of the stochastic growth. The cycle lifts the total to the real 0.87.

@@ -1,7 +1,7 @@
 """Which files a source URI names, and how they come to be local.
 
 What belongs here: paths, folders, S3, and the fingerprint of contents. What does not: what is inside a
-file (`source_rows`) and what a panel is (`source`).
+file (`rows`) and what a panel is (`panel`).
 """
 
 import hashlib

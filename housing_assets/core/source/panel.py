@@ -1,7 +1,7 @@
 """Reading the raw panel: one pass over a source, then any month of it.
 
 What belongs here: what the rest of the platform asks of a source. Which files a URI names is in
-`source_files`; what a valid row is, and the messages about invalid ones, in `source_rows`.
+`files`; what a valid row is, and the messages about invalid ones, in `values`.
 """
 
 import tempfile

@@ -47,7 +47,6 @@ def panel_rules(today: date) -> Rules:
 
 
 PREDICT_RULES = Rules(("date", "zipcode"), frozenset({"date", "zipcode"}))
-
 """What is asked of rows to predict: a place and a month."""
 
 

@@ -1,17 +1,11 @@
 """Rolling-origin folds of the training months."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from housing_assets.core.errors import HousingError
 from housing_assets.core.months import month_range
 
-if TYPE_CHECKING:
-    pass
-
-
 _VALIDATION_MONTHS = 24
-
 """As long as eval: the error that counts is that of a model up to two years old."""
 
 _LEAST_TRAIN_MONTHS = 12

@@ -22,10 +22,10 @@ from housing_assets.core.models.trees import (
     target_anchor,
     training_labels,
 )
+from housing_assets.core.tuning.folds import Fold
 
 if TYPE_CHECKING:
     import xgboost
-from housing_assets.core.tuning.folds import Fold
 
 
 @dataclass(frozen=True)

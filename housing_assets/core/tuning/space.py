@@ -45,7 +45,6 @@ DEFAULT_SPACE: Space = {
     "target": TARGETS,
     "monotone": (False, True),
 }
-
 """The number of trees is not searched: each fold stops early, and the folds' mean is what training uses.
 
 Targets and monotone constraints are in it because they pay; rates are high so that trials are short, see
@@ -53,7 +52,6 @@ Targets and monotone constraints are in it because they pay; rates are high so t
 """
 
 FINAL_LEARNING_RATE = 0.05
-
 """About the rate that the final model is trained at, with as many more trees as the rate is lower.
 
 Slow learning with more trees does not lose accuracy and varies less between samples (Friedman 2001, "Greedy
@@ -141,7 +139,6 @@ FIRST_TRIAL: tuple[dict[str, Any], ...] = (
     _BASE | {"target": "log_price", "monotone": True},
     _BASE | {"target": "log_anchor"},
 )
-
 """Where the search begins: the baseline's hyperparameters, and the two other targets beside them."""
 
 

@@ -25,12 +25,12 @@ from housing_assets.core.models.trees import (
 )
 from housing_assets.core.processes import is_known_dead, this_process
 from housing_assets.core.text import first_line
-
-if TYPE_CHECKING:
-    import optuna
 from housing_assets.core.tuning.folds import rolling_folds
 from housing_assets.core.tuning.objective import FoldData, fold_scores
 from housing_assets.core.tuning.space import FINAL_LEARNING_RATE, FIRST_TRIAL, TuningSpec, params_within, suggest_params
+
+if TYPE_CHECKING:
+    import optuna
 
 _SQLITE = "sqlite:///"
 
@@ -55,7 +55,6 @@ _LOOK_SECONDS = 0.5
 _MOMENT_SECONDS = 0.02
 
 _SILENCE_SECONDS = 10
-
 """How long a trial may be under way before its process says so."""
 
 

@@ -14,6 +14,7 @@ from housing_assets.core.errors import BundleError, HousingError, StoreError
 from housing_assets.core.evaluation.promotion import MARGIN, ForecastEvidence, decide_forecast
 from housing_assets.core.features.history import HISTORY_FEATURES, HISTORY_SCHEMA, History, history_table
 from housing_assets.core.forecasting.backtest import backtest
+from housing_assets.core.forecasting.grades import grade_forecasts
 from housing_assets.core.forecasting.grading import choose_published, grade
 from housing_assets.core.forecasting.model import (
     ForecastModel,
@@ -31,7 +32,6 @@ from housing_assets.core.forecasting.schema import (
     PUBLISHED,
 )
 from housing_assets.core.months import Split
-from housing_assets.core.quality.forecast_grades import grade_forecasts
 from housing_assets.ingestion.source import source_fingerprint
 from housing_assets.orchestration.metadata import column_schema, picture, table
 from housing_assets.orchestration.names import CODE_VERSION, FRESHNESS, ML_OWNERS

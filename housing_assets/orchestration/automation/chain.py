@@ -10,11 +10,12 @@ from housing_assets.config.settings import Settings
 from housing_assets.orchestration.automation.asking import is_busy, is_spent, open_runs, requests_for
 from housing_assets.orchestration.work import CARRIED_ON, Task, read_facts, work_to_do
 from housing_assets.store.layout import Store
+from housing_assets.store.pointers import FORECAST_POINTER, POINTER
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-_LOOKED_AT = (*(f"{asset}/" for asset in CARRIED_ON), "checks/", "models/champion.json")
+_LOOKED_AT = (*(f"{asset}/" for asset in CARRIED_ON), "checks/", POINTER, FORECAST_POINTER)
 
 
 def chain_sensors(
@@ -47,7 +48,8 @@ def chain_sensors(
         minimum_interval_seconds=settings.follow_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Cleaning of sound months that were not cleaned; then predictions of the months and of all after "
-        "them, whose history they are, and forecasts from them; training too, if months of train or eval changed",
+        "them, whose history they are, and forecasts from them, also once another version forecasts; training too, if "
+        "months of train or eval changed",
     )
     def after_ingest(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         return look(context, ["ingest_job", "training_job", "predictions_job", "forecast_job"], ["ingest_job"])
@@ -77,6 +79,6 @@ def _said(tasks: Sequence[Task]) -> str:
 
 
 def _stamp(store: Store) -> str:
-    """Digest of what the work to do is told from, by listings alone: cheap to ask for often."""
+    """Digest of what the work to do is told from, by listings alone (S3: and a look at each object that is new)."""
     stamps = {k: s for prefix in _LOOKED_AT for k, s in store.blobs.stamps(prefix).items()}
     return hashlib.sha256(repr(sorted(stamps.items())).encode()).hexdigest()

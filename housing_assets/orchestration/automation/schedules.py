@@ -74,4 +74,9 @@ def _requests(tasks: Iterable[Task], context: dg.ScheduleEvaluationContext) -> I
     day = f"{context.scheduled_execution_time:%Y-%m-%d}"
     for task in tasks:
         key = f"{task.job} {task.months[0]} {task.months[-1]} {task.content} {day}"
-        yield dg.RunRequest(run_key=key, job_name=task.job, tags=month_tags(task.months))
+        yield dg.RunRequest(
+            run_key=key,
+            job_name=task.job,
+            tags=month_tags(task.months),
+            asset_selection=[dg.AssetKey(asset) for asset in task.assets] or None,
+        )

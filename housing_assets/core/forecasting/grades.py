@@ -19,7 +19,7 @@ class ForecastGrades:
     Attributes:
         version: of the model.
         published: by horizon, whose forecast is published.
-        graded: errors, as `core.forecasting.grade` gives them: `forecast_evaluation`.
+        graded: errors, as `housing_assets.core.forecasting.grading.grade` gives them: `forecast_evaluation`.
         intervals: `forecast_intervals`, with `model_version`.
         skill: `forecast_skill`.
         coverage: `forecast_coverage`.
