@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from housing_assets.core.panel.schema import BY_NAME, COLUMNS, NUMERIC_FEATURES, ZIP_PATTERN, Column, Zero
-from housing_serving.slices import SLICE_BYTES, NotJsonError, find_parts, guess_slices, kind_of_json
+from housing_serving.slices import SLICE_BYTES, NotJsonError, find_parts, give_way, guess_slices, kind_of_json
 
 MOST_ERRORS = 50
 """Errors that one answer names."""
@@ -153,6 +153,7 @@ def decode_rows(body: bytes, most: int) -> Rows:
         found: list[Rows] = []
         for part in guess_slices(body):
             found.append(_decode_slice(part, most, explain=False))
+            give_way()
             require_few(sum(map(len, found)), most)
         return join_rows(found)
     return decode_parts(body, most, lambda _begin, text: _decode_slice(text, most))
@@ -190,6 +191,7 @@ def decode_parts(body: bytes, most: int, decode: Callable[[int, bytes], Rows]) -
         if size > MOST_ROW_BYTES:
             wrong.append(FieldError(begin, "", f"has {size:,} bytes, the most are {MOST_ROW_BYTES:,}: shorten it"))
             continue
+        give_way()
         text = parts.text(begin, end)
         if not text.strip():
             raise no_json(f"row {begin} is empty")

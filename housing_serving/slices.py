@@ -6,6 +6,7 @@ after each piece.
 """
 
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -162,6 +163,16 @@ def members(body: bytes) -> dict[str, bytes]:
             raise NotJsonError(f"the key {name[:100]!r} is there twice: send it once")
         found[name] = text[key.end() :]
     return found
+
+
+def give_way() -> None:
+    """Let the event loop have its turn, between two slices.
+
+    A thread that waits for Python's lock asks for it after 5 ms in which nobody gave it up (`sys.getswitchinterval`).
+    numpy gives it up and takes it back within microseconds, which begins that wait anew: without this the loop stood
+    still for the whole of a body.
+    """
+    time.sleep(0)
 
 
 def _after_space(body: bytes, at: int) -> int:

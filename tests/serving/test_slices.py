@@ -1,12 +1,17 @@
 """Large JSON in slices: cut where its elements end, whatever stands in its texts."""
 
+import asyncio
+import contextlib
 import json
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from housing_assets.core.sample.spec import SampleSpec
+from housing_assets.core.sample.writers import sample_frame
 from housing_serving import slices
 from housing_serving.rows import BadRowsError, decode_rows
 from housing_serving.slices import NotJsonError, find_parts, members
@@ -108,3 +113,26 @@ def test_what_is_wrong_with_a_large_body_is_told(body, status, told):
 def test_a_bracket_is_closed_by_its_own_kind(body):
     with pytest.raises(NotJsonError, match="another bracket"):
         find_parts(body, 10)
+
+
+@pytest.mark.parametrize("price", [500_000, -1], ids=["valid", "invalid"])
+def test_the_event_loop_has_its_turns_while_a_large_body_is_decoded(price):
+    panel = sample_frame(SampleSpec(zips=100, start="2020-01", end="2020-10"))
+    rows = panel.with_columns(pl.col("date").cast(pl.String)).to_dicts() * 10
+    body = json.dumps([*rows, {**rows[-1], "price": price}]).encode()
+
+    async def turns() -> int:
+        decoding = asyncio.create_task(asyncio.to_thread(decoded, body))
+        found = 0
+        while not decoding.done():
+            await asyncio.sleep(0.001)
+            found += 1
+        return found
+
+    # Of some 140 slices, at each of which there may be one; there were ten when the loop had to wait for the lock.
+    assert max(asyncio.run(turns()) for _ in range(3)) >= 25
+
+
+def decoded(body: bytes) -> None:
+    with contextlib.suppress(BadRowsError):
+        decode_rows(body, 100_000)
