@@ -173,12 +173,14 @@ def test_a_server_process_is_light_and_leaves_when_asked(made, tmp_path):
         assert server.wait(20) == 0
 
 
-def test_the_calls_of_the_readme_are_answered(grown, tmp_path):
+def test_the_calls_of_the_documentation_are_answered(grown, tmp_path):
     if not shutil.which("curl"):
         pytest.skip("this machine has no curl")
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    examples = [e for e in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "httpx" in e]
-    (shell,) = (e for e in re.findall(r"```\n(.*?)```", readme, re.DOTALL) if "curl" in e)
+    readme, page = ((Path(__file__).parents[2] / name).read_text() for name in ("README.md", "docs/api.md"))
+    examples = [e for e in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "httpx" in e]
+    blocks = [e for text in (readme, page) for e in re.findall(r"```\n(.*?)```", text, re.DOTALL) if "curl" in e]
+    assert len(blocks) == 2
+    shell = "".join(blocks)
     # Of another panel: its last month, and a zip of it.
     month, version = grown.settings.months[-1], champion_version(grown.store)
     place = grown.read("monthly_forecasts", month)["zipcode"][0]
