@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from housing_assets.core.catalogue import INTERVAL_CALIBRATION
 from housing_assets.core.errors import HousingError
 
 app = typer.Typer(
@@ -90,7 +91,7 @@ def predict(
     model = load_champion(store).model()
     rows = standardize(read_rows(input))
     history = read_sound_history(store) if "" in data_stamps(store, ASSET) else None
-    require(store, "housing predict", {ASSET: [""] if history else [], "interval_calibration": []})
+    require(store, "housing predict", {ASSET: [""] if history else [], INTERVAL_CALIBRATION: []})
     predicted = model.predict(rows, history, newest_intervals(store, model.version))
     unplaced = int(rows["latitude"].null_count())
     data = predicted.write_csv().encode() if output.suffix == ".csv" else encode_parquet(predicted)

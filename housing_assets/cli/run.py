@@ -14,6 +14,18 @@ from rich.markup import escape
 from housing_assets.cli.status import last_checks, print_status
 from housing_assets.config.instance import open_instance
 from housing_assets.config.settings import Settings
+from housing_assets.core.catalogue import (
+    CHAMPION_MODEL,
+    CLEANED,
+    DRIFT_REPORT,
+    FORECAST_JOB,
+    INGEST_JOB,
+    MONITORING_JOB,
+    PREDICTIONS_JOB,
+    TRAINING_JOB,
+    TUNED_MODEL,
+    monthly_assets_of,
+)
 from housing_assets.core.errors import HousingError
 from housing_assets.core.forecasting.schema import LEAST_FORECAST_MONTHS
 from housing_assets.core.months import consecutive, describe_months, parse_month_range
@@ -30,14 +42,6 @@ from housing_assets.store.pointers import FORECAST_POINTER, champion_version, po
 from housing_assets.store.verdicts import PASSING, State, read_verdicts, states
 
 _INPUTS_TAG = "housing/inputs"
-
-_MADE_BY: dict[str, tuple[str, ...]] = {
-    "ingest_job": ("raw_splits", "cleaned"),
-    "predictions_job": ("interval_calibration", "monthly_predictions"),
-    "monitoring_job": ("drift_report", "prediction_accuracy"),
-    "forecast_job": ("monthly_forecasts",),
-}
-"""Monthly assets by the job that makes them."""
 
 IRRELEVANT_TO_RUN_INPUTS = {
     "store_uri",
@@ -88,14 +92,14 @@ def run_platform(
         stages = _Stages(settings, store, instance, console, force)
         inputs = [source, settings.model_dump(mode="json", exclude=IRRELEVANT_TO_RUN_INPUTS)]
         config = {"ops": {"raw_splits_checks": {"config": {"accept_restated": accept_restated}}}}
-        stages.run_months("ingest_job", inputs, asked, config)
+        stages.run_months(INGEST_JOB, inputs, asked, config)
         needed = [m for m in settings.months if m < settings.holdout_start]
         if cut := sorted(set(needed) & stages.stopped):
             console.print(f"training_job: not run, since {describe_months(cut)} of train and eval are stopped")
         else:
             trials = settings.tune_trials if trials is None else trials
-            config = {"ops": {"tuned_model": {"config": {"trials": trials}}}}
-            stages.run("training_job", [*inputs, trials], None, _trained(store), config)
+            config = {"ops": {TUNED_MODEL: {"config": {"trials": trials}}}}
+            stages.run(TRAINING_JOB, [*inputs, trials], None, _trained(store), config)
         held = [m for m in asked if m >= settings.holdout_start and m not in stages.stopped]
         _predict(stages, inputs, held)
         if not settings.can_forecast:
@@ -111,22 +115,22 @@ def _predict(stages: "_Stages", inputs: Sequence[object], months: Sequence[str])
     version = champion_version(store)
     if version is None:
         return
-    if states(store, "champion_model")[""] is State.STALE:
+    if states(store, CHAMPION_MODEL)[""] is State.STALE:
         # Promoted by code that kept no verdict: the bundle is verified now.
         point_to(store, version, provisional_reason(store, version))
-    stages.run_months("predictions_job", [*inputs, version], months)
-    config = {"ops": {"drift_report": {"config": {"newest_report_only": True}}}}
+    stages.run_months(PREDICTIONS_JOB, [*inputs, version], months)
+    config = {"ops": {DRIFT_REPORT: {"config": {"newest_report_only": True}}}}
     measured = [m for m in months if m not in stages.stopped]
-    stages.run_months("monitoring_job", [*inputs, version], measured, config)
+    stages.run_months(MONITORING_JOB, [*inputs, version], measured, config)
 
 
 def _forecast(stages: "_Stages", inputs: Sequence[object], months: Sequence[str]) -> None:
     """Forecasts from months, by the version that forecasts."""
     again = champion_version(stages.store, FORECAST_POINTER) is None
-    stages.run_months("forecast_job", inputs, months, force=again)
+    stages.run_months(FORECAST_JOB, inputs, months, force=again)
     # After a roll-back by hand, months that are up to date are of the version before.
     left = [m for m in months if m not in stages.stopped]
-    stages.run_months("forecast_job", inputs, left, assets=FORECASTS_ALONE)
+    stages.run_months(FORECAST_JOB, inputs, left, assets=FORECASTS_ALONE)
 
 
 def _report(stages: "_Stages", home: Path) -> None:
@@ -251,8 +255,8 @@ class _Stages:
         self.errors.append(str(error))
         self.console.print(f"[red]{describe_months(sorted(stopped))} stopped[/red]; the other months go on")
         left = [m for m in self._undone(name, inputs, months, assets) if m not in stopped]
-        if name == "ingest_job":  # their raw rows were read and checked: the source is not read again
-            config, assets = None, ("cleaned",)
+        if name == INGEST_JOB:  # their raw rows were read and checked: the source is not read again
+            config, assets = None, (CLEANED,)
         for part in consecutive(left):
             try:
                 self.run(name, inputs, part, False, config, assets)
@@ -262,7 +266,7 @@ class _Stages:
     def _stopped_by_last_run(self, name: str, months: Sequence[str]) -> set[str]:
         (last,) = self.instance.get_runs(dg.RunsFilter(job_name=name), limit=1)
         found: set[str] = set()
-        for asset in _MADE_BY[name]:
+        for asset in monthly_assets_of(name):
             verdicts = read_verdicts(self.store, asset, months)
             found |= {m for m, v in verdicts.items() if v.run == last.run_id and v.state is State.RED}
         return found
@@ -274,7 +278,7 @@ class _Stages:
         if assets == FORECASTS_ALONE:
             return [m for m in months if m in alone]
         undone = {month for task in tasks for month in task.months} - alone
-        for asset in _MADE_BY[name]:
+        for asset in monthly_assets_of(name):
             known = states(self.store, asset, months)
             undone |= {m for m in months if known[m] not in PASSING}
             verdicts = read_verdicts(self.store, asset, months)

@@ -12,6 +12,15 @@ from housing_assets.config.instance import open_instance
 from housing_assets.config.settings import Settings
 from housing_assets.core.addresses import without_password
 from housing_assets.core.baselines.growth import NAIVE_GROWTH
+from housing_assets.core.catalogue import (
+    ASSETS,
+    FORECAST_EVALUATION,
+    MODEL_EVALUATION,
+    MONTHLY,
+    MONTHLY_PREDICTIONS,
+    PREDICTED,
+    REPORTS,
+)
 from housing_assets.core.errors import BundleError, StoreError
 from housing_assets.core.evaluation.metrics import price_metrics
 from housing_assets.core.forecasting.grading import best_naive
@@ -22,20 +31,17 @@ from housing_assets.orchestration.build import build_definitions
 from housing_assets.orchestration.checks.state import last_evaluations
 from housing_assets.orchestration.quality_page import PAGE
 from housing_assets.store.bundles import load_bundle
-from housing_assets.store.histories import RESTS_ON_HISTORY, stale_months
+from housing_assets.store.histories import stale_months
 from housing_assets.store.layout import Store
 from housing_assets.store.pointers import FORECAST_POINTER, champion_version, provisional_reason
 
 _MIN_WIDTH = 110
 
-_MONTHLY = (
-    "raw_splits",
-    "cleaned",
-    "quarantined",
-    "interval_calibration",
-    "monthly_predictions",
-    "monthly_forecasts",
-)
+_LISTED = tuple(
+    name for asset in ASSETS.values() if asset.key in MONTHLY and asset.key not in REPORTS
+    for name in (asset.key, *asset.files_beside)
+)  # fmt: skip
+"""Names in the store whose months are listed: monthly assets but for the reports on them, and their further files."""
 
 
 def last_checks(instance: dg.DagsterInstance, definitions: dg.Definitions) -> dict[str, dg.AssetCheckEvaluation]:
@@ -63,7 +69,7 @@ def print_status(settings: Settings, home: Path, checks: dict[str, dg.AssetCheck
     if champion_version(store, FORECAST_POINTER):
         console.print(_forecast_table(store))
     console.print(_check_table(checks))
-    for asset in RESTS_ON_HISTORY:
+    for asset in PREDICTED:
         if stale := stale_months(store, asset):
             told = f"{asset} of {describe_months(stale)} rests on restated months: `housing run` makes it anew"
             console.print(f"[yellow]stale[/yellow]        {told}", soft_wrap=True, highlight=False)
@@ -86,7 +92,7 @@ def _asset_table(store: Store, title: str) -> Table:
     table = Table(title=title, title_justify="left")
     for name in ("asset", "months", "rows"):
         table.add_column(name, justify="right" if name == "rows" else "left")
-    for asset in _MONTHLY:
+    for asset in _LISTED:
         months = store.months(asset)
         available = months.available()
         rows = months.count_rows(available, "city_full")
@@ -100,7 +106,7 @@ def _metric_table(store: Store) -> Table:
     for name in ("split", "predictor", "MAE", "RMSE", "R2", "mean %", "median %", "in interval", "width"):
         table.add_column(name, justify="left" if name in ("split", "predictor") else "right")
     try:
-        overall = store.read_table("model_evaluation").filter(pl.col("by") == "overall")
+        overall = store.read_table(MODEL_EVALUATION).filter(pl.col("by") == "overall")
     except StoreError:
         overall = pl.DataFrame()
     rows = overall.to_dicts()
@@ -108,7 +114,7 @@ def _metric_table(store: Store) -> Table:
     if predictions.height:
         metrics = price_metrics(predictions["actual_price"].to_numpy(), predictions["predicted_price"].to_numpy())
         found = {"coverage": 100 * predictions["inside"].mean(), "width": 100 * predictions["width"].mean()}  # type: ignore[operator]
-        rows.append({"split": "on file", "predictor": "monthly_predictions", **metrics, **found})
+        rows.append({"split": "on file", "predictor": MONTHLY_PREDICTIONS, **metrics, **found})
     before = None
     for row in rows:
         if before not in (None, row["split"]):
@@ -123,7 +129,7 @@ def _metric_table(store: Store) -> Table:
 
 def _known_predictions(store: Store) -> pl.DataFrame:
     """Predicted rows whose price is known, with `inside` and `width` (share of the prediction)."""
-    months = store.months("monthly_predictions")
+    months = store.months(MONTHLY_PREDICTIONS)
     frames = [frame for _, frame in months.iterate(months.available())]
     if not frames:
         return pl.DataFrame()
@@ -163,7 +169,7 @@ def _forecast_table(store: Store) -> Table:
     table = Table(title="Forecasts: mean absolute error, % of the price", title_justify="left")
     for name in ("split", "months ahead", "published", "best baseline", "ratio", "in interval"):
         table.add_column(name, justify="left" if name in ("split", "best baseline") else "right")
-    graded = store.read_table("forecast_evaluation").filter(pl.col("by") == "overall")
+    graded = store.read_table(FORECAST_EVALUATION).filter(pl.col("by") == "overall")
     covered = store.read_table("forecast_coverage")
     for split in ("eval", "holdout"):
         for horizon in (1, 3, 6, 12):

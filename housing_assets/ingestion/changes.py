@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 from housing_assets.config.settings import Settings
+from housing_assets.core.catalogue import RAW_SPLITS
 from housing_assets.core.errors import SourceError, StoreError
 from housing_assets.core.source.files import list_files
 from housing_assets.core.source.panel import open_panel
@@ -36,7 +37,7 @@ def changed_months(settings: Settings, store: Store) -> list[str]:
         SourceError: the source cannot be found or read, or is no panel.
         HousingError: the source begins so late that train has no months.
     """
-    ingested = store.months("raw_splits")
+    ingested = store.months(RAW_SPLITS)
     there = set(ingested.available())
     changed = []
     with open_panel(settings.source_uri) as panel:

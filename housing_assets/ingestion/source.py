@@ -5,6 +5,7 @@ from collections.abc import Callable
 import dagster as dg
 
 from housing_assets.config.settings import Settings
+from housing_assets.core.catalogue import RAW_SPLITS
 from housing_assets.core.sample.spec import SampleSpec
 from housing_assets.core.sample.writers import write_sample
 
@@ -29,6 +30,6 @@ FINGERPRINT = "source fingerprint"
 
 def source_fingerprint(instance: dg.DagsterInstance) -> str:
     """Fingerprint of the source that `raw_splits` was last made from; `unknown` on an instance that did not."""
-    event = instance.get_latest_materialization_event(dg.AssetKey("raw_splits"))
+    event = instance.get_latest_materialization_event(dg.AssetKey(RAW_SPLITS))
     made = event.asset_materialization if event else None
     return str(made.metadata[FINGERPRINT].value) if made and FINGERPRINT in made.metadata else "unknown"

@@ -10,15 +10,7 @@ from housing_assets.config.settings import Settings, load_settings
 from housing_assets.core.quality.measures import require_measures
 from housing_assets.core.quality.rules import RULES
 from housing_assets.ingestion.panel_start import known_panel
-from housing_assets.orchestration.assets.evaluation import evaluation_assets
-from housing_assets.orchestration.assets.features import feature_assets
-from housing_assets.orchestration.assets.forecasts import forecast_assets
-from housing_assets.orchestration.assets.history import history_assets
-from housing_assets.orchestration.assets.ingest import ingest_assets
-from housing_assets.orchestration.assets.models import model_assets
-from housing_assets.orchestration.assets.monitoring import monitoring_assets
-from housing_assets.orchestration.assets.predictions import prediction_assets
-from housing_assets.orchestration.assets.promotion import promotion_assets
+from housing_assets.orchestration.assets import collect_assets
 from housing_assets.orchestration.automation.chain import chain_sensors
 from housing_assets.orchestration.automation.jobs import all_jobs, checks_job
 from housing_assets.orchestration.automation.schedules import all_schedules
@@ -47,22 +39,12 @@ def build_definitions(settings: Settings | None = None, overrides: Mapping[str, 
     require_measures(RULES)
     settings = settings or load_settings()
     store = Store.open(settings.store_uri)
-    # Sensors and schedules ask again where the panel begins: it may come to be known while they are loaded.
-    asked, settings = settings, known_panel(settings, store)
+    # Sensors and schedules get the settings as given: the first month of the panel may become known while they run.
+    given, settings = settings, known_panel(settings, store)
     with warnings.catch_warnings():
         # Backfill policies and nonexistent upstream partitions are beta in Dagster; the tests hold them to it.
         warnings.simplefilter("ignore", dg.BetaWarning)
-        assets = [
-            *ingest_assets(settings),
-            *feature_assets(settings),
-            *model_assets(settings),
-            *evaluation_assets(settings),
-            *promotion_assets(settings),
-            *history_assets(settings),
-            *prediction_assets(settings),
-            *forecast_assets(settings),
-            *monitoring_assets(settings),
-        ]
+        assets = collect_assets(settings)
     jobs = all_jobs()
     return dg.Definitions(
         assets=assets,
@@ -73,8 +55,8 @@ def build_definitions(settings: Settings | None = None, overrides: Mapping[str, 
             *forecast_checks(settings),
         ],
         jobs=[*jobs, checks_job()],
-        schedules=all_schedules(asked, store),
-        sensors=[*all_sensors(asked, store), *chain_sensors(asked, store, jobs)],
+        schedules=all_schedules(given, store),
+        sensors=[*all_sensors(given, store), *chain_sensors(given, store, jobs)],
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},
         executor=dg.in_process_executor,
         resources={

@@ -9,8 +9,6 @@ import polars as pl
 from housing_assets.config.settings import Settings
 from housing_assets.orchestration.resources.io_manager import MonthlyFrames
 
-SINGLE_RUN = dg.BackfillPolicy.single_run()
-
 
 def panel_partitions(settings: Settings) -> dg.MonthlyPartitionsDefinition:
     """One partition for each month of the panel."""

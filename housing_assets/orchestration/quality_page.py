@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from housing_assets.core.catalogue import QUARANTINED
 from housing_assets.core.months import describe_months
 from housing_assets.core.quality.rules import CHECKED, RULES, rules_of
 from housing_assets.store.layout import Store
@@ -107,7 +108,7 @@ def render_page(store: Store, health: Health, source: str, pictures: Mapping[str
 
 def quarantine_reasons(store: Store) -> pl.DataFrame:
     """Quarantined rows by kind of reason: `kind`, `rows`, `months`, `example`, the most frequent first."""
-    months = store.months("quarantined")
+    months = store.months(QUARANTINED)
     found: dict[str, tuple[int, list[str], str]] = {}
     for month, frame in months.iterate(months.available(), ["reason"]):
         kinds = frame.group_by(pl.col("reason").str.extract(_KIND).alias("kind")).agg(

@@ -10,6 +10,22 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from housing_assets.config.settings import Settings
+from housing_assets.core.catalogue import (
+    CHAMPION_MODEL,
+    CLEANED,
+    FORECAST_JOB,
+    INGEST_JOB,
+    INTERVAL_CALIBRATION,
+    MONITORING_JOB,
+    MONTHLY,
+    MONTHLY_FORECASTS,
+    MONTHLY_PREDICTIONS,
+    PREDICTED,
+    PREDICTIONS_JOB,
+    RAW_SPLITS,
+    REPORTS,
+    TRAINING_JOB,
+)
 from housing_assets.core.months import add_months, consecutive
 from housing_assets.ingestion.panel_start import known_panel
 from housing_assets.store.histories import stale_months
@@ -18,18 +34,7 @@ from housing_assets.store.months import Months
 from housing_assets.store.pointers import FORECAST_POINTER, champion_version
 from housing_assets.store.verdicts import PASSING, State, Verdict, data_stamps, read_verdicts, state_of
 
-CARRIED_ON = (
-    "raw_splits",
-    "cleaned",
-    "interval_calibration",
-    "monthly_predictions",
-    "monthly_forecasts",
-    "drift_report",
-    "prediction_accuracy",
-)
-"""Monthly assets, in the order they are made."""
-_OF_A_MODEL = ("interval_calibration", "monthly_predictions", "monthly_forecasts")
-FORECASTS_ALONE: tuple[str, ...] = ("monthly_forecasts",)
+FORECASTS_ALONE: tuple[str, ...] = (MONTHLY_FORECASTS,)
 """The assets of a task for months whose forecasts are of another version than the one that forecasts now."""
 _UNCHECKED = (State.ABSENT, State.STALE)
 _NOT_SOUND = "-"
@@ -111,8 +116,8 @@ def read_facts(settings: Settings, store: Store) -> Facts:
         StoreError: it cannot be read, or a file that tells a version is damaged.
     """
     settings = known_panel(settings, store)
-    seen = {asset: Seen(data_stamps(store, asset), read_verdicts(store, asset)) for asset in CARRIED_ON}
-    decided = read_verdicts(store, "champion_model", [""]).get("")
+    seen = {asset: Seen(data_stamps(store, asset), read_verdicts(store, asset)) for asset in MONTHLY}
+    decided = read_verdicts(store, CHAMPION_MODEL, [""]).get("")
     return Facts(
         settings.months,
         settings.holdout_start,
@@ -121,8 +126,8 @@ def read_facts(settings: Settings, store: Store) -> Facts:
         champion_version(store),
         champion_version(store, FORECAST_POINTER),
         decided.rests_on if decided else "",
-        {asset: _versions(store, asset, seen[asset]) for asset in _OF_A_MODEL},
-        {asset: frozenset(stale_months(store, asset)) for asset in _OF_A_MODEL},
+        {asset: _versions(store, asset, seen[asset]) for asset in PREDICTED},
+        {asset: frozenset(stale_months(store, asset)) for asset in PREDICTED},
     )
 
 
@@ -131,8 +136,8 @@ def work_to_do(facts: Facts) -> list[Task]:
 
     Those of a later stage rest on what the earlier ones will have made: they are worth starting once these have ended.
     """
-    raw, cleaned = facts.assets["raw_splits"], facts.assets["cleaned"]
-    predicted = facts.assets["monthly_predictions"]
+    raw, cleaned = facts.assets[RAW_SPLITS], facts.assets[CLEANED]
+    predicted = facts.assets[MONTHLY_PREDICTIONS]
     unchecked = [m for m in facts.months if m in raw.stamps and raw.lacks(m)]
     unclean = [m for m in facts.months if raw.is_sound(m) and _is_unclean(raw, cleaned, m)]
 
@@ -140,14 +145,14 @@ def work_to_do(facts: Facts) -> list[Task]:
     def raw_rows(part: Sequence[str]) -> str:
         return _digest([*(_rests_on_raw(raw, m) for m in part), *_replaced(cleaned, part)])
 
-    tasks = _tasks("ingest_job", unchecked, lambda part: _digest(raw.stamps[m] for m in part))
-    tasks += _tasks("ingest_job", unclean, raw_rows, ("cleaned",))
+    tasks = _tasks(INGEST_JOB, unchecked, lambda part: _digest(raw.stamps[m] for m in part))
+    tasks += _tasks(INGEST_JOB, unclean, raw_rows, (CLEANED,))
     held = [m for m in facts.months if m >= facts.holdout_start and cleaned.is_sound(m)]
     before = [m for m in facts.months if m < facts.holdout_start]
     is_whole = all(cleaned.is_sound(m) for m in before)
     known = training_digest(cleaned.stamps, facts.holdout_start)
     if is_whole and (facts.champion is None or facts.trained_on not in ("", known)):
-        tasks.append(Task("training_job", (), _digest([known, facts.trained_on])))
+        tasks.append(Task(TRAINING_JOB, (), _digest([known, facts.trained_on])))
 
     def history(output: str, version: str | None) -> Callable[[Sequence[str]], str]:
         def content(part: Sequence[str]) -> str:
@@ -157,36 +162,36 @@ def work_to_do(facts: Facts) -> list[Task]:
         return content
 
     def predictions(part: Sequence[str]) -> str:
-        reports = (facts.assets[asset] for asset in ("drift_report", "prediction_accuracy"))
+        reports = (facts.assets[asset] for asset in REPORTS)
         return _digest([*(predicted.stamps[m] for m in part), *(s for seen in reports for s in _replaced(seen, part))])
 
     if facts.champion:
         tasks += _tasks(
-            "predictions_job",
+            PREDICTIONS_JOB,
             [m for m in held if _is_unpredicted(facts, m)],
-            history("monthly_predictions", facts.champion),
+            history(MONTHLY_PREDICTIONS, facts.champion),
         )
         unmeasured = [m for m in held if predicted.is_sound(m) and _is_unmeasured(facts, m)]
-        tasks += _tasks("monitoring_job", unmeasured, predictions)
+        tasks += _tasks(MONITORING_JOB, unmeasured, predictions)
     if facts.can_forecast and is_whole:
-        forecasts, stale = facts.assets["monthly_forecasts"], facts.stale["monthly_forecasts"]
+        forecasts, stale = facts.assets[MONTHLY_FORECASTS], facts.stale[MONTHLY_FORECASTS]
         undone = [m for m in held if forecasts.lacks(m) or m in stale]
-        tasks += _tasks("forecast_job", undone, history("monthly_forecasts", facts.champion))
-        by, content = facts.versions["monthly_forecasts"], history("monthly_forecasts", facts.forecaster)
+        tasks += _tasks(FORECAST_JOB, undone, history(MONTHLY_FORECASTS, facts.champion))
+        by, content = facts.versions[MONTHLY_FORECASTS], history(MONTHLY_FORECASTS, facts.forecaster)
         by_another = [m for m in held if m not in undone and by.get(m) not in (None, facts.forecaster)]
-        tasks += _tasks("forecast_job", by_another, content, FORECASTS_ALONE)
+        tasks += _tasks(FORECAST_JOB, by_another, content, FORECASTS_ALONE)
     return tasks
 
 
 def raw_digests(store: Store) -> Callable[[str], str]:
     """For a month, the digest of the raw rows that `cleaned` is made from: its own, and those of the month before."""
-    raw = Seen(data_stamps(store, "raw_splits"), read_verdicts(store, "raw_splits"))
+    raw = Seen(data_stamps(store, RAW_SPLITS), read_verdicts(store, RAW_SPLITS))
     return lambda month: _rests_on_raw(raw, month)
 
 
 def prediction_stamps(store: Store) -> Callable[[str], str]:
     """For a month, the digest of the predictions that its monitoring is made from."""
-    stamps = data_stamps(store, "monthly_predictions")
+    stamps = data_stamps(store, MONTHLY_PREDICTIONS)
     return lambda month: _digest([stamps.get(month, "")])
 
 
@@ -222,19 +227,19 @@ def _is_unclean(raw: Seen, cleaned: Seen, month: str) -> bool:
 
 def _is_unpredicted(facts: Facts, month: str) -> bool:
     """Is a month to be predicted? Not while its intervals are red, of this champion and this history."""
-    intervals, predicted = facts.assets["interval_calibration"], facts.assets["monthly_predictions"]
+    intervals, predicted = facts.assets[INTERVAL_CALIBRATION], facts.assets[MONTHLY_PREDICTIONS]
 
     def is_fresh(asset: str) -> bool:
         return facts.versions[asset].get(month) == facts.champion and month not in facts.stale[asset]
 
-    if is_fresh("interval_calibration") and month in intervals.stamps and intervals.state(month) is State.RED:
+    if is_fresh(INTERVAL_CALIBRATION) and month in intervals.stamps and intervals.state(month) is State.RED:
         return False
-    return predicted.lacks(month) or not is_fresh("monthly_predictions")
+    return predicted.lacks(month) or not is_fresh(MONTHLY_PREDICTIONS)
 
 
 def _is_unmeasured(facts: Facts, month: str) -> bool:
-    made_from = _digest([facts.assets["monthly_predictions"].stamps[month]])
-    reports = [facts.assets[asset] for asset in ("drift_report", "prediction_accuracy")]
+    made_from = _digest([facts.assets[MONTHLY_PREDICTIONS].stamps[month]])
+    reports = [facts.assets[asset] for asset in REPORTS]
     return any(seen.lacks(month) or seen.rests_on(month) not in ("", made_from) for seen in reports)
 
 

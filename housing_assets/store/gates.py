@@ -8,39 +8,25 @@ check nothing is made and nothing is given out.
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from housing_assets.core.catalogue import (
+    ASSETS,
+    CHAMPION_MODEL,
+    INTERVAL_CALIBRATION,
+    MONTHLY_FORECASTS,
+    MONTHLY_PREDICTIONS,
+    PRICE_HISTORY,
+)
 from housing_assets.store.layout import Store
 from housing_assets.store.verdicts import PASSING, State, data_stamps, read_verdicts, require_sound, state_of, unsound
 
 RESTS_ON: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "cleaned": ("raw_splits",),
-        "encoders": ("cleaned",),
-        "training_features": ("cleaned", "encoders"),
-        "baseline_model": ("training_features", "encoders", "cleaned"),
-        "tuned_model": ("training_features", "encoders", "cleaned"),
-        "model_evaluation": ("cleaned", "baseline_model", "tuned_model"),
-        "champion_model": (
-            "raw_splits",
-            "cleaned",
-            "encoders",
-            "training_features",
-            "baseline_model",
-            "tuned_model",
-            "model_evaluation",
-        ),
-        "price_history": ("cleaned",),
-        "interval_calibration": ("champion_model", "price_history", "cleaned"),
-        "monthly_predictions": ("champion_model", "price_history", "cleaned", "interval_calibration"),
-        "drift_report": ("champion_model", "cleaned", "training_features", "monthly_predictions", "price_history"),
-        "prediction_accuracy": ("monthly_predictions", "champion_model", "training_features", "price_history"),
-        "forecast_model": ("cleaned",),
-        "forecast_evaluation": ("forecast_model", "price_history", "cleaned"),
-        "monthly_forecasts": ("forecast_evaluation", "price_history"),
-        "housing predict": ("champion_model", "price_history", "interval_calibration"),
-        "GET /predictions": ("monthly_predictions",),
-        "GET /forecasts": ("monthly_forecasts",),
-        "GET /history": ("price_history",),
-        "POST /predict": ("price_history", "interval_calibration"),
+        **{key: asset.rests_on for key, asset in ASSETS.items() if asset.rests_on},
+        "housing predict": (CHAMPION_MODEL, PRICE_HISTORY, INTERVAL_CALIBRATION),
+        "GET /predictions": (MONTHLY_PREDICTIONS,),
+        "GET /forecasts": (MONTHLY_FORECASTS,),
+        "GET /history": (PRICE_HISTORY,),
+        "POST /predict": (PRICE_HISTORY, INTERVAL_CALIBRATION),
     }
 )
 """Every output, and the assets that have to be sound for it. The API verifies the champion's bundle by itself, and
@@ -62,8 +48,8 @@ def problems(store: Store, output: str, months: Mapping[str, Iterable[str]] | No
     Raises:
         KeyError: there is no such output, or it does not rest on an asset of `months`.
     """
-    asked = {asset: list((months or {}).get(asset, ("",))) for asset in _inputs(output, months)}
-    return {asset: unsound(store, asset, of) for asset, of in asked.items()}
+    required = {asset: list((months or {}).get(asset, ("",))) for asset in _inputs(output, months)}
+    return {asset: unsound(store, asset, of) for asset, of in required.items()}
 
 
 def require(store: Store, output: str, months: Mapping[str, Iterable[str]] | None = None) -> None:
@@ -80,7 +66,10 @@ def require(store: Store, output: str, months: Mapping[str, Iterable[str]] | Non
 def _inputs(output: str, months: Mapping[str, Iterable[str]] | None) -> tuple[str, ...]:
     inputs = RESTS_ON[output]
     if unknown := set(months or ()) - set(inputs):
-        raise KeyError(f"{output} does not rest on {', '.join(sorted(unknown))}: add it to RESTS_ON")
+        raise KeyError(
+            f"{output} does not rest on {', '.join(sorted(unknown))}: add it to RESTS_ON, for an asset to its "
+            "description in housing_assets.core.catalogue"
+        )
     return inputs
 
 
@@ -103,11 +92,11 @@ class Gate:
 
     @property
     def months(self) -> list[str]:
-        """Those that are there, in order."""
+        """The months of the asset that have a file, in order."""
         return [month for month in self.stamps if month]
 
     def state(self, month: str = "") -> State:
-        """What is known of a month; of an asset without months, as it is."""
+        """The state of a month, or of an asset without months as a whole."""
         return state_of(read_verdicts(self.store, self.asset, [month]).get(month), self.stamps.get(month))
 
     def newest(self) -> str | None:
@@ -122,6 +111,6 @@ class Gate:
 def sound_months(store: Store, asset: str, months: Iterable[str] | None = None) -> dict[str, str]:
     """The stamp of every month of an asset that its checks vouch for; of `months` alone, where they are given."""
     stamps = data_stamps(store, asset)
-    there = sorted(set(stamps) if months is None else set(stamps) & set(months))
-    verdicts = read_verdicts(store, asset, there)
-    return {month: stamps[month] for month in there if state_of(verdicts.get(month), stamps[month]) in PASSING}
+    available = sorted(set(stamps) if months is None else set(stamps) & set(months))
+    verdicts = read_verdicts(store, asset, available)
+    return {month: stamps[month] for month in available if state_of(verdicts.get(month), stamps[month]) in PASSING}

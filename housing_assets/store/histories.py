@@ -23,8 +23,6 @@ Stamps = tuple[str | None, str | None]
 """Of the file, and of the verdict of its checks; None where there is none."""
 _UNKNOWN = "unknown"
 """Digest of a month whose file does not tell what it was made from."""
-RESTS_ON_HISTORY: tuple[str, ...] = ("interval_calibration", "monthly_predictions", "monthly_forecasts")
-"""Monthly assets that are made from the history."""
 
 
 def read_history(store: Store) -> History | None:

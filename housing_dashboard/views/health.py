@@ -3,33 +3,24 @@
 import polars as pl
 import streamlit as st
 
+from housing_assets.core.catalogue import (
+    ASSETS,
+    CHECKED_AS_A_WHOLE,
+    CLEANED,
+    DRIFT_REPORT,
+    MONTHLY,
+    MONTHLY_FORECASTS,
+    MONTHLY_PREDICTIONS,
+    PREDICTED,
+    PREDICTION_ACCURACY,
+    QUARANTINED,
+)
 from housing_assets.core.features.monthly import FEATURES, describe_feature
 from housing_assets.core.months import describe_months
 from housing_assets.core.quality.drift import drifted_share
-from housing_assets.store.histories import RESTS_ON_HISTORY
 from housing_dashboard import charts, data, shell
 
-MONTHLY = (
-    "raw_splits",
-    "cleaned",
-    "interval_calibration",
-    "monthly_predictions",
-    "monthly_forecasts",
-    "drift_report",
-    "prediction_accuracy",
-)
-TRAINED = (
-    "price_history",
-    "encoders",
-    "training_features",
-    "baseline_model",
-    "tuned_model",
-    "model_evaluation",
-    "champion_model",
-    "forecast_model",
-    "forecast_evaluation",
-)
-_NEWEST = ("cleaned", "monthly_predictions", "monthly_forecasts", "prediction_accuracy")
+_NEWEST = (CLEANED, MONTHLY_PREDICTIONS, MONTHLY_FORECASTS, PREDICTION_ACCURACY)
 _MOST_MONTHS = 36
 
 
@@ -59,9 +50,9 @@ def freshness() -> None:
         there = data.months_of(asset)
         found = data.verdicts(asset).get(there[-1]) if there else None
         with cell.container(border=True, gap=None):
-            st.metric(asset, there[-1] if there else "none")
+            st.metric(asset, there[-1] if there else "none", help=ASSETS[asset].label)
             st.caption(f"checked {found.checked[:16].replace('T', ' ')} UTC" if found else "never checked")
-    for asset in RESTS_ON_HISTORY:
+    for asset in PREDICTED:
         if stale := data.stale(asset):
             told = f"`{asset}` of {describe_months(stale)} rests on months that were restated since"
             st.warning(f"{told}: run its job for these months.", icon=":material/history:")
@@ -84,19 +75,21 @@ def checks(months: list[str]) -> None:
     table = pl.DataFrame([{"asset": a, "month": m, "state": s} for a, known in found.items() for m, s in known.items()])
     figure = charts.state_grid(MONTHLY, shown, found)
     shell.chart(figure, f"What the checks said of {shown[0]} to {shown[-1]}: {told}.", table, "states")
-    whole = [{"asset": a, "state": str(s), "checked": when} for a in TRAINED for s, when in data.whole_state(a)]
+    whole = [
+        {"asset": a, "state": str(s), "checked": when} for a in CHECKED_AS_A_WHOLE for s, when in data.whole_state(a)
+    ]
     if whole:
         listed = pl.DataFrame(whole)
         bad = [f"`{row['asset']}` is {row['state']}" for row in whole if row["state"] not in ("green", "warn")]
         st.markdown("Assets without months: " + ("; ".join(bad) if bad else "all checked, none red") + ".")
         with st.expander("Assets without months, one by one"):
             shell.show_table(listed, "whole", "What the checks said of assets without months")
-    missing = [m for m in months if m not in set(data.months_of("cleaned"))]
+    missing = [m for m in months if m not in set(data.months_of(CLEANED))]
     if missing:
         st.warning(f"`cleaned` lacks {describe_months(missing)}: the checks of their raw rows say why.")
     problems = [
         {"asset": a, "month": m, "severity": p.severity, "check": p.rule, "column": p.column, "found": p.told}
-        for a in (*MONTHLY, *TRAINED)
+        for a in (*MONTHLY, *CHECKED_AS_A_WHOLE)
         for m, v in data.verdicts(a).items()
         for p in v.problems
     ]
@@ -109,13 +102,13 @@ def checks(months: list[str]) -> None:
 def drift() -> None:
     """How far the newest months are from train."""
     st.subheader("Drift", anchor=False)
-    months = data.months_of("drift_report")
-    read = data.read_months("drift_report", months)
+    months = data.months_of(DRIFT_REPORT)
+    read = data.read_months(DRIFT_REPORT, months)
     shell.damaged(read.damaged)
     if read.frame.is_empty():
         shell.empty("No drift report yet", "Run `monitoring_job`.")
         return
-    frames = [data.read_months("drift_report", [m]).frame.with_columns(pl.lit(m).alias("month")) for m in months]
+    frames = [data.read_months(DRIFT_REPORT, [m]).frame.with_columns(pl.lit(m).alias("month")) for m in months]
     rows = pl.concat(f for f in frames if "feature" in f.columns)
     shares = [(m, 100 * drifted_share(table)) for (m,), table in rows.group_by("month")]
     trend = pl.DataFrame(shares, schema={"month": pl.String, "share": pl.Float64}, orient="row").sort("month")
@@ -135,7 +128,7 @@ def drift() -> None:
 def quarantined() -> None:
     """Rows that cleaning set aside, with the reason."""
     st.subheader("Quarantined rows", anchor=False)
-    read = data.read_months("quarantined", data.months_of("quarantined"))
+    read = data.read_months(QUARANTINED, data.months_of(QUARANTINED))
     shell.damaged(read.damaged)
     if read.frame.is_empty():
         st.success("No row was set aside.", icon=":material/check_circle:")

@@ -2,6 +2,24 @@
 
 from collections.abc import Iterable, Mapping
 
+from housing_assets.core.catalogue import (
+    BASELINE_MODEL,
+    CHAMPION_MODEL,
+    CLEANED,
+    DRIFT_REPORT,
+    ENCODERS,
+    FORECAST_EVALUATION,
+    FORECAST_MODEL,
+    INTERVAL_CALIBRATION,
+    MODEL_EVALUATION,
+    MONTHLY_FORECASTS,
+    MONTHLY_PREDICTIONS,
+    PREDICTION_ACCURACY,
+    PRICE_HISTORY,
+    RAW_SPLITS,
+    TRAINING_FEATURES,
+    TUNED_MODEL,
+)
 from housing_assets.core.errors import HousingError
 from housing_assets.core.quality.rules import Rule
 
@@ -11,29 +29,29 @@ _BUNDLE = frozenset({"bundle_problems", "twin_difference"})
 _MODEL = _BUNDLE | {"months_after_train", "not_a_price", "median_error"}
 
 MEASURES: Mapping[str, frozenset[str]] = {
-    "raw_splits": _FRAME
+    RAW_SPLITS: _FRAME
     | _KEYS
     | {"repeated_share", "unknown_metros", "not_finite", "impossible_share", "price_missing", "missing_rise"}
     | {"frozen", "magnitude", "order_lost", "row_ratio", "zip_coverage", "jump_share", "jumps"}
     | {"price_restated", "values_restated"},
-    "cleaned": _FRAME | _KEYS | {"repeated_keys", "impossible", "not_finite", "price_missing", "quarantined_share"},
-    "interval_calibration": _FRAME | {"not_finite", "inverted", "not_past"},
-    "monthly_predictions": _FRAME
+    CLEANED: _FRAME | _KEYS | {"repeated_keys", "impossible", "not_finite", "price_missing", "quarantined_share"},
+    INTERVAL_CALIBRATION: _FRAME | {"not_finite", "inverted", "not_past"},
+    MONTHLY_PREDICTIONS: _FRAME
     | _KEYS
     | {"repeated_keys", "zips_unmatched", "not_a_price", "inverted", "far_share", "far"},
-    "price_history": _FRAME | {"repeated_keys", "months_missing"},
-    "monthly_forecasts": _FRAME
+    PRICE_HISTORY: _FRAME | {"repeated_keys", "months_missing"},
+    MONTHLY_FORECASTS: _FRAME
     | {"other_dates", "repeated_keys", "horizons_missing", "not_a_price", "inverted", "intervals_missing", "far_share"},
-    "encoders": _FRAME | {"not_finite", "repeated_keys", "unseen_undefined", "not_of_train", "unencoded_share"},
-    "training_features": _FRAME | {"barred", "holdout_rows", "months_missing", "not_a_price", "price_correlation"},
-    "baseline_model": _MODEL,
-    "tuned_model": _MODEL,
-    "champion_model": _BUNDLE,
-    "model_evaluation": frozenset({"figures_missing"}),
-    "forecast_model": frozenset({"bundle_problems", "months_after_train"}),
-    "forecast_evaluation": frozenset({"figures_missing", "published_worse"}),
-    "drift_report": frozenset({"drifted_share", "prediction_drift"}),
-    "prediction_accuracy": frozenset({"error_ratio"}),
+    ENCODERS: _FRAME | {"not_finite", "repeated_keys", "unseen_undefined", "not_of_train", "unencoded_share"},
+    TRAINING_FEATURES: _FRAME | {"barred", "holdout_rows", "months_missing", "not_a_price", "price_correlation"},
+    BASELINE_MODEL: _MODEL,
+    TUNED_MODEL: _MODEL,
+    CHAMPION_MODEL: _BUNDLE,
+    MODEL_EVALUATION: frozenset({"figures_missing"}),
+    FORECAST_MODEL: frozenset({"bundle_problems", "months_after_train"}),
+    FORECAST_EVALUATION: frozenset({"figures_missing", "published_worse"}),
+    DRIFT_REPORT: frozenset({"drifted_share", "prediction_drift"}),
+    PREDICTION_ACCURACY: frozenset({"error_ratio"}),
 }
 """By asset, what the modules beside this one measure of it, on any of its months."""
 

@@ -10,6 +10,25 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from housing_assets.core.catalogue import (
+    BASELINE_MODEL,
+    CHAMPION_MODEL,
+    CLEANED,
+    DRIFT_REPORT,
+    ENCODERS,
+    FORECAST_EVALUATION,
+    FORECAST_MODEL,
+    INTERVAL_CALIBRATION,
+    MODEL_EVALUATION,
+    MONTHLY_FORECASTS,
+    MONTHLY_PREDICTIONS,
+    PREDICTION_ACCURACY,
+    PRICE_HISTORY,
+    RAW_SPLITS,
+    TRAINING_FEATURES,
+    TUNED_MODEL,
+)
+
 if TYPE_CHECKING:
     from housing_assets.core.quality.measurement import Measurement
 
@@ -47,17 +66,17 @@ class Rule:
     remedy: str
 
 
-_RAW = ("raw_splits",)
-_CLEAN = ("cleaned",)
-_PANEL = ("raw_splits", "cleaned")
-_PREDICTED = ("monthly_predictions",)
-_INTERVALS = ("interval_calibration",)
+_RAW = (RAW_SPLITS,)
+_CLEAN = (CLEANED,)
+_PANEL = (RAW_SPLITS, CLEANED)
+_PREDICTED = (MONTHLY_PREDICTIONS,)
+_INTERVALS = (INTERVAL_CALIBRATION,)
 _MONTHLY = (*_PANEL, *_INTERVALS, *_PREDICTED)
-_HISTORY = ("price_history",)
-_FORECASTS = ("monthly_forecasts",)
-_MATRIX = ("training_features",)
-_ENCODERS = ("encoders",)
-_MODELS = ("baseline_model", "tuned_model")
+_HISTORY = (PRICE_HISTORY,)
+_FORECASTS = (MONTHLY_FORECASTS,)
+_MATRIX = (TRAINING_FEATURES,)
+_ENCODERS = (ENCODERS,)
+_MODELS = (BASELINE_MODEL, TUNED_MODEL)
 _TABLES = (*_MONTHLY, *_HISTORY, *_FORECASTS, *_ENCODERS, *_MATRIX)
 _E, _W = Severity.ERROR, Severity.WARN
 
@@ -147,10 +166,10 @@ RULES: tuple[Rule, ...] = (
          "Leakage: a feature that is a function of the same month's price",
          "Take the feature out, or show where it comes from"),
     # Models
-    Rule("bundle_is_trusted", (*_MODELS, "champion_model"), _E, "bundle_problems", None, 0,
+    Rule("bundle_is_trusted", (*_MODELS, CHAMPION_MODEL), _E, "bundle_problems", None, 0,
          "A damaged bundle, or one that no longer predicts as when it was made (hashes, golden rows)",
          "Train again, or roll back with `housing promote VERSION --reason WHY`"),
-    Rule("twin_agrees", (*_MODELS, "champion_model"), _E, "twin_difference", None, 1e-4,
+    Rule("twin_agrees", (*_MODELS, CHAMPION_MODEL), _E, "twin_difference", None, 1e-4,
          "An ONNX twin that answers otherwise than the trees (difference in log price)", "Train again"),
     Rule("trained_on_train_alone", _MODELS, _E, "months_after_train", None, 0,
          "Leakage: a model fitted on months of eval or holdout", "Train again"),
@@ -158,7 +177,7 @@ RULES: tuple[Rule, ...] = (
          "A model that gives no finite, positive price for some row of eval", "Train again"),
     Rule("error_is_believable", _MODELS, _W, "median_error", 0.001, None,
          "Leakage: a median error on eval that is too good to be true", "Look at the most important features"),
-    Rule("every_predictor_is_graded", ("model_evaluation",), _E, "figures_missing", None, 0,
+    Rule("every_predictor_is_graded", (MODEL_EVALUATION,), _E, "figures_missing", None, 0,
          "A comparison without a model, a naive baseline, or a finite error", "Materialize model_evaluation again"),
     # Predictions
     Rule("interval_ends_are_numbers", _INTERVALS, _E, "not_finite", None, 0, "Intervals that are not there", _CODE),
@@ -179,15 +198,15 @@ RULES: tuple[Rule, ...] = (
     # History and forecasts
     Rule("months_follow_each_other", _HISTORY, _W, "months_missing", None, 0,
          "A history with a hole: growth over it is not known", "Ingest the months that are missing"),
-    Rule("forecast_bundle_is_trusted", ("forecast_model",), _E, "bundle_problems", None, 0,
+    Rule("forecast_bundle_is_trusted", (FORECAST_MODEL,), _E, "bundle_problems", None, 0,
          "A damaged bundle, or one that no longer forecasts as when it was made (hashes, golden answers)",
          "Materialize forecast_model again"),
-    Rule("fitted_before_its_origins", ("forecast_model",), _E, "months_after_train", None, 0,
+    Rule("fitted_before_its_origins", (FORECAST_MODEL,), _E, "months_after_train", None, 0,
          "Leakage: a forecast model fitted on targets of the holdout", "Materialize forecast_model again"),
-    Rule("every_horizon_is_graded", ("forecast_evaluation",), _W, "figures_missing", None, 0,
+    Rule("every_horizon_is_graded", (FORECAST_EVALUATION,), _W, "figures_missing", None, 0,
          "A horizon that eval is too short to grade, so that damped momentum is published for it unseen",
          "Set HOUSING_EVAL_START earlier, so that eval has 13 months or more"),
-    Rule("published_is_the_better", ("forecast_evaluation",), _E, "published_worse", None, 0,
+    Rule("published_is_the_better", (FORECAST_EVALUATION,), _E, "published_worse", None, 0,
          "A horizon that publishes a forecast another predictor beats on eval",
          "Materialize forecast_evaluation again"),
     Rule("one_row_a_zip_and_horizon", _FORECASTS, _E, "repeated_keys", None, 0,
@@ -204,11 +223,11 @@ RULES: tuple[Rule, ...] = (
     Rule("forecasts_stay_near", _FORECASTS, _E, "far_share", None, 0.01,
          "Forecasts of over 1% of zips beyond 2 times, or under half, of what the zip costs", _RETRAIN_FORECASTS),
     # Monitoring
-    Rule("features_are_as_in_train", ("drift_report",), _W, "drifted_share", None, 1 / 3,
+    Rule("features_are_as_in_train", (DRIFT_REPORT,), _W, "drifted_share", None, 1 / 3,
          "Months unlike the ones the champion was trained on", _RETRAIN),
-    Rule("predictions_are_as_in_train", ("drift_report",), _W, "prediction_drift", None, 1.0,
+    Rule("predictions_are_as_in_train", (DRIFT_REPORT,), _W, "prediction_drift", None, 1.0,
          "Predictions far from those for train (Wasserstein distance in standard deviations)", _RETRAIN),
-    Rule("error_is_as_evaluated", ("prediction_accuracy",), _W, "error_ratio", None, 2.5,
+    Rule("error_is_as_evaluated", (PREDICTION_ACCURACY,), _W, "error_ratio", None, 2.5,
          "A champion that errs far more than on eval (ratio of mean absolute % errors)", _RETRAIN),
 )  # fmt: skip
 """Every rule. Limits that compare with the months before leave at least twice the room that the real DC sample and

@@ -4,13 +4,14 @@ import dagster as dg
 import polars as pl
 
 from housing_assets.config.settings import Settings
+from housing_assets.core.catalogue import BASELINE_MODEL, CLEANED, MODEL_EVALUATION, TUNED_MODEL
 from housing_assets.core.evaluation.models import Evaluation, evaluate_models
 from housing_assets.core.features.encoding import ENCODER_COLUMNS
 from housing_assets.core.features.history import HISTORY_SCHEMA, History, history_table
 from housing_assets.core.features.monthly import FEATURE_INPUTS
 from housing_assets.core.months import Split
+from housing_assets.orchestration.described import described_asset
 from housing_assets.orchestration.metadata import picture, table
-from housing_assets.orchestration.names import CODE_VERSION, ML_OWNERS
 from housing_assets.orchestration.plots import bars, lines_by_month, predicted_against_actual, residuals_by_price
 from housing_assets.orchestration.resources.io_manager import MonthReader
 from housing_assets.orchestration.resources.tracking import Tracker
@@ -20,25 +21,23 @@ from housing_assets.store.layout import Store
 from housing_assets.store.pointers import champion_version
 from housing_assets.store.verdicts import PASSING, states
 
-CANDIDATE = "tuned_model"
-BASELINE = "baseline_model"
+CANDIDATE = TUNED_MODEL
+BASELINE = BASELINE_MODEL
 CHAMPION = "champion"
 _FIGURES = ("rows", "mae", "rmse", "r2", "mape", "mdape", "within_5", "within_10", "within_20", "bias")
 _MOST_METROS = 30
 
 
-def evaluation_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """`model_evaluation`."""
     train, held, later = (settings.split_months(part) for part in (Split.TRAIN, Split.EVAL, Split.HOLDOUT))
     every = dg.SpecificPartitionsPartitionMapping([*train, *held, *later])
 
-    @dg.asset(
-        group_name="models",
-        owners=ML_OWNERS,
-        kinds={"polars", "mlflow"},
-        code_version=CODE_VERSION,
+    @described_asset(
+        MODEL_EVALUATION,
+        settings,
         required_resource_keys={"store", "mlflow"},
-        ins={"cleaned": dg.AssetIn(partition_mapping=every)},
+        ins={CLEANED: dg.AssetIn(partition_mapping=every)},
         description="Errors of the tuned model, the baseline model, the present champion and the naive baselines on "
         "the same rows: overall, by metro, month and price decile, on eval and on what there is of holdout, with "
         "skill scores and the coverage of rolling intervals. Holdout is reported and decides nothing.",
@@ -48,8 +47,8 @@ def evaluation_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     ) -> pl.DataFrame:
         store: Store = context.resources.store
         cleaned.months.require([*train, *held])
-        require(store, "model_evaluation", {"cleaned": [*train, *held]})
-        known = states(store, "cleaned", later)
+        require(store, MODEL_EVALUATION, {CLEANED: [*train, *held]})
+        known = states(store, CLEANED, later)
         there = {month for month in cleaned.months.available() if known.get(month) in PASSING}
         columns = list(dict.fromkeys([*FEATURE_INPUTS, "split", "price"]))
         graded = [*held, *(m for m in later if m in there)]

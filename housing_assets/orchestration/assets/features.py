@@ -6,6 +6,7 @@ import dagster as dg
 import polars as pl
 
 from housing_assets.config.settings import Settings
+from housing_assets.core.catalogue import CLEANED, ENCODERS, TRAINING_FEATURES
 from housing_assets.core.features.encoding import ENCODER_COLUMNS, Encoders, fit_encoders
 from housing_assets.core.features.monthly import (
     FEATURE_DESCRIPTIONS,
@@ -19,24 +20,22 @@ from housing_assets.core.months import Split
 from housing_assets.core.panel.cleaning import CLEAN_DESCRIPTIONS
 from housing_assets.core.prefetch import prefetch_map
 from housing_assets.core.quality.training import MATRIX_SCHEMA
+from housing_assets.orchestration.described import described_asset
 from housing_assets.orchestration.metadata import column_schema, table
-from housing_assets.orchestration.names import CODE_VERSION, ML_OWNERS
 from housing_assets.orchestration.resources.io_manager import MonthReader, TablePieces
 from housing_assets.store.gates import require
 from housing_assets.store.layout import Store
 
 
-def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """`encoders` and `training_features`."""
     train = settings.split_months(Split.TRAIN)
     evaluation = settings.split_months(Split.EVAL)
 
-    @dg.asset(
-        group_name="features",
-        owners=ML_OWNERS,
-        kinds={"polars", "parquet"},
-        code_version=CODE_VERSION,
-        ins={"cleaned": dg.AssetIn(partition_mapping=dg.SpecificPartitionsPartitionMapping(train))},
+    @described_asset(
+        ENCODERS,
+        settings,
+        ins={CLEANED: dg.AssetIn(partition_mapping=dg.SpecificPartitionsPartitionMapping(train))},
         description=f"Frequency of each zip, smoothed mean price of each metro: fitted on the train months "
         f"alone ({train[0]} to {train[-1]}), one table with a row for each value.",
     )
@@ -44,7 +43,7 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext, cleaned: MonthReader, store: dg.ResourceParam[Store]
     ) -> pl.DataFrame:
         cleaned.months.require(train)
-        require(store, "encoders", {"cleaned": train})
+        require(store, ENCODERS, {CLEANED: train})
         fitted = fit_encoders(frame for _, frame in cleaned.iterate(ENCODER_COLUMNS))
         context.add_output_metadata(
             {
@@ -56,12 +55,10 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         )
         return fitted.table
 
-    @dg.asset(
-        group_name="features",
-        owners=ML_OWNERS,
-        kinds={"polars", "parquet"},
-        code_version=CODE_VERSION,
-        ins={"cleaned": dg.AssetIn(partition_mapping=dg.SpecificPartitionsPartitionMapping(train + evaluation))},
+    @described_asset(
+        TRAINING_FEATURES,
+        settings,
+        ins={CLEANED: dg.AssetIn(partition_mapping=dg.SpecificPartitionsPartitionMapping(train + evaluation))},
         metadata=column_schema(
             MATRIX_SCHEMA,
             CLEAN_DESCRIPTIONS | FEATURE_DESCRIPTIONS,
@@ -75,7 +72,7 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         store: dg.ResourceParam[Store],
     ) -> TablePieces:
         cleaned.months.require(train + evaluation)
-        require(store, "training_features", {"cleaned": train + evaluation})
+        require(store, TRAINING_FEATURES, {CLEANED: train + evaluation})
         fitted = Encoders.from_table(encoders)
         columns = list(dict.fromkeys([*KEYS, *FEATURE_INPUTS]))
 

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from housing_assets.config.settings import Settings
 from housing_assets.core.baselines.growth import NAIVE_GROWTH
+from housing_assets.core.catalogue import CLEANED, FORECAST_EVALUATION, FORECAST_MODEL, MONTHLY_FORECASTS, PRICE_HISTORY
 from housing_assets.core.errors import BundleError, HousingError, StoreError
 from housing_assets.core.evaluation.promotion import MARGIN, ForecastEvidence, decide_forecast
 from housing_assets.core.features.history import HISTORY_FEATURES, HISTORY_SCHEMA, History, history_table
@@ -33,9 +34,9 @@ from housing_assets.core.forecasting.schema import (
 )
 from housing_assets.core.months import Split
 from housing_assets.ingestion.source import source_fingerprint
+from housing_assets.orchestration.described import described_asset
 from housing_assets.orchestration.metadata import column_schema, picture, table
-from housing_assets.orchestration.names import CODE_VERSION, FRESHNESS, ML_OWNERS
-from housing_assets.orchestration.partitions import SINGLE_RUN, monthly, prediction_partitions
+from housing_assets.orchestration.partitions import monthly
 from housing_assets.orchestration.plots import bars, lines_by_month
 from housing_assets.orchestration.resources.io_manager import MonthlyFrames, MonthReader
 from housing_assets.orchestration.resources.tracking import Tracker, git_commit
@@ -54,7 +55,7 @@ class ForecastConfig(dg.Config):
     override: str = Field("", description="Promote in spite of failed tests, for this reason; it is recorded")
 
 
-def forecast_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """`forecast_model`, `forecast_evaluation` and `monthly_forecasts`."""
     return [_forecast_model(settings), _forecast_evaluation(settings), _monthly_forecasts(settings)]
 
@@ -67,14 +68,11 @@ def _forecast_model(settings: Settings) -> dg.AssetsDefinition:
     before_holdout = _before_holdout(settings)
     split = settings.split
 
-    @dg.asset(
-        group_name="forecasts",
-        pool="forecasts",
-        owners=ML_OWNERS,
-        kinds={"xgboost", "mlflow"},
-        code_version=CODE_VERSION,
+    @described_asset(
+        FORECAST_MODEL,
+        settings,
         required_resource_keys={"store", "mlflow"},
-        ins={"cleaned": dg.AssetIn(partition_mapping=dg.SpecificPartitionsPartitionMapping(before_holdout))},
+        ins={CLEANED: dg.AssetIn(partition_mapping=dg.SpecificPartitionsPartitionMapping(before_holdout))},
         description=f"Growth of a zip's price {HORIZONS[0]} to {HORIZONS[-1]} months ahead by its history: ridges and "
         "small trees, fitted on targets before the holdout start, and for the backtest on those before each year of "
         "eval. The asset is a reference to its bundle under `models/`.",
@@ -83,7 +81,7 @@ def _forecast_model(settings: Settings) -> dg.AssetsDefinition:
         store: Store = context.resources.store
         tracker: Tracker = context.resources.mlflow
         cleaned.months.require(before_holdout)
-        require(store, "forecast_model", {"cleaned": before_holdout})
+        require(store, FORECAST_MODEL, {CLEANED: before_holdout})
         history = History.from_table(history_table(frame for _, frame in cleaned.iterate(list(HISTORY_SCHEMA))))
         model = fit_forecast_model(history, split, context.log.info)
         rows = backtest(history, model)
@@ -103,7 +101,7 @@ def _forecast_model(settings: Settings) -> dg.AssetsDefinition:
         }
         version = publish_bundle(store, "forecast", forecast_files(model, {"eval": figures}), facts, origin)
         weights = _heaviest_weights(model)
-        tracker.tags({"forecast_model": version})
+        tracker.tags({FORECAST_MODEL: version})
         tracker.metrics({f"horizon_{row['horizon']}": row["mape"] for row in figures}, "forecast.eval_mape_")
         tracker.files(load_bundle(store, version).files, "forecast_model/bundle")
         context.add_output_metadata(
@@ -131,11 +129,9 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
     before_holdout = _before_holdout(settings)
     split = settings.split
 
-    @dg.asset(
-        group_name="forecasts",
-        owners=ML_OWNERS,
-        kinds={"polars", "mlflow"},
-        code_version=CODE_VERSION,
+    @described_asset(
+        FORECAST_EVALUATION,
+        settings,
         required_resource_keys={"store", "mlflow"},
         description="Errors of forecasts of eval and holdout months, with every training target before the origin, "
         "beside flat, momentum and metro growth: by horizon, year, metro and price decile. Decides on eval what is "
@@ -146,11 +142,11 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
     ) -> pl.DataFrame:
         store: Store = context.resources.store
         tracker: Tracker = context.resources.mlflow
-        require(store, "forecast_evaluation", {"cleaned": []})  # what cleaned has against it is promotion's to weigh
+        require(store, FORECAST_EVALUATION, {CLEANED: []})  # what cleaned has against it is promotion's to weigh
         history = History.from_table(price_history)
         candidate = _load(store, forecast_model["version"])
         grades = grade_forecasts(history, candidate, split)
-        checks = problems(store, "forecast_evaluation", {"cleaned": before_holdout})
+        checks = problems(store, FORECAST_EVALUATION, {CLEANED: before_holdout})
         if by_hand := replaced_by_hand(store, candidate.version):
             checks["housing promote"] = by_hand
         champion, problem = _champion(store)
@@ -185,7 +181,7 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
         where = record_decision(store, candidate.version, decision.record(evidence) | {"dagster_run": context.run_id})
         pictures = _pictures(grades.graded, grades.skill, grades.coverage)
         tracker.tags({"forecast_decision": decision.outcome, "forecast_decision_reason": decision.reason})
-        tracker.files({f"{name.replace(' ', '_')}.png": png for name, png in pictures.items()}, "forecast_evaluation")
+        tracker.files({f"{name.replace(' ', '_')}.png": png for name, png in pictures.items()}, FORECAST_EVALUATION)
         overall = grades.graded.filter(pl.col("by") == "overall")
         published = grades.published
         tests = [{"test": name, "passed": passed, "figures": told} for name, passed, told in decision.tests]
@@ -212,22 +208,16 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
 
 
 def _monthly_forecasts(settings: Settings) -> dg.AssetsDefinition:
-    @dg.asset(
-        partitions_def=prediction_partitions(settings),
-        backfill_policy=SINGLE_RUN,
-        freshness_policy=FRESHNESS,
-        group_name="forecasts",
-        pool="forecasts",
-        owners=ML_OWNERS,
-        kinds={"xgboost", "parquet"},
-        code_version=CODE_VERSION,
-        deps=["forecast_evaluation", "price_history"],
+    @described_asset(
+        MONTHLY_FORECASTS,
+        settings,
+        deps=[FORECAST_EVALUATION, PRICE_HISTORY],
         metadata=column_schema(FORECAST_SCHEMA, FORECAST_DESCRIPTIONS),
         description="The month is the origin: price of every zip 1 to 12 months after it in US dollars, with a 90% "
         "interval, by the model or by the naive baseline that was better on eval.",
     )
     def monthly_forecasts(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> MonthlyFrames:
-        require(store, "monthly_forecasts")
+        require(store, MONTHLY_FORECASTS)
         months = list(context.partition_keys)
         history, made_from = open_sound_history(store)
         late = [month for month in months if not history.first_month <= month <= history.last_month]

@@ -4,25 +4,24 @@ import dagster as dg
 import polars as pl
 
 from housing_assets.config.settings import Settings
+from housing_assets.core.catalogue import CLEANED, PRICE_HISTORY
 from housing_assets.core.features.history import HISTORY_SCHEMA, history_table
 from housing_assets.core.months import describe_months
+from housing_assets.orchestration.described import described_asset
 from housing_assets.orchestration.metadata import column_schema, table
-from housing_assets.orchestration.names import CODE_VERSION, OWNERS
 from housing_assets.orchestration.resources.io_manager import MadeTable, MonthReader
 from housing_assets.store.gates import sound_months
 from housing_assets.store.histories import history_inputs
 from housing_assets.store.layout import Store
 
 
-def history_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """`price_history`."""
 
-    @dg.asset(
-        group_name="predictions",
-        owners=OWNERS,
-        kinds={"polars", "parquet"},
-        code_version=CODE_VERSION,
-        ins={"cleaned": dg.AssetIn(partition_mapping=dg.AllPartitionMapping())},
+    @described_asset(
+        PRICE_HISTORY,
+        settings,
+        ins={CLEANED: dg.AssetIn(partition_mapping=dg.AllPartitionMapping())},
         metadata=column_schema(HISTORY_SCHEMA),
         description="What later months may be predicted from: price and market figures of every zip in every month "
         "that its checks vouch for. Predictions, forecasts and the API read it: each the months before its own.",
@@ -31,7 +30,7 @@ def history_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext, cleaned: MonthReader, store: dg.ResourceParam[Store]
     ) -> MadeTable:
         there = [month for month in cleaned.months.available() if month in set(settings.months)]
-        stamps = sound_months(store, "cleaned", there)
+        stamps = sound_months(store, CLEANED, there)
         sound = list(stamps)
         cleaned.months.require(sound or [settings.panel_start])
         if left_out := sorted(set(there) - set(sound)):

@@ -7,36 +7,30 @@ import dagster as dg
 import polars as pl
 
 from housing_assets.config.settings import Settings
+from housing_assets.core.catalogue import CLEANED, QUARANTINED, RAW_SPLITS
 from housing_assets.core.months import add_months
 from housing_assets.core.panel.cleaning import CLEAN_DESCRIPTIONS, CLEAN_SCHEMA, CleaningRules, CleanMonth, clean_month
 from housing_assets.core.prefetch import prefetch_map
 from housing_assets.core.quality.raw import RAW_SPLITS_SCHEMA
 from housing_assets.core.source.panel import open_panel
 from housing_assets.ingestion.source import FINGERPRINT, source_uri
+from housing_assets.orchestration.described import described_asset
 from housing_assets.orchestration.metadata import column_schema, table
-from housing_assets.orchestration.names import CODE_VERSION, FRESHNESS, OWNERS
-from housing_assets.orchestration.partitions import SINGLE_RUN, monthly, panel_partitions
+from housing_assets.orchestration.partitions import monthly
 from housing_assets.orchestration.resources.io_manager import MonthlyFrames, MonthReader
 from housing_assets.store.gates import require
 from housing_assets.store.layout import Store
 from housing_assets.store.verdicts import PASSING, states
 
 
-def ingest_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """`raw_splits` and `cleaned`."""
-    months_of_panel = panel_partitions(settings)
     split = settings.split
     label = settings.source_label
 
-    @dg.asset(
-        partitions_def=months_of_panel,
-        backfill_policy=SINGLE_RUN,
-        freshness_policy=FRESHNESS,
-        group_name="ingest",
-        pool="ingest",
-        owners=OWNERS,
-        kinds={"polars", "parquet"},
-        code_version=CODE_VERSION,
+    @described_asset(
+        RAW_SPLITS,
+        settings,
         metadata={**column_schema(RAW_SPLITS_SCHEMA, CLEAN_DESCRIPTIONS), "source": label},
         description="The source's rows of a month, typed to the schema and routed to their split "
         f"(train < {split.eval_start} <= eval < {split.holdout_start} <= holdout) by the month alone.",
@@ -58,20 +52,14 @@ def ingest_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
         return monthly(context, frames(), lambda: seen)
 
-    @dg.asset(
-        partitions_def=months_of_panel,
-        backfill_policy=SINGLE_RUN,
-        freshness_policy=FRESHNESS,
-        group_name="ingest",
-        pool="ingest",
-        owners=OWNERS,
-        kinds={"polars", "parquet"},
-        code_version=CODE_VERSION,
+    @described_asset(
+        CLEANED,
+        settings,
         metadata=column_schema(CLEAN_SCHEMA, CLEAN_DESCRIPTIONS),
         description="Metro names normalized and placed, 0-coded gaps made missing, duplicates resolved, "
         "impossible rows quarantined (kept with their reason under `quarantined/`).",
         ins={
-            "raw_splits": dg.AssetIn(
+            RAW_SPLITS: dg.AssetIn(
                 # The month before tells which rows only repeat it; the panel's first month has none.
                 partition_mapping=dg.TimeWindowPartitionMapping(
                     start_offset=-1, allow_nonexistent_upstream_partitions=True
@@ -86,9 +74,9 @@ def ingest_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         counts: Counter[str] = Counter()
         rules = CleaningRules(settings.max_list_price)
         raw_splits.months.require(months)
-        require(store, "cleaned", {"raw_splits": months})
+        require(store, CLEANED, {RAW_SPLITS: months})
         # The month before serves to find repeats, if it is sound; a broken one has nothing to compare with.
-        known = states(store, "raw_splits", {m for month in months for m in (add_months(month, -1), month)})
+        known = states(store, RAW_SPLITS, {m for month in months for m in (add_months(month, -1), month)})
         wanted = sorted(month for month, state in known.items() if state in PASSING)
 
         def pairs() -> Iterator[tuple[str, pl.DataFrame, pl.DataFrame | None]]:
@@ -102,7 +90,7 @@ def ingest_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         def clean(pair: tuple[str, pl.DataFrame, pl.DataFrame | None]) -> tuple[str, CleanMonth]:
             month, raw, before = pair
             result = clean_month(raw, before, rules)
-            store.months("quarantined").write(month, result.quarantined)
+            store.months(QUARANTINED).write(month, result.quarantined)
             return month, result
 
         def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:

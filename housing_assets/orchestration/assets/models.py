@@ -14,6 +14,7 @@ from pydantic import Field
 from housing_assets.config.settings import Settings
 from housing_assets.core.addresses import without_password
 from housing_assets.core.baselines.prices import history_naive_predictions, naive_predictions
+from housing_assets.core.catalogue import BASELINE_MODEL, CLEANED, TUNED_MODEL
 from housing_assets.core.errors import HousingError
 from housing_assets.core.evaluation.metrics import compare
 from housing_assets.core.evaluation.models import ITSELF, decide_publication
@@ -31,8 +32,9 @@ from housing_assets.core.tuning.space import TuningSpec, search_space
 from housing_assets.core.tuning.study import TuningResult, tune
 from housing_assets.engines.local import fit_trees
 from housing_assets.ingestion.source import source_fingerprint
+from housing_assets.orchestration.described import described_asset
 from housing_assets.orchestration.metadata import picture, table
-from housing_assets.orchestration.names import CODE_VERSION, ML_OWNERS
+from housing_assets.orchestration.names import CODE_VERSION
 from housing_assets.orchestration.plots import bars, predicted_against_actual, trial_history
 from housing_assets.orchestration.resources.io_manager import MonthReader
 from housing_assets.orchestration.resources.tracking import Tracker, git_commit
@@ -92,20 +94,17 @@ class _Trained:
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
-def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """`baseline_model` and `tuned_model`."""
     before_holdout = [*settings.split_months(Split.TRAIN), *settings.split_months(Split.EVAL)]
     golden = settings.split_months(Split.EVAL)[0]
 
-    @dg.asset(
-        group_name="models",
-        pool="training",
-        owners=ML_OWNERS,
-        kinds={"xgboost", "mlflow"},
-        code_version=CODE_VERSION,
+    @described_asset(
+        BASELINE_MODEL,
+        settings,
         required_resource_keys={"store", "mlflow"},
         # Its bundle's golden rows are of this month.
-        ins={"cleaned": dg.AssetIn(partition_mapping=dg.SpecificPartitionsPartitionMapping([golden]))},
+        ins={CLEANED: dg.AssetIn(partition_mapping=dg.SpecificPartitionsPartitionMapping([golden]))},
         description="XGBoost with the reference's parameters, fitted on train, graded on eval beside naive "
         "baselines. The asset is a reference to its bundle under `models/`.",
     )
@@ -116,21 +115,18 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         encoders: pl.DataFrame,
         cleaned: MonthReader,
     ) -> dict:
-        require(context.resources.store, "baseline_model", {"cleaned": [golden]})
+        require(context.resources.store, BASELINE_MODEL, {CLEANED: [golden]})
         params = TrainingParams(**config.model_dump())
         rows = cleaned.months.read(golden)
-        made = _train_and_publish(settings, context, "baseline_model", params, training_features, encoders, rows, {})
+        made = _train_and_publish(settings, context, BASELINE_MODEL, params, training_features, encoders, rows, {})
         context.add_output_metadata(made.metadata)
         return {"version": made.version}
 
-    @dg.asset(
-        group_name="models",
-        pool="training",
-        owners=ML_OWNERS,
-        kinds={"xgboost", "optuna", "mlflow"},
-        code_version=CODE_VERSION,
+    @described_asset(
+        TUNED_MODEL,
+        settings,
         required_resource_keys={"store", "mlflow"},
-        ins={"cleaned": dg.AssetIn(partition_mapping=dg.SpecificPartitionsPartitionMapping(before_holdout))},
+        ins={CLEANED: dg.AssetIn(partition_mapping=dg.SpecificPartitionsPartitionMapping(before_holdout))},
         description="XGBoost with hyperparameters from a seeded Optuna study over rolling-origin folds inside the "
         "train months, for zips without a history; growth of the last known price for those with one. Eval and holdout "
         "take no part in either. An interrupted study goes on where it stopped.",
@@ -144,7 +140,7 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     ) -> dict:
         asked = config.model_dump()
         use_history = asked.pop("use_history")
-        require(context.resources.store, "tuned_model", {"cleaned": before_holdout if use_history else [golden]})
+        require(context.resources.store, TUNED_MODEL, {CLEANED: before_holdout if use_history else [golden]})
         trials = settings.tune_trials if asked["trials"] is None else asked["trials"]
         rows = cleaned.months.read(golden)
         history = None
@@ -155,7 +151,7 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             context.log.info(f"no search: the hyperparameters are those of {told_by}")
             facts = {"tuning": {"trials": 0, "hyperparameters_of": told_by}}
             made = _train_and_publish(
-                settings, context, "tuned_model", params, training_features, encoders, rows, facts, history
+                settings, context, TUNED_MODEL, params, training_features, encoders, rows, facts, history
             )
             context.add_output_metadata({**made.metadata, "hyperparameters of": told_by})
             return {"version": made.version}
@@ -191,7 +187,7 @@ def model_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             }
         }
         made = _train_and_publish(
-            settings, context, "tuned_model", found.params, training_features, encoders, rows, facts, history
+            settings, context, TUNED_MODEL, found.params, training_features, encoders, rows, facts, history
         )
         shown = _tuning_pictures(found, made.version)
         tracker.files({f"{name.replace(' ', '_')}.png": png for name, png in shown.items()}, "tuned_model/plots")

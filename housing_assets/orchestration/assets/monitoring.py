@@ -7,6 +7,15 @@ import polars as pl
 from pydantic import Field
 
 from housing_assets.config.settings import Settings
+from housing_assets.core.catalogue import (
+    CHAMPION_MODEL,
+    CLEANED,
+    DATA_QUALITY,
+    DRIFT_REPORT,
+    MONTHLY_PREDICTIONS,
+    PREDICTION_ACCURACY,
+    RAW_SPLITS,
+)
 from housing_assets.core.errors import StoreError
 from housing_assets.core.features.history import History
 from housing_assets.core.features.monthly import FEATURE_DESCRIPTIONS
@@ -27,9 +36,9 @@ from housing_assets.core.quality.drift import (
     prediction_distance,
     reference_rows,
 )
+from housing_assets.orchestration.described import described_asset
 from housing_assets.orchestration.metadata import column_schema, picture, table
-from housing_assets.orchestration.names import CODE_VERSION, FRESHNESS, ML_OWNERS, OWNERS
-from housing_assets.orchestration.partitions import SINGLE_RUN, monthly, prediction_partitions
+from housing_assets.orchestration.partitions import monthly
 from housing_assets.orchestration.plots import lines_by_month
 from housing_assets.orchestration.quality_page import PAGE, read_health, render_page
 from housing_assets.orchestration.resources.io_manager import MonthlyFrames, MonthReader
@@ -48,19 +57,13 @@ class DriftConfig(dg.Config):
     )
 
 
-def monitoring_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """`drift_report`, `prediction_accuracy` and `data_quality`."""
-    months_from_holdout = prediction_partitions(settings)
 
-    @dg.asset(
-        partitions_def=months_from_holdout,
-        backfill_policy=SINGLE_RUN,
-        freshness_policy=FRESHNESS,
-        group_name="monitoring",
-        owners=ML_OWNERS,
-        kinds={"polars", "evidently"},
-        code_version=CODE_VERSION,
-        deps=["champion_model"],
+    @described_asset(
+        DRIFT_REPORT,
+        settings,
+        deps=[CHAMPION_MODEL],
         metadata=column_schema(DRIFT_SCHEMA, FEATURE_DESCRIPTIONS | PREDICTION_DESCRIPTIONS | DRIFT_DESCRIPTIONS),
         description="How far the features and predictions of the month are from those of train: a distance for each, "
         "and Evidently's HTML report beside it in the store.",
@@ -78,7 +81,7 @@ def monitoring_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         months = list(context.partition_keys)
         cleaned.months.require(months)
         monthly_predictions.months.require(months)
-        require(store, "drift_report", {"cleaned": months, "monthly_predictions": months})
+        require(store, DRIFT_REPORT, {CLEANED: months, MONTHLY_PREDICTIONS: months})
         train = training_features.filter(pl.col("split") == Split.TRAIN)
         reference = drift_sample(reference_rows(train), model, History.from_table(price_history))
         newest = pl.DataFrame()
@@ -111,15 +114,10 @@ def monitoring_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             lambda: {months[-1]: table(newest), "trend": picture(_drift_picture(store, {months[-1]: newest}))},
         )
 
-    @dg.asset(
-        partitions_def=months_from_holdout,
-        backfill_policy=SINGLE_RUN,
-        freshness_policy=FRESHNESS,
-        group_name="monitoring",
-        owners=ML_OWNERS,
-        kinds={"polars"},
-        code_version=CODE_VERSION,
-        deps=["champion_model"],
+    @described_asset(
+        PREDICTION_ACCURACY,
+        settings,
+        deps=[CHAMPION_MODEL],
         metadata=column_schema(ACCURACY_SCHEMA, ACCURACY_DESCRIPTIONS),
         description="Errors of the month's predictions where the price is known by now, overall and by metro, beside "
         "the errors of the same champion on eval.",
@@ -132,7 +130,7 @@ def monitoring_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         store: dg.ResourceParam[Store],
     ) -> MonthlyFrames:
         monthly_predictions.months.require(context.partition_keys)
-        require(store, "prediction_accuracy", {"monthly_predictions": context.partition_keys})
+        require(store, PREDICTION_ACCURACY, {MONTHLY_PREDICTIONS: context.partition_keys})
         held = training_features.filter(pl.col("split") == Split.EVAL)
         history = History.from_table(price_history)
         on_eval: dict[str, dict[str | None, float]] = {}
@@ -150,12 +148,10 @@ def monitoring_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
         return monthly(context, frames(), lambda: {"this run": table(pl.DataFrame(overall, infer_schema_length=None))})
 
-    @dg.asset(
-        group_name="monitoring",
-        owners=OWNERS,
-        kinds={"html"},
-        code_version=CODE_VERSION,
-        deps=["raw_splits", "cleaned", "champion_model", "monthly_predictions", "drift_report", "prediction_accuracy"],
+    @described_asset(
+        DATA_QUALITY,
+        settings,
+        deps=[RAW_SPLITS, CLEANED, CHAMPION_MODEL, MONTHLY_PREDICTIONS, DRIFT_REPORT, PREDICTION_ACCURACY],
         description="One HTML page on what all checks say of all months, what is quarantined, and how predictions "
         "drift and err: for people without Dagster.",
     )
@@ -184,7 +180,7 @@ def monitoring_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
 def _drift_picture(store: Store, further: dict[str, pl.DataFrame]) -> bytes:
     """The trend over every month on file, and those that are about to be."""
-    months = store.months("drift_report")
+    months = store.months(DRIFT_REPORT)
     tables = dict(months.iterate([m for m in months.available() if m not in further])) | further
     named = sorted(tables)
     distances = [prediction_distance(tables[m]) for m in named]
@@ -196,7 +192,7 @@ def _drift_picture(store: Store, further: dict[str, pl.DataFrame]) -> bytes:
 
 
 def _error_picture(store: Store) -> bytes:
-    months = store.months("prediction_accuracy")
+    months = store.months(PREDICTION_ACCURACY)
     rows = {
         m: f.filter(pl.col("city_full").is_null()).row(0, named=True) for m, f in months.iterate(months.available())
     }

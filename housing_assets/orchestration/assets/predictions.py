@@ -7,6 +7,14 @@ import numpy as np
 import polars as pl
 
 from housing_assets.config.settings import Settings
+from housing_assets.core.catalogue import (
+    CHAMPION_MODEL,
+    CLEANED,
+    INTERVAL_CALIBRATION,
+    MONTHLY_PREDICTIONS,
+    PRICE_HISTORY,
+    RAW_SPLITS,
+)
 from housing_assets.core.errors import StoreError
 from housing_assets.core.evaluation.metrics import price_metrics
 from housing_assets.core.intervals.conformal import (
@@ -19,9 +27,9 @@ from housing_assets.core.intervals.conformal import (
 from housing_assets.core.models.price import PREDICTION_DESCRIPTIONS, PREDICTION_SCHEMA
 from housing_assets.core.models.publication import widen
 from housing_assets.core.months import describe_months
+from housing_assets.orchestration.described import described_asset
 from housing_assets.orchestration.metadata import column_schema, table
-from housing_assets.orchestration.names import CODE_VERSION, FRESHNESS, ML_OWNERS
-from housing_assets.orchestration.partitions import SINGLE_RUN, monthly, prediction_partitions
+from housing_assets.orchestration.partitions import monthly
 from housing_assets.orchestration.resources.io_manager import MonthlyFrames, MonthReader
 from housing_assets.store.gates import require
 from housing_assets.store.histories import open_sound_history
@@ -30,22 +38,15 @@ from housing_assets.store.pointers import load_champion
 from housing_assets.store.verdicts import State, UnsoundError, states
 
 
-def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """`interval_calibration` and `monthly_predictions`."""
-    months_from_holdout = prediction_partitions(settings)
 
-    @dg.asset(
-        partitions_def=months_from_holdout,
-        backfill_policy=SINGLE_RUN,
-        freshness_policy=FRESHNESS,
-        group_name="predictions",
-        pool="predictions",
-        owners=ML_OWNERS,
-        kinds={"polars", "parquet"},
-        code_version=CODE_VERSION,
-        deps=["champion_model", "price_history"],
+    @described_asset(
+        INTERVAL_CALIBRATION,
+        settings,
+        deps=[CHAMPION_MODEL, PRICE_HISTORY],
         ins={
-            "cleaned": dg.AssetIn(
+            CLEANED: dg.AssetIn(
                 partition_mapping=dg.TimeWindowPartitionMapping(
                     start_offset=1 - settings.publication_lag - WINDOW,
                     end_offset=-settings.publication_lag,
@@ -71,7 +72,7 @@ def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         windows = {m: _without(m, window, stopped) for m, window in windows.items()}
         needed = sorted({w for window in windows.values() for w in window})
         cleaned.months.require(needed)
-        require(store, "interval_calibration", {"cleaned": needed})
+        require(store, INTERVAL_CALIBRATION, {CLEANED: needed})
         widths: list[dict[str, object]] = []
 
         def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
@@ -101,16 +102,10 @@ def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             made_from,
         )
 
-    @dg.asset(
-        partitions_def=months_from_holdout,
-        backfill_policy=SINGLE_RUN,
-        freshness_policy=FRESHNESS,
-        group_name="predictions",
-        pool="predictions",
-        owners=ML_OWNERS,
-        kinds={"xgboost", "parquet"},
-        code_version=CODE_VERSION,
-        deps=["champion_model", "price_history"],
+    @described_asset(
+        MONTHLY_PREDICTIONS,
+        settings,
+        deps=[CHAMPION_MODEL, PRICE_HISTORY],
         metadata=column_schema(PREDICTION_SCHEMA, PREDICTION_DESCRIPTIONS),
         description="Price of every zip of the month in US dollars, with a 90% interval and, where it is "
         "known, the actual price, by the model or by the naive baseline that was better on eval.",
@@ -124,7 +119,7 @@ def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         model = load_champion(store).model()
         months = list(context.partition_keys)
         cleaned.months.require(months)
-        require(store, "monthly_predictions", {"cleaned": months, "interval_calibration": months})
+        require(store, MONTHLY_PREDICTIONS, {CLEANED: months, INTERVAL_CALIBRATION: months})
         history, made_from = open_sound_history(store)
         by_month: list[dict[str, object]] = []
         calibrations = dict(interval_calibration.iterate())
@@ -153,7 +148,7 @@ def prediction_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 def _stopped(store: Store, cleaned: MonthReader, months: set[str]) -> set[str]:
     """The months that never came to be cleaned, because the checks of their raw rows are red."""
     absent = months - set(cleaned.months.available())
-    return {month for month, state in states(store, "raw_splits", sorted(absent)).items() if state is State.RED}
+    return {month for month, state in states(store, RAW_SPLITS, sorted(absent)).items() if state is State.RED}
 
 
 def _without(month: str, window: list[str], stopped: set[str]) -> list[str]:

@@ -10,12 +10,13 @@ from pydantic import Field
 
 from housing_assets.config.settings import Settings
 from housing_assets.core.baselines.prices import NAIVE
+from housing_assets.core.catalogue import CHAMPION_MODEL, CLEANED, RAW_SPLITS
 from housing_assets.core.evaluation.promotion import MARGIN, Evidence, Judged, decide, months_to_compare
 from housing_assets.core.models.price import twin_problem
 from housing_assets.core.months import Split
 from housing_assets.orchestration.assets.evaluation import BASELINE, CANDIDATE, CHAMPION
+from housing_assets.orchestration.described import described_asset
 from housing_assets.orchestration.metadata import table
-from housing_assets.orchestration.names import CODE_VERSION, ML_OWNERS
 from housing_assets.orchestration.resources.tracking import Tracker
 from housing_assets.store.bundles import BundleError, load_bundle
 from housing_assets.store.gates import problems
@@ -31,15 +32,13 @@ class PromotionConfig(dg.Config):
     override: str = Field("", description="Promote in spite of failed tests, for this reason; it is recorded")
 
 
-def promotion_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """`champion_model`."""
     panel = [*settings.split_months(Split.TRAIN), *settings.split_months(Split.EVAL)]
 
-    @dg.asset(
-        group_name="models",
-        owners=ML_OWNERS,
-        kinds={"xgboost", "mlflow"},
-        code_version=CODE_VERSION,
+    @described_asset(
+        CHAMPION_MODEL,
+        settings,
         required_resource_keys={"store", "mlflow"},
         description="The model that predictions use: one pointer to an immutable bundle. The candidate must pass "
         "every test (data checks, naive baselines, golden rows, ONNX twin, the champion before it) on eval; else the "
@@ -67,7 +66,7 @@ def promotion_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             naive_mae={name: figures[name]["mae"] for name in NAIVE},
             coverage=None if coverage is None else coverage / 100,
             coverage_rows=figures[CANDIDATE]["interval_rows"],
-            checks=problems(store, "champion_model", {"raw_splits": panel, "cleaned": panel}),
+            checks=problems(store, CHAMPION_MODEL, {RAW_SPLITS: panel, CLEANED: panel}),
             bundle_problem=_bundle_problem(store, candidate),
             champion_problem=champion_problem,
             champion_provisional=provisional_reason(store, champion) if champion else "",

@@ -8,6 +8,7 @@ import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from housing_assets.config.settings import Settings
+from housing_assets.core.catalogue import INGEST_JOB
 from housing_assets.core.months import describe_months
 from housing_assets.core.processes import is_known_dead
 from housing_assets.orchestration.names import OWNER_TAG
@@ -79,7 +80,7 @@ def is_spent(instance: dg.DagsterInstance, task: Task) -> bool:
 
 
 def _config(settings: Settings, task: Task) -> dict[str, Any]:
-    if task.job != "ingest_job" or task.assets or not settings.accept_restated:
+    if task.job != INGEST_JOB or task.assets or not settings.accept_restated:
         return {}
     return {"ops": {"raw_splits_checks": {"config": {"accept_restated": settings.accept_restated}}}}
 

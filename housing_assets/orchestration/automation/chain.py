@@ -7,15 +7,23 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from housing_assets.config.settings import Settings
+from housing_assets.core.catalogue import (
+    FORECAST_JOB,
+    INGEST_JOB,
+    MONITORING_JOB,
+    MONTHLY,
+    PREDICTIONS_JOB,
+    TRAINING_JOB,
+)
 from housing_assets.orchestration.automation.asking import is_busy, is_spent, open_runs, requests_for
-from housing_assets.orchestration.work import CARRIED_ON, Task, read_facts, work_to_do
+from housing_assets.orchestration.work import Task, read_facts, work_to_do
 from housing_assets.store.layout import Store
 from housing_assets.store.pointers import FORECAST_POINTER, POINTER
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-_LOOKED_AT = (*(f"{asset}/" for asset in CARRIED_ON), "checks/", POINTER, FORECAST_POINTER)
+_LOOKED_AT = (*(f"{asset}/" for asset in MONTHLY), "checks/", POINTER, FORECAST_POINTER)
 
 
 def chain_sensors(
@@ -52,7 +60,7 @@ def chain_sensors(
         "months of train or eval changed",
     )
     def after_ingest(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        return look(context, ["ingest_job", "training_job", "predictions_job", "forecast_job"], ["ingest_job"])
+        return look(context, [INGEST_JOB, TRAINING_JOB, PREDICTIONS_JOB, FORECAST_JOB], [INGEST_JOB])
 
     @dg.sensor(
         job=monitoring,
@@ -61,15 +69,15 @@ def chain_sensors(
         description="Drift and errors of predicted months whose predictions were not measured yet",
     )
     def after_predictions(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        return look(context, ["monitoring_job"], ["ingest_job", "predictions_job"])
+        return look(context, [MONITORING_JOB], [INGEST_JOB, PREDICTIONS_JOB])
 
     return [after_ingest, after_predictions]
 
 
 def _first_stage(instance: dg.DagsterInstance, tasks: Sequence[Task]) -> list[Task]:
     """The tasks of ingestion, as long as any of them is tried; then all others, which rest on cleaned months."""
-    ingestion = [task for task in tasks if task.job == "ingest_job" and not is_spent(instance, task)]
-    return ingestion or [task for task in tasks if task.job != "ingest_job"]
+    ingestion = [task for task in tasks if task.job == INGEST_JOB and not is_spent(instance, task)]
+    return ingestion or [task for task in tasks if task.job != INGEST_JOB]
 
 
 def _said(tasks: Sequence[Task]) -> str:

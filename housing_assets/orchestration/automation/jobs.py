@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from housing_assets.core.catalogue import JOBS, assets_of
+
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
@@ -21,41 +23,12 @@ def all_jobs() -> list["UnresolvedAssetJobDefinition"]:
     return [
         dg.define_asset_job(
             name,
-            selection=dg.AssetSelection.assets(*assets),
+            selection=dg.AssetSelection.assets(*assets_of(name)),
             executor_def=dg.in_process_executor,
             description=description,
             tags={JOB_TAG: name},
         )
-        for name, assets, description in (
-            ("ingest_job", ("raw_splits", "cleaned"), "The source to cleaned months"),
-            (
-                "training_job",
-                (
-                    "encoders",
-                    "training_features",
-                    "baseline_model",
-                    "tuned_model",
-                    "model_evaluation",
-                    "champion_model",
-                ),
-                "Encoders, features, models, evaluation, promotion",
-            ),
-            (
-                "predictions_job",
-                ("price_history", "interval_calibration", "monthly_predictions"),
-                "History and intervals from the months before, and months through the champion",
-            ),
-            (
-                "monitoring_job",
-                ("drift_report", "prediction_accuracy", "data_quality"),
-                "Drift and errors of predicted months, and the data quality page",
-            ),
-            (
-                "forecast_job",
-                ("price_history", "forecast_model", "forecast_evaluation", "monthly_forecasts"),
-                "The forecast model, its grades, and forecasts from the months as origins",
-            ),
-        )
+        for name, description in JOBS.items()
     ]
 
 

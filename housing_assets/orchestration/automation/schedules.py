@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 import dagster as dg
 
 from housing_assets.config.settings import Settings
+from housing_assets.core.catalogue import FORECAST_JOB, PREDICTIONS_JOB, TRAINING_JOB
 from housing_assets.core.forecasting.schema import LEAST_FORECAST_MONTHS
 from housing_assets.ingestion.panel_start import known_panel
 from housing_assets.orchestration.tags import month_tags
@@ -21,7 +22,7 @@ def all_schedules(settings: Settings, store: Store) -> list[dg.ScheduleDefinitio
 
     @dg.schedule(
         cron_schedule="0 6 5 * *",
-        job_name="predictions_job",
+        job_name=PREDICTIONS_JOB,
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Predicts cleaned months that the champion has not predicted yet, or whose history was restated",
@@ -33,14 +34,14 @@ def all_schedules(settings: Settings, store: Store) -> list[dg.ScheduleDefinitio
         if version is None:
             yield dg.SkipReason("there is no champion: run training_job first")
             return
-        tasks = tasks_of("predictions_job")
+        tasks = tasks_of(PREDICTIONS_JOB)
         if not tasks:
             yield dg.SkipReason(f"every month is predicted by {version}")
         yield from _requests(tasks, context)
 
     @dg.schedule(
         cron_schedule="0 7 5 * *",
-        job_name="forecast_job",
+        job_name=FORECAST_JOB,
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Fits and grades the forecast model, and forecasts from cleaned months that have no forecasts yet, "
@@ -51,14 +52,14 @@ def all_schedules(settings: Settings, store: Store) -> list[dg.ScheduleDefinitio
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
         if not known_panel(settings, store).can_forecast:
             yield dg.SkipReason(f"forecasts need {LEAST_FORECAST_MONTHS} months before eval")
-        elif not (tasks := tasks_of("forecast_job")):
+        elif not (tasks := tasks_of(FORECAST_JOB)):
             yield dg.SkipReason("every month has its forecasts")
         else:
             yield from _requests(tasks, context)
 
     @dg.schedule(
         cron_schedule="0 4 1 1,4,7,10 *",
-        job_name="training_job",
+        job_name=TRAINING_JOB,
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Trains each quarter; the champion changes only if a better model comes of it",

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from housing_assets.config.settings import Settings
+from housing_assets.core.catalogue import INGEST_JOB, REPORTS, TRAINING_JOB
 from housing_assets.core.errors import HousingError
 from housing_assets.core.months import consecutive, describe_months
 from housing_assets.ingestion.changes import changed_months, files_stamp
@@ -23,7 +24,7 @@ def all_sensors(settings: Settings, store: Store) -> list[dg.SensorDefinition]:
     """`source_sensor`, `retraining_sensor`, `failure_notices`."""
 
     @dg.sensor(
-        job_name="ingest_job",
+        job_name=INGEST_JOB,
         minimum_interval_seconds=settings.source_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Asks for months of the source that are new or changed, whichever file they are in",
@@ -31,7 +32,7 @@ def all_sensors(settings: Settings, store: Store) -> list[dg.SensorDefinition]:
     def source_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         if settings.uses_sample:
             return dg.SensorResult(skip_reason=dg.SkipReason("the generated sample never changes"))
-        if busy := is_busy(open_runs(context.instance), ["ingest_job"]):
+        if busy := is_busy(open_runs(context.instance), [INGEST_JOB]):
             return dg.SensorResult(skip_reason=dg.SkipReason(busy))
         try:
             stamp = files_stamp(settings.source_uri)
@@ -41,7 +42,7 @@ def all_sensors(settings: Settings, store: Store) -> list[dg.SensorDefinition]:
         except HousingError as error:
             # It may be half-way through an upload: the next look tells, since the cursor stays.
             return dg.SensorResult(skip_reason=dg.SkipReason(f"the source cannot be read: {error}"))
-        tasks = [Task("ingest_job", tuple(part), stamp[:16]) for part in consecutive(months)]
+        tasks = [Task(INGEST_JOB, tuple(part), stamp[:16]) for part in consecutive(months)]
         requests, told = requests_for(context.instance, tasks, settings, settings.source_seconds)
         said = "; ".join(told) or "the source has the rows that were ingested"
         # What was asked for is looked at again until it is there, or is not tried any more.
@@ -53,19 +54,19 @@ def all_sensors(settings: Settings, store: Store) -> list[dg.SensorDefinition]:
         )
 
     @dg.sensor(
-        job_name="training_job",
+        job_name=TRAINING_JOB,
         minimum_interval_seconds=_RETRAINING_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"Asks for training when the newest {PERSISTENT} months all warn of drift, or all of errors",
     )
     def retraining_sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         told = []
-        for asset in ("drift_report", "prediction_accuracy"):
+        for asset in REPORTS:
             newest = store.months(asset).available()[-PERSISTENT:]
             found = [str(state) for state in states(store, asset, newest).values()]
             if len(newest) == PERSISTENT and set(found) == {str(State.WARN)}:
                 # One task for a month and champion, however often the sensor looks.
-                task = Task("training_job", (), f"{asset} {newest[-1]} {champion_version(store)}")
+                task = Task(TRAINING_JOB, (), f"{asset} {newest[-1]} {champion_version(store)}")
                 requests, waits = requests_for(context.instance, [task], settings, _RETRAINING_SECONDS)
                 for request in requests:
                     why = {"housing/asked_by": f"{asset}: {newest[0]} to {newest[-1]}"}

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from housing_assets.config.settings import Settings
+from housing_assets.core.catalogue import FORECAST_EVALUATION, FORECAST_MODEL, MONTHLY_FORECASTS, PRICE_HISTORY
 from housing_assets.core.errors import BundleError
 from housing_assets.core.forecasting.model import forecast_model_from_files
 from housing_assets.core.quality.forecasts import (
@@ -26,7 +27,7 @@ def forecast_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
 
     def history(context: dg.AssetCheckExecutionContext) -> Measured:
         store: Store = context.resources.store
-        table = store.read_table("price_history")
+        table = store.read_table(PRICE_HISTORY)
         yield "", table.height, measure_history(table)
 
     def model(context: dg.AssetCheckExecutionContext) -> Measured:
@@ -40,19 +41,19 @@ def forecast_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
 
     def evaluation(context: dg.AssetCheckExecutionContext) -> Measured:
         store: Store = context.resources.store
-        table = store.read_table("forecast_evaluation")
+        table = store.read_table(FORECAST_EVALUATION)
         yield "", table.height, measure_forecast_evaluation(table)
 
     return [
-        checks_of("price_history", history),
-        checks_of("forecast_model", model),
-        checks_of("forecast_evaluation", evaluation),
-        checks_of("monthly_forecasts", _forecasts, rests_on=made_from_history("monthly_forecasts"), monthly=True),
+        checks_of(PRICE_HISTORY, history),
+        checks_of(FORECAST_MODEL, model),
+        checks_of(FORECAST_EVALUATION, evaluation),
+        checks_of(MONTHLY_FORECASTS, _forecasts, rests_on=made_from_history(MONTHLY_FORECASTS), monthly=True),
     ]
 
 
 def _forecasts(context: dg.AssetCheckExecutionContext) -> Iterator[tuple[str, int, list[Measurement]]]:
     store: Store = context.resources.store
-    asked = asked_months(context, store, "monthly_forecasts")
-    for month, frame in store.months("monthly_forecasts").iterate(asked):
+    asked = asked_months(context, store, MONTHLY_FORECASTS)
+    for month, frame in store.months(MONTHLY_FORECASTS).iterate(asked):
         yield month, frame.height, measure_forecast_month(frame, month)

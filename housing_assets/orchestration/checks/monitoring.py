@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import dagster as dg
 import polars as pl
 
+from housing_assets.core.catalogue import DRIFT_REPORT, PREDICTION_ACCURACY
 from housing_assets.core.quality.drift import measure_accuracy_month, measure_drift_month
 from housing_assets.core.quality.measurement import Measurement
 from housing_assets.orchestration.checks.common import checks_of
@@ -16,10 +17,10 @@ from housing_assets.store.layout import Store
 def monitoring_checks() -> list[dg.AssetChecksDefinition]:
     """The checks of `drift_report` and `prediction_accuracy`."""
     return [
-        checks_of("drift_report", _each("drift_report", measure_drift_month), rests_on=prediction_stamps, monthly=True),
+        checks_of(DRIFT_REPORT, _each(DRIFT_REPORT, measure_drift_month), rests_on=prediction_stamps, monthly=True),
         checks_of(
-            "prediction_accuracy",
-            _each("prediction_accuracy", measure_accuracy_month),
+            PREDICTION_ACCURACY,
+            _each(PREDICTION_ACCURACY, measure_accuracy_month),
             rests_on=prediction_stamps,
             monthly=True,
         ),

@@ -6,6 +6,7 @@ import dagster as dg
 import polars as pl
 
 from housing_assets.config.settings import Settings
+from housing_assets.core.catalogue import CLEANED, INTERVAL_CALIBRATION, MONTHLY_PREDICTIONS, QUARANTINED, RAW_SPLITS
 from housing_assets.core.errors import StoreError
 from housing_assets.core.months import add_months, month_range, parse_month_range
 from housing_assets.core.quality.cleaned import measure_clean_month
@@ -29,13 +30,13 @@ _RAW_CONFIG = {
 def monthly_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """The checks of `raw_splits`, `cleaned`, `interval_calibration` and `monthly_predictions`."""
     return [
-        checks_of("raw_splits", lambda context: _raw_months(context, settings.source_label),
+        checks_of(RAW_SPLITS, lambda context: _raw_months(context, settings.source_label),
                   settings.source_label, _RAW_CONFIG, monthly=True),
-        checks_of("cleaned", _clean_months, settings.source_label, rests_on=raw_digests, monthly=True),
-        checks_of("interval_calibration", _calibrations,
-                  rests_on=made_from_history("interval_calibration"), monthly=True),
-        checks_of("monthly_predictions", _predictions,
-                  rests_on=made_from_history("monthly_predictions"), monthly=True),
+        checks_of(CLEANED, _clean_months, settings.source_label, rests_on=raw_digests, monthly=True),
+        checks_of(INTERVAL_CALIBRATION, _calibrations,
+                  rests_on=made_from_history(INTERVAL_CALIBRATION), monthly=True),
+        checks_of(MONTHLY_PREDICTIONS, _predictions,
+                  rests_on=made_from_history(MONTHLY_PREDICTIONS), monthly=True),
     ]  # fmt: skip
 
 
@@ -60,10 +61,10 @@ def asked_months(context: dg.AssetCheckExecutionContext, store: Store, asset: st
 
 def _raw_months(context: dg.AssetCheckExecutionContext, source: str) -> Measured:
     store: Store = context.resources.store
-    asked = asked_months(context, store, "raw_splits")
+    asked = asked_months(context, store, RAW_SPLITS)
     if not asked:
         return
-    months = store.months("raw_splits")
+    months = store.months(RAW_SPLITS)
     lead = set(month_range(add_months(asked[0], -YEAR), add_months(asked[0], -1)))
     read = sorted((lead & set(months.available())) | set(asked))
     accepted = _accepted(context, store, source)
@@ -77,8 +78,8 @@ def _accepted(
     if why := context.op_execution_context.op_config[_ACCEPT]:
         context.log.info(f"restated months are accepted: {why}")
         return lambda _: None
-    cleaned = store.months("cleaned")
-    known = {m for m, v in read_verdicts(store, "cleaned").items() if v.source == source} & set(cleaned.available())
+    cleaned = store.months(CLEANED)
+    known = {m for m, v in read_verdicts(store, CLEANED).items() if v.source == source} & set(cleaned.available())
 
     def read(month: str) -> pl.DataFrame | None:
         try:
@@ -91,23 +92,23 @@ def _accepted(
 
 def _clean_months(context: dg.AssetCheckExecutionContext) -> Iterator[tuple[str, int, list[Measurement]]]:
     store: Store = context.resources.store
-    quarantined = store.months("quarantined")
+    quarantined = store.months(QUARANTINED)
     there = set(quarantined.available())
-    for month, frame in store.months("cleaned").iterate(asked_months(context, store, "cleaned")):
+    for month, frame in store.months(CLEANED).iterate(asked_months(context, store, CLEANED)):
         out = quarantined.read(month, ["zipcode"]).height if month in there else 0
         yield month, frame.height, measure_clean_month(frame, month, out)
 
 
 def _calibrations(context: dg.AssetCheckExecutionContext) -> Iterator[tuple[str, int, list[Measurement]]]:
     store: Store = context.resources.store
-    asked = asked_months(context, store, "interval_calibration")
-    for month, frame in store.months("interval_calibration").iterate(asked):
+    asked = asked_months(context, store, INTERVAL_CALIBRATION)
+    for month, frame in store.months(INTERVAL_CALIBRATION).iterate(asked):
         yield month, frame.height, measure_calibration_month(frame, month)
 
 
 def _predictions(context: dg.AssetCheckExecutionContext) -> Iterator[tuple[str, int, list[Measurement]]]:
     store: Store = context.resources.store
-    cleaned = store.months("cleaned")
+    cleaned = store.months(CLEANED)
     there = set(cleaned.available())
     prices: dict[str, pl.DataFrame] = {}
 
@@ -116,8 +117,8 @@ def _predictions(context: dg.AssetCheckExecutionContext) -> Iterator[tuple[str, 
             prices[month] = cleaned.read(month, ["zipcode", "price"])
         return prices[month]
 
-    asked = asked_months(context, store, "monthly_predictions")
-    for month, frame in store.months("monthly_predictions").iterate(asked):
+    asked = asked_months(context, store, MONTHLY_PREDICTIONS)
+    for month, frame in store.months(MONTHLY_PREDICTIONS).iterate(asked):
         recent = [m for m in month_range(add_months(month, -RECENT), add_months(month, -1)) if m in there]
         before = pl.concat([known(m) for m in recent]) if recent else None
         yield month, frame.height, measure_prediction_month(frame, month, known(month)["zipcode"], before)

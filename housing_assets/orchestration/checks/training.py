@@ -8,6 +8,15 @@ import polars as pl
 
 from housing_assets.config.settings import Settings
 from housing_assets.core.baselines.prices import NAIVE
+from housing_assets.core.catalogue import (
+    BASELINE_MODEL,
+    CHAMPION_MODEL,
+    CLEANED,
+    ENCODERS,
+    MODEL_EVALUATION,
+    TRAINING_FEATURES,
+    TUNED_MODEL,
+)
 from housing_assets.core.features.encoding import ENCODER_COLUMNS
 from housing_assets.core.models.price import PriceModel, twin_difference
 from housing_assets.core.months import Split, month_range
@@ -33,20 +42,20 @@ def training_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     train, held = (settings.split_months(part) for part in (Split.TRAIN, Split.EVAL))
 
     def encoders(store: Store) -> tuple[int, list[Measurement]]:
-        table = store.read_table("encoders")
-        cleaned = store.months("cleaned")
+        table = store.read_table(ENCODERS)
+        cleaned = store.months(CLEANED)
         there = set(cleaned.available())
         fitted = (frame for _, frame in cleaned.iterate(train, ENCODER_COLUMNS))
         later = (frame for _, frame in cleaned.iterate([m for m in held if m in there], ["zipcode", "city_full"]))
         return table.height, measure_encoders(table, fitted, later)
 
     def matrix(store: Store) -> tuple[int, list[Measurement]]:
-        frame = store.read_table("training_features")
+        frame = store.read_table(TRAINING_FEATURES)
         return frame.height, measure_matrix(frame, [*train, *held], settings.holdout_start)
 
     def evaluation(store: Store) -> tuple[int, list[Measurement]]:
-        table = store.read_table("model_evaluation")
-        return table.height, measure_evaluation(table, [CANDIDATE, "baseline_model", *NAIVE])
+        table = store.read_table(MODEL_EVALUATION)
+        return table.height, measure_evaluation(table, [CANDIDATE, BASELINE_MODEL, *NAIVE])
 
     def champion(store: Store) -> tuple[int, list[Measurement]]:
         try:
@@ -58,7 +67,7 @@ def training_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     def model(name: str) -> Callable[[Store], tuple[int, list[Measurement]]]:
         def measure(store: Store) -> tuple[int, list[Measurement]]:
             loaded, problem, difference, months = _bundle(store, store.read_json(f"{name}.json")["version"])
-            rows = store.read_table("training_features").filter(pl.col("split") == Split.EVAL)
+            rows = store.read_table(TRAINING_FEATURES).filter(pl.col("split") == Split.EVAL)
             said = loaded.trees.prices(rows) if loaded else np.full(rows.height, np.nan)
             found = measure_model(months, settings.eval_start, rows["price"].to_numpy(), said, problem, difference)
             return rows.height, found
@@ -66,23 +75,23 @@ def training_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
         return measure
 
     return [
-        _checks_of_table("encoders", encoders),
-        _checks_of_table("training_features", matrix, lambda store: _training_months(store, settings.holdout_start)),
-        _checks_of_table("baseline_model", model("baseline_model")),
-        _checks_of_table("tuned_model", model("tuned_model")),
-        _checks_of_table("model_evaluation", evaluation),
-        _checks_of_table("champion_model", champion, _as_trained),
+        _checks_of_table(ENCODERS, encoders),
+        _checks_of_table(TRAINING_FEATURES, matrix, lambda store: _training_months(store, settings.holdout_start)),
+        _checks_of_table(BASELINE_MODEL, model(BASELINE_MODEL)),
+        _checks_of_table(TUNED_MODEL, model(TUNED_MODEL)),
+        _checks_of_table(MODEL_EVALUATION, evaluation),
+        _checks_of_table(CHAMPION_MODEL, champion, _as_trained),
     ]
 
 
 def _training_months(store: Store, holdout_start: str) -> Callable[[str], str]:
-    digest = training_digest(data_stamps(store, "cleaned"), holdout_start)
+    digest = training_digest(data_stamps(store, CLEANED), holdout_start)
     return lambda _: digest
 
 
 def _as_trained(store: Store) -> Callable[[str], str]:
     """What the matrix was made from: months that changed since then are not what the decision rests on."""
-    verdict = read_verdicts(store, "training_features", [""]).get("")
+    verdict = read_verdicts(store, TRAINING_FEATURES, [""]).get("")
     return lambda _: verdict.rests_on if verdict else ""
 
 

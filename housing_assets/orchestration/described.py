@@ -1,0 +1,50 @@
+"""The policies of assets in one place: what the catalogue says of an asset becomes arguments of `dagster.asset`."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+
+from housing_assets.config.settings import Settings
+from housing_assets.core.catalogue import ASSETS, Months
+from housing_assets.orchestration.names import CODE_VERSION
+from housing_assets.orchestration.partitions import panel_partitions, prediction_partitions
+
+_FRESHNESS = dg.FreshnessPolicy.cron(deadline_cron="0 0 16 * *", lower_bound_delta=timedelta(days=15))
+"""A monthly asset is materialized in the first half of each month, else the UI shows it as late."""
+_PARTITIONS = {Months.PANEL: panel_partitions, Months.HOLDOUT: prediction_partitions}
+
+
+def described_asset(
+    key: str, settings: Settings, **options: Any
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """`dagster.asset` with group, owner, kinds, pool, code version and partitions as `core.catalogue` describes them.
+
+    A monthly asset also gets the freshness policy, and a backfill policy by which a range of months is one run.
+    Dagster has no mapping of backfill policies and pools over finished definitions, so they are given here.
+
+    Args:
+        key: of the asset, one of `housing_assets.core.catalogue.ASSETS`.
+        settings: which tell its months.
+        options: further arguments of `dagster.asset`, such as `description`, `ins` and `metadata`.
+
+    Raises:
+        KeyError: the catalogue has no such asset.
+    """
+    asset = ASSETS[key]
+    monthly = {
+        "partitions_def": _PARTITIONS[asset.months](settings),
+        "backfill_policy": dg.BackfillPolicy.single_run(),
+        "freshness_policy": _FRESHNESS,
+    } if asset.is_monthly else {}  # fmt: skip
+    return dg.asset(
+        name=key,
+        group_name=asset.group,
+        owners=[str(asset.owner)],
+        kinds=set(asset.kinds),
+        pool=asset.pool or None,
+        code_version=CODE_VERSION,
+        **monthly,
+        **options,
+    )
