@@ -11,15 +11,16 @@ import numpy as np
 import polars as pl
 
 from housing_assets.core.features.history import History
-from housing_assets.core.features.monthly import FEATURES
+from housing_assets.core.features.monthly import FEATURES, FeatureInputs, make_matrix
 from housing_assets.core.intervals.conformal import interval_ends
 from housing_assets.core.models.onnx import open_twin, twin_output
 from housing_assets.core.models.price import PriceModel, twin_problem
 from housing_assets.core.models.publication import MODEL
 from housing_assets.core.months import add_months, month_end, month_of
 from housing_assets.core.panel.cleaning import CleaningRules
+from housing_assets.core.panel.gaps import GapRule
 from housing_assets.core.panel.metros import METRO_BY_KEY, metro_key
-from housing_assets.core.panel.schema import BY_NAME, NUMERIC_FEATURES, Zero
+from housing_assets.core.panel.schema import NUMERIC_FEATURES
 from housing_assets.store.bundles import Bundle, BundleError
 from housing_serving.engine import import_xgboost
 from housing_serving.past import Past
@@ -30,10 +31,7 @@ import_xgboost()
 FEW_ROWS = 64
 """Rows up to which onnxruntime answers faster than XGBoost."""
 _UNKNOWN_METRO = (float("nan"), float("nan"))
-_MADE = len(FEATURES) - len(NUMERIC_FEATURES)
-_IS_GAP = np.array([BY_NAME[f].zero is Zero.MISSING for f in NUMERIC_FEATURES])
-_IS_CENSUS_GAP = np.array([BY_NAME[f].zero is Zero.MISSING_WITH_CENSUS for f in NUMERIC_FEATURES])
-_PEOPLE = NUMERIC_FEATURES.index("Total Population")
+_GAPS = GapRule(NUMERIC_FEATURES)
 _LIST_PRICE = NUMBERS.index("median_list_price")
 _USUAL_MAX_LIST_PRICE = CleaningRules().max_list_price
 """US dollars, of bundles from before they kept their own."""
@@ -41,7 +39,7 @@ _NO_HISTORY = "zipcode", "no price history is published yet: predicted from the 
 
 
 @lru_cache(maxsize=4096)
-def _place(name: str | None) -> tuple[str | None, float, float]:
+def _metro_and_place(name: str | None) -> tuple[str | None, float, float]:
     """Standard name of a metro, with its place (degrees; NaN if it is not known)."""
     if name is None:
         return (None, *_UNKNOWN_METRO)
@@ -158,30 +156,20 @@ class Predictor:
         self.prices(nothing)
 
     def matrix(self, rows: Rows) -> np.ndarray:
-        """Features of rows: float32 of shape (n, len(FEATURES)), missing NaN; as `make_features` makes them."""
-        encoders = self.model.encoders
-        frequency, target = encoders.zipcode_frequency, encoders.city_full_target
-        made = []
-        for day, zipcode, city in zip(rows.dates, rows.zipcodes, rows.cities, strict=True):
-            metro, latitude, longitude = _place(city)
-            made.append(
-                (
-                    day.year,
-                    (day.month + 2) // 3,
-                    day.month,
-                    frequency.get(zipcode, 0.0),
-                    encoders.prior if metro is None else target.get(metro, encoders.prior),
-                    latitude,
-                    longitude,
-                )
-            )
+        """Features of rows: float32 of shape (n, len(FEATURES)), missing NaN."""
         numbers = rows.numbers[:, FEATURE_NUMBERS]
-        zero = numbers == 0
-        numbers[zero & (_IS_GAP | (zero[:, _PEOPLE, None] & _IS_CENSUS_GAP))] = np.nan
-        found = np.empty((len(made), len(FEATURES)), np.float32)
-        found[:, :_MADE] = made
-        found[:, _MADE:] = numbers
-        return found
+        _GAPS.apply(numbers)
+        places = [_metro_and_place(city) for city in rows.cities]
+        inputs = FeatureInputs(
+            years=np.array([day.year for day in rows.dates]),
+            months=np.array([day.month for day in rows.dates]),
+            zipcodes=rows.zipcodes,
+            metros=[metro for metro, _, _ in places],
+            latitudes=[latitude for _, latitude, _ in places],
+            longitudes=[longitude for _, _, longitude in places],
+            numbers=numbers,
+        )
+        return make_matrix(inputs, self.model.encoders)
 
     def prices(self, matrix: np.ndarray) -> np.ndarray:
         """Prices in US dollars, shape (n,), of a feature matrix."""
@@ -212,7 +200,7 @@ class Predictor:
         from_history = known.tolist()
         list_prices = rows.numbers[:, _LIST_PRICE].tolist()
         for i, (day, zipcode, city) in enumerate(zip(rows.dates, rows.zipcodes, rows.cities, strict=True)):
-            metro = _place(city)[0]
+            metro = _metro_and_place(city)[0]
             late = self._known_until is not None and day > self._known_until
             if past is not None and from_history[i]:
                 # Its price rests on its own past: neither the training rows nor its figures have a part in it.
