@@ -10,7 +10,8 @@ from housing_assets.core.features.history import HISTORY_SCHEMA
 from housing_assets.core.forecasting.schema import HORIZONS, PREDICTORS
 from housing_assets.core.models.publication import MODEL, PRICE_PREDICTORS
 from housing_assets.core.months import MONTH_PATTERN
-from housing_serving.rows import ROW_SCHEMA, FieldError
+from housing_serving.raw_row import ROW_SCHEMA
+from housing_serving.rows import FieldError
 
 Month = Annotated[str, Meta(pattern=MONTH_PATTERN, description="A month, YYYY-MM")]
 Dollars = Annotated[float, Meta(description="US dollars")]

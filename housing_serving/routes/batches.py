@@ -11,8 +11,9 @@ from housing_assets.store.layout import Store
 from housing_serving.answers import answer, answered
 from housing_serving.bodies import JSON, read_body
 from housing_serving.dagster_runs import DagsterAwayError, DagsterRuns, MonthsError, Run
+from housing_serving.json_rows import parse
 from housing_serving.problems import RETRY_LATER, problem
-from housing_serving.rows import BadRowsError, FieldError, parse
+from housing_serving.rows import BadRowsError, FieldError
 from housing_serving.schemas import Batch, BatchAsked, Batches
 from housing_serving.settings import ServingSettings
 

@@ -12,9 +12,10 @@ from housing_serving.bodies import ARROW, CSV, JSON, media_type, read_body
 from housing_serving.champion import Champion
 from housing_serving.explanations import explain
 from housing_serving.invocations import rows_from_csv, rows_from_json
+from housing_serving.json_rows import decode_rows
 from housing_serving.middleware import Metrics
 from housing_serving.predictor import FEW_ROWS, Predictor
-from housing_serving.rows import Rows, decode_rows
+from housing_serving.rows import Rows
 from housing_serving.schemas import EXAMPLE, ROWS_SCHEMA, Explained, Explanations, Predicted, Scored, Warned
 from housing_serving.settings import ServingSettings
 

@@ -35,8 +35,8 @@ from housing_assets.store.layout import Store
 from housing_assets.store.pointers import FORECAST_POINTER, POINTER, champion_version, load_champion, newest_intervals
 from housing_assets.store.verdicts import State, verdict_key
 from housing_serving.bodies import ARROW
+from housing_serving.json_rows import decode_rows
 from housing_serving.predictor import FEW_ROWS, Predictor
-from housing_serving.rows import decode_rows
 
 
 @pytest.fixture(scope="module")

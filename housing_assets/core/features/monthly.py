@@ -70,12 +70,12 @@ def _quarter(rows: FeatureInputs, _: Encoders) -> ArrayLike:
 
 def _zipcode_frequency(rows: FeatureInputs, encoders: Encoders) -> ArrayLike:
     frequencies = encoders.zipcode_frequency
-    return [frequencies.get(zipcode, 0.0) for zipcode in rows.zipcodes]  # pyright: ignore[reportArgumentType]
+    return [frequencies.get(zipcode, 0.0) for zipcode in rows.zipcodes]  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 def _city_full_target(rows: FeatureInputs, encoders: Encoders) -> ArrayLike:
     targets, prior = encoders.city_full_target, encoders.prior
-    return [targets.get(metro, prior) for metro in rows.metros]  # pyright: ignore[reportArgumentType]
+    return [targets.get(metro, prior) for metro in rows.metros]  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 COMPUTED: tuple[ComputedFeature, ...] = (
