@@ -13,7 +13,7 @@ import uvicorn
 
 from housing_assets.config.environment import read_environment
 from housing_assets.core.errors import HousingError
-from housing_serving.champion import Champion
+from housing_serving.model_holder import ModelHolder
 from housing_serving.settings import ServingSettings
 
 try:
@@ -25,9 +25,9 @@ except HousingError as error:
 class PatientServer(uvicorn.Server):
     """A server that goes on for some seconds after it is told to stop."""
 
-    def __init__(self, config: uvicorn.Config, champion: Champion, leave_seconds: float) -> None:
+    def __init__(self, config: uvicorn.Config, holder: ModelHolder, leave_seconds: float) -> None:
         super().__init__(config)
-        self.champion, self.leave_seconds = champion, leave_seconds
+        self.holder, self.leave_seconds = holder, leave_seconds
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list | None = None) -> None:
@@ -38,10 +38,10 @@ class PatientServer(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Leave: not ready at once, gone later."""
         del sig, frame
-        if self.champion.leaving or self._loop is None:
+        if self.holder.leaving or self._loop is None:
             self.should_exit = True
             return
-        self.champion.leaving = True
+        self.holder.leaving = True
         self._loop.call_soon_threadsafe(self._loop.call_later, self.leave_seconds, self._stop)
 
     def _stop(self) -> None:
@@ -59,7 +59,7 @@ def main() -> None:
         access_log=False,
         timeout_graceful_shutdown=30,
     )
-    PatientServer(config, app.state.champion, settings.leave_seconds).run()
+    PatientServer(config, app.state.holder, settings.leave_seconds).run()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from fastapi import Response
 from housing_assets.store.gates import Gate
 from housing_assets.store.verdicts import PASSING, State
 from housing_serving.bodies import JSON
-from housing_serving.champion import Champion
+from housing_serving.model_holder import ModelHolder
 from housing_serving.problems import KINDS, MEDIA_TYPE, RETRY_LATER, problem
 from housing_serving.schemas import answers
 
@@ -26,9 +26,9 @@ def answer(value: object, status: int = 200) -> Response:
     return Response(_encode(value), status, media_type=JSON)
 
 
-def no_model(champion: Champion) -> Response:
+def no_model(holder: ModelHolder) -> Response:
     """What is answered while there is no model."""
-    return problem("no_model", champion.reason, headers=RETRY_LATER)
+    return problem("no_model", holder.reason, headers=RETRY_LATER)
 
 
 def held_back(gate: Gate, month: str = "") -> Response | None:
@@ -68,6 +68,6 @@ def answered(struct: type, *problems: int, status: int = 200, body: bool = False
 _POOL = ThreadPoolExecutor(2, thread_name_prefix="rows")
 
 
-async def aside(work: Callable[..., Any], *given: Any) -> Any:
+async def run_in_pool(work: Callable[..., Any], *given: Any) -> Any:
     """Run work on many rows in a bounded pool, off the event loop."""
     return await asyncio.get_running_loop().run_in_executor(_POOL, work, *given)

@@ -22,10 +22,10 @@ from starlette.routing import Route
 from housing_assets.config.environment import read_environment
 from housing_assets.store.layout import Store
 from housing_serving.bodies import BodyError
-from housing_serving.champion import Champion, Reload
 from housing_serving.logs import log_as_json
 from housing_serving.memory import share_arenas
 from housing_serving.middleware import Failing, Guarded, Limited, Metrics, Observed, Rooted
+from housing_serving.model_holder import ModelHolder, Reload
 from housing_serving.predictor import Predictor
 from housing_serving.problems import kind_of, problem
 from housing_serving.routes.batches import add_batches
@@ -53,13 +53,13 @@ def create_app(settings: ServingSettings | None = None) -> FastAPI:
     settings = settings or read_environment(ServingSettings)
     store = Store.open(settings.store_uri)
     kept = Store.open(settings.keep_folder) if settings.keep_folder else None
-    champion, metrics = Champion(store, kept), Metrics()
+    holder, metrics = ModelHolder(store, kept), Metrics()
     shown: Predictor | None = None
 
     def note(found: Reload) -> None:
         nonlocal shown
         metrics.reloads.labels(found.outcome, found.error).inc()
-        serving = champion.predictor
+        serving = holder.predictor
         # Also beside something else that was refused.
         if serving and serving is not shown:
             shown = serving
@@ -73,7 +73,7 @@ def create_app(settings: ServingSettings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         log_as_json(settings.log_level)
-        following = asyncio.create_task(champion.follow(settings.reload_seconds, settings.start_seconds, note))
+        following = asyncio.create_task(holder.follow(settings.reload_seconds, settings.start_seconds, note))
         yield
         following.cancel()
         with suppress(asyncio.CancelledError):
@@ -85,7 +85,7 @@ def create_app(settings: ServingSettings | None = None) -> FastAPI:
         description="Monthly price predictions by ZIP code. An estimate, not an appraisal.",
         lifespan=lifespan,
     )
-    app.state.champion = champion
+    app.state.holder = holder
     if settings.keys:
         app.add_middleware(Guarded, keys=settings.keys)
     app.add_middleware(Limited, most=settings.max_concurrent, rate=settings.rate_limit, keys=settings.keys)
@@ -104,8 +104,8 @@ def create_app(settings: ServingSettings | None = None) -> FastAPI:
     if settings.api_root_path:
         app.add_middleware(Rooted, path=settings.api_root_path)
     _handle_errors(app)
-    add_health(app, settings, champion, metrics)
-    add_predictions(app, settings, champion, metrics)
+    add_health(app, settings, holder, metrics)
+    add_predictions(app, settings, holder, metrics)
     add_months(app, store)
     add_places(app, store)
     add_batches(app, settings, store)

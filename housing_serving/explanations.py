@@ -21,7 +21,7 @@ from housing_assets.core.features.monthly import FEATURES, describe_feature
 from housing_assets.core.models.publication import MODEL
 from housing_assets.core.models.trees import ANCHORED, PriceTrees
 from housing_assets.core.months import add_months, month_of
-from housing_serving.past import Past
+from housing_serving.history_prices import HistoryPriceTables
 from housing_serving.predictor import Predictor
 from housing_serving.rows import Rows
 
@@ -58,7 +58,7 @@ def explain(serving: Predictor, rows: Rows, history: bool = True) -> list[Explan
         rows: to explain.
         history: as in `Predictor.predict`.
     """
-    past = serving.past if history else None
+    past = serving.history_prices if history else None
     known = np.zeros(len(rows), bool) if past is None else np.isfinite(past.prices(rows))
     found: dict[int, Explanation] = {}
     if not known.all():
@@ -90,12 +90,12 @@ def explain_figures(trees: PriceTrees, matrix: np.ndarray) -> list[Explanation]:
     return [_explanation(base[i], parts[i], FEATURES, from_history=False) for i in range(len(matrix))]
 
 
-def _from_history(past: Past, month: str, zipcodes: Sequence[str]) -> list[Explanation]:
+def _from_history(past: HistoryPriceTables, month: str, zipcodes: Sequence[str]) -> list[Explanation]:
     """Explanations of zips that the history has a price for in a month."""
     history, model = past.history, past.model
     predictor = model.publication.predictor
     origin = add_months(month, -model.lag)
-    at = np.array([history.place[zipcode] for zipcode in zipcodes])
+    at = np.array([history.zip_index[zipcode] for zipcode in zipcodes])
     if predictor == MODEL:
         assert model.growth is not None, "a past is of a model with a growth model, or of a naive baseline"
         usual, parts = model.growth.contributions(history, origin, model.lag, at)

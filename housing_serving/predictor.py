@@ -23,7 +23,7 @@ from housing_assets.core.panel.metros import METRO_BY_KEY, metro_key
 from housing_assets.core.panel.schema import NUMERIC_FEATURES
 from housing_assets.store.bundles import Bundle, BundleError
 from housing_serving.engine import import_xgboost
-from housing_serving.past import Past
+from housing_serving.history_prices import HistoryPriceTables
 from housing_serving.rows import FEATURE_NUMBERS, NUMBERS, Rows
 
 import_xgboost()
@@ -109,7 +109,7 @@ class Predictor:
         if problem := twin_problem(bundle.files, self.model):
             raise BundleError(f"model {bundle.version}: {problem}")
         self._twin = open_twin(bundle.files["model.onnx"])
-        self.past: Past | None = None
+        self.history_prices: HistoryPriceTables | None = None
         kept = self.model.max_list_price
         self.max_list_price = _USUAL_MAX_LIST_PRICE if kept is None else kept
         self._take_intervals(calibration)
@@ -137,17 +137,17 @@ class Predictor:
 
     def with_history(self, history: History | None) -> "Predictor":
         """The same bundle with another history; None: without one. A model that uses none stays as it is."""
-        if not self.model.uses_history or history is (self.past.history if self.past else None):
+        if not self.model.uses_history or history is (self.history_prices.history if self.history_prices else None):
             return self
         changed = copy.copy(self)
-        changed.past = Past(self.model, history) if history else None
-        if changed.past:
-            changed.past.warm()
+        changed.history_prices = HistoryPriceTables(self.model, history) if history else None
+        if changed.history_prices:
+            changed.history_prices.warm()
         return changed
 
     def is_ready(self, rows: Rows) -> bool:
         """Whether these rows can be predicted at once: nothing has to be made of the history first."""
-        return self.past is None or self.past.is_ready(rows)
+        return self.history_prices is None or self.history_prices.is_ready(rows)
 
     def warm(self) -> None:
         """Answer once through each engine, so that the first request is no slower than the next."""
@@ -186,7 +186,7 @@ class Predictor:
             rows: to predict.
             history: predict from the history of the zips, where there is one? If not, from the rows' figures alone.
         """
-        past = self.past if history else None
+        past = self.history_prices if history else None
         price = np.full(len(rows), np.nan) if past is None else past.prices(rows)
         known = np.isfinite(price)
         if not known.all():

@@ -11,8 +11,8 @@ from housing_assets.core.evaluation.promotion import Judged
 from housing_assets.core.features.monthly import FEATURES, describe_feature
 from housing_assets.core.panel.schema import BY_NAME
 from housing_serving.answers import answer, answered, no_model
-from housing_serving.champion import Champion
 from housing_serving.middleware import Metrics
+from housing_serving.model_holder import ModelHolder
 from housing_serving.predictor import Predictor
 from housing_serving.problems import RETRY_LATER, problem
 from housing_serving.schemas import About, Alive, Feature, Health, KnownHistory, Model, Ready
@@ -23,7 +23,7 @@ _TEXT: dict[int | str, dict[str, Any]] = {
 }
 
 
-def add_health(app: FastAPI, settings: ServingSettings, champion: Champion, metrics: Metrics) -> None:
+def add_health(app: FastAPI, settings: ServingSettings, holder: ModelHolder, metrics: Metrics) -> None:
     """`/`, `/health*`, `/ping`, `/metrics`, `/model`."""
 
     @app.get("/", responses=answered(About))
@@ -49,11 +49,11 @@ def add_health(app: FastAPI, settings: ServingSettings, champion: Champion, metr
     @app.get("/health/ready", responses=answered(Ready, 503))
     async def ready() -> Response:
         """200 with the model version; 503 with the reason without one."""
-        if champion.leaving:
+        if holder.leaving:
             return problem("leaving", "the server is leaving", headers=RETRY_LATER)
-        if champion.predictor is None:
-            return no_model(champion)
-        return answer(Ready(champion.predictor.version))
+        if holder.predictor is None:
+            return no_model(holder)
+        return answer(Ready(holder.predictor.version))
 
     @app.get("/ping", responses=answered(Ready, 503))
     async def ping() -> Response:
@@ -63,9 +63,9 @@ def add_health(app: FastAPI, settings: ServingSettings, champion: Champion, metr
     @app.get("/health", responses=answered(Health))
     async def health() -> Response:
         """Whether predictions can be made, by which model, from how many features."""
-        serving = champion.predictor
+        serving = holder.predictor
         status, version = ("healthy", serving.version) if serving else ("unhealthy", None)
-        return answer(Health(status, version, len(FEATURES), champion.reason))
+        return answer(Health(status, version, len(FEATURES), holder.reason))
 
     @app.get("/metrics", responses=_TEXT, response_class=Response)
     async def prometheus() -> Response:
@@ -75,9 +75,9 @@ def add_health(app: FastAPI, settings: ServingSettings, champion: Champion, metr
     @app.get("/model", responses=answered(Model, 503))
     async def model() -> Response:
         """The champion: version, metrics, training months, features with units and ranges."""
-        serving = champion.predictor
+        serving = holder.predictor
         if serving is None:
-            return no_model(champion)
+            return no_model(holder)
         manifest = serving.bundle.manifest
         return answer(
             Model(
@@ -96,15 +96,15 @@ def add_health(app: FastAPI, settings: ServingSettings, champion: Champion, metr
                 published=asdict(serving.model.publication),
                 published_in_words=serving.model.publication.words(),
                 judged=_judged(serving),
-                provisional=champion.provisional,
+                provisional=holder.provisional,
             )
         )
 
 
 def _known_history(serving: Predictor) -> KnownHistory | None:
-    if serving.past is None:
+    if serving.history_prices is None:
         return None
-    history = serving.past.history
+    history = serving.history_prices.history
     return KnownHistory(history.first_month, history.last_month, len(history.zips), serving.model.lag)
 
 

@@ -6,14 +6,14 @@ import msgspec
 from fastapi import FastAPI, Query, Request, Response
 from msgspec import UNSET
 
-from housing_serving.answers import answer, answered, aside, no_model
+from housing_serving.answers import answer, answered, no_model, run_in_pool
 from housing_serving.arrow import decode_arrow, encode_arrow
 from housing_serving.bodies import ARROW, CSV, JSON, media_type, read_body
-from housing_serving.champion import Champion
 from housing_serving.explanations import explain
 from housing_serving.invocations import rows_from_csv, rows_from_json
 from housing_serving.json_rows import decode_rows
 from housing_serving.middleware import Metrics
+from housing_serving.model_holder import ModelHolder
 from housing_serving.predictor import FEW_ROWS, Predictor
 from housing_serving.rows import Rows
 from housing_serving.schemas import EXAMPLE, ROWS_SCHEMA, Explained, Explanations, Predicted, Scored, Warned
@@ -55,7 +55,7 @@ _MLFLOW_BODIES = {
 }
 
 
-def add_predictions(app: FastAPI, settings: ServingSettings, champion: Champion, metrics: Metrics) -> None:
+def add_predictions(app: FastAPI, settings: ServingSettings, holder: ModelHolder, metrics: Metrics) -> None:
     """`/predict`, `/explain`, `/invocations`."""
     predicted = answered(Predicted, body=True)
     predicted[200]["content"][ARROW] = _BINARY
@@ -64,9 +64,9 @@ def add_predictions(app: FastAPI, settings: ServingSettings, champion: Champion,
     async def predict(request: Request, history: _UseHistory = True) -> Response:
         """Prices of raw rows with 90% intervals, one for each row, in order: from the past of the row's zip where that
         is known, else from the row's own figures, with a warning."""
-        serving = champion.predictor
+        serving = holder.predictor
         if serving is None:
-            return no_model(champion)
+            return no_model(holder)
         body = await read_body(request, settings, (JSON, ARROW))
         kind = media_type(request)
         in_arrow = ARROW in request.headers.get("accept", "*/*") or (
@@ -74,23 +74,23 @@ def add_predictions(app: FastAPI, settings: ServingSettings, champion: Champion,
         )
         if kind == ARROW:
             # The first of these imports pyarrow, which no event loop should wait for.
-            rows = await aside(decode_arrow, body, settings.max_rows)
+            rows = await run_in_pool(decode_arrow, body, settings.max_rows)
         else:
             rows = await _decoded(body, settings.max_rows)
         told = arrow_answer if in_arrow else json_answer
         quick = len(rows) <= FEW_ROWS and not in_arrow and (not history or serving.is_ready(rows))
-        found = told(serving, rows, history) if quick else await aside(told, serving, rows, history)
+        found = told(serving, rows, history) if quick else await run_in_pool(told, serving, rows, history)
         metrics.rows.inc(len(rows))
         return Response(found, media_type=ARROW if in_arrow else JSON)
 
     @app.post("/explain", responses=answered(Explanations, body=True), openapi_extra=_takes(_ROWS))
     async def explanations(request: Request, history: _UseHistory = True) -> Response:
         """What each feature adds to or takes off the price, in dollars that add up to it."""
-        serving = champion.predictor
+        serving = holder.predictor
         if serving is None:
-            return no_model(champion)
+            return no_model(holder)
         rows = await _decoded(await read_body(request, settings), settings.max_explained_rows)
-        found = await aside(explain, serving, rows, history)
+        found = await run_in_pool(explain, serving, rows, history)
         told = [
             Explained(e.price, e.base, e.from_history, e.predictor, e.contributions, list(e.factors)) for e in found
         ]
@@ -99,19 +99,19 @@ def add_predictions(app: FastAPI, settings: ServingSettings, champion: Champion,
     @app.post("/invocations", responses=answered(Scored, body=True), openapi_extra=_takes(_MLFLOW_BODIES))
     async def invocations(request: Request) -> Response:
         """The same predictions by MLflow's scoring protocol."""
-        serving = champion.predictor
+        serving = holder.predictor
         if serving is None:
-            return no_model(champion)
+            return no_model(holder)
         body = await read_body(request, settings, (JSON, CSV))
         read = rows_from_csv if media_type(request) == CSV else rows_from_json
-        found = await aside(lambda: serving.predict(read(body, settings.max_rows)))
+        found = await run_in_pool(lambda: serving.predict(read(body, settings.max_rows)))
         metrics.rows.inc(len(found.price))
         return answer(Scored(found.price.tolist()))
 
 
 async def _decoded(body: bytes, most: int) -> Rows:
     """Rows of a body; of one that is not small, off the event loop."""
-    return decode_rows(body, most) if len(body) <= _QUICK_BYTES else await aside(decode_rows, body, most)
+    return decode_rows(body, most) if len(body) <= _QUICK_BYTES else await run_in_pool(decode_rows, body, most)
 
 
 def json_answer(serving: Predictor, rows: Rows, history: bool) -> bytes:

@@ -118,7 +118,7 @@ class PriceModel:
         months = rows["date"].dt.strftime("%Y-%m")
         tables = {month: self.month_prices(history, month) for month in months.unique()}
         found = [
-            prices[place] if (place := history.place.get(zipcode)) is not None else np.nan
+            prices[place] if (place := history.zip_index.get(zipcode)) is not None else np.nan
             for prices, zipcode in zip((tables[m] for m in months), rows["zipcode"], strict=True)
         ]
         return np.array(found, dtype=np.float64)
