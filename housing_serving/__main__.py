@@ -1,8 +1,10 @@
 """`python -m housing_serving`: the API behind a load balancer, which has to see a server leave before it goes.
 
 uvicorn closes its listener as soon as it is told to stop, so that a balancer's next requests fail. Here the first
-SIGTERM turns readiness off; requests are taken for HOUSING_LEAVE_SECONDS more, running ones end, and the exit code
+SIGTERM turns readiness off, and requests are taken for HOUSING_LEAVE_SECONDS more. Running ones end, and the exit code
 is 0. A second signal stops at once.
+
+What belongs here: the process and its signals. The application itself is in `app`.
 """
 
 import asyncio

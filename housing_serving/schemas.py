@@ -1,4 +1,8 @@
-"""What goes in and out over HTTP, as structs: they encode the answers, and `/openapi.json` is made from them."""
+"""Requests and answers as structs: they encode the answers, and `/openapi.json` is generated from them.
+
+What belongs here: names, types and descriptions of fields. The row that clients send is in `raw_row`, since it is
+generated from the column contract.
+"""
 
 from datetime import date
 from typing import Annotated, Any, Literal
@@ -348,8 +352,8 @@ _STRUCTS: tuple[type, ...] = (
 
 def components() -> dict[str, Any]:
     """`components.schemas` of OpenAPI."""
-    made = msgspec.json.schema_components(_STRUCTS, ref_template="#/components/schemas/{name}")[1]
-    return {"RawRow": ROW_SCHEMA, **made}
+    schemas = msgspec.json.schema_components(_STRUCTS, ref_template="#/components/schemas/{name}")[1]
+    return {"RawRow": ROW_SCHEMA, **schemas}
 
 
 def answers(struct: type, status: int = 200) -> dict[int | str, dict[str, Any]]:

@@ -155,13 +155,13 @@ def feature_inputs(rows: pl.DataFrame) -> FeatureInputs:
 
 
 def make_training_features(rows: pl.DataFrame, encoders: Encoders) -> pl.DataFrame:
-    """`KEYS` and `FEATURES` of the rows that have a price: what a model trains and is evaluated on."""
-    known = rows.filter(pl.col("price").is_not_null())
-    return pl.concat([known.select(KEYS), make_features(known, encoders)], how="horizontal")
+    """`KEYS` and `FEATURES` of the rows that have a price, which models are trained and evaluated on."""
+    priced = rows.filter(pl.col("price").is_not_null())
+    return pl.concat([priced.select(KEYS), make_features(priced, encoders)], how="horizontal")
 
 
 def silent_features(features: pl.DataFrame) -> dict[str, str]:
-    """Features that tell rows of train apart in nothing, with why: `empty`, or `constant`.
+    """Features with a single value or none in train, each with the reason: `constant`, or `empty`.
 
     Args:
         features: training features of the train months.
