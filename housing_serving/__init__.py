@@ -1,1 +1,9 @@
-"""The HTTP API. It may import `housing_assets.core` and `housing_assets.store`, and nothing else of it."""
+"""The HTTP API: FastAPI over what the store has.
+
+What belongs here: everything that knows HTTP, and rows as clients send them. It may import `housing_assets.core`,
+`housing_assets.store` and `housing_assets.config.environment`, and nothing else of `housing_assets`. It loads neither
+Dagster nor MLflow, so that it starts in seconds and stays small.
+
+A request passes `middleware` and a module of `routes`. A body becomes `rows.Rows` through `json_rows`, `arrow` or
+`invocations`. `model_holder` has the `predictor` that answers it.
+"""

@@ -1,8 +1,10 @@
 """`python -m housing_serving`: the API behind a load balancer, which has to see a server leave before it goes.
 
 uvicorn closes its listener as soon as it is told to stop, so that a balancer's next requests fail. Here the first
-SIGTERM turns readiness off; requests are taken for HOUSING_LEAVE_SECONDS more, running ones end, and the exit code
+SIGTERM turns readiness off, and requests are taken for HOUSING_LEAVE_SECONDS more. Running ones end, and the exit code
 is 0. A second signal stops at once.
+
+What belongs here: the process and its signals. The application itself is in `app`.
 """
 
 import asyncio
@@ -13,7 +15,7 @@ import uvicorn
 
 from housing_assets.config.environment import read_environment
 from housing_assets.core.errors import HousingError
-from housing_serving.champion import Champion
+from housing_serving.model_holder import ModelHolder
 from housing_serving.settings import ServingSettings
 
 try:
@@ -25,9 +27,9 @@ except HousingError as error:
 class PatientServer(uvicorn.Server):
     """A server that goes on for some seconds after it is told to stop."""
 
-    def __init__(self, config: uvicorn.Config, champion: Champion, leave_seconds: float) -> None:
+    def __init__(self, config: uvicorn.Config, holder: ModelHolder, leave_seconds: float) -> None:
         super().__init__(config)
-        self.champion, self.leave_seconds = champion, leave_seconds
+        self.holder, self.leave_seconds = holder, leave_seconds
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list | None = None) -> None:
@@ -38,10 +40,10 @@ class PatientServer(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Leave: not ready at once, gone later."""
         del sig, frame
-        if self.champion.leaving or self._loop is None:
+        if self.holder.leaving or self._loop is None:
             self.should_exit = True
             return
-        self.champion.leaving = True
+        self.holder.leaving = True
         self._loop.call_soon_threadsafe(self._loop.call_later, self.leave_seconds, self._stop)
 
     def _stop(self) -> None:
@@ -59,7 +61,7 @@ def main() -> None:
         access_log=False,
         timeout_graceful_shutdown=30,
     )
-    PatientServer(config, app.state.champion, settings.leave_seconds).run()
+    PatientServer(config, app.state.holder, settings.leave_seconds).run()
 
 
 if __name__ == "__main__":

@@ -1,19 +1,27 @@
-"""Answers as JSON, and what an operation may answer with."""
+"""Answers: as JSON, from the store, and of long work off the event loop; and what an operation may answer with.
+
+What belongs here: what several route modules answer in the same way. Errors and their kinds belong in `problems`.
+"""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
+import polars as pl
 from fastapi import Response
 
+from housing_assets.core.errors import HousingError
 from housing_assets.store.gates import Gate
 from housing_assets.store.verdicts import PASSING, State
 from housing_serving.bodies import JSON
-from housing_serving.champion import Champion
+from housing_serving.model_holder import ModelHolder
 from housing_serving.problems import KINDS, MEDIA_TYPE, RETRY_LATER, problem
 from housing_serving.schemas import answers
+
+log = logging.getLogger("housing_serving")
 
 _encode = msgspec.json.Encoder().encode
 # What the middleware may answer with, whatever the operation.
@@ -26,13 +34,13 @@ def answer(value: object, status: int = 200) -> Response:
     return Response(_encode(value), status, media_type=JSON)
 
 
-def no_model(champion: Champion) -> Response:
-    """What is answered while there is no model."""
-    return problem("no_model", champion.reason, headers=RETRY_LATER)
+def no_model(holder: ModelHolder) -> Response:
+    """The answer while there is no model."""
+    return problem("no_model", holder.reason, headers=RETRY_LATER)
 
 
 def held_back(gate: Gate, month: str = "") -> Response | None:
-    """What is answered for what its checks do not vouch for; None if they do.
+    """The answer for a month that its checks do not vouch for; None if they do.
 
     Raises:
         StoreError: the store cannot be read.
@@ -52,7 +60,7 @@ def answered(struct: type, *problems: int, status: int = 200, body: bool = False
         struct: of its answer.
         problems: statuses of its own; those of the middleware are added.
         status: of its answer.
-        body: does it read one? Then the statuses of bodies are added.
+        body: True if the operation reads one, which adds the statuses of bodies.
     """
     titles: dict[int, list[str]] = {}
     for code, title in KINDS.values():
@@ -64,10 +72,19 @@ def answered(struct: type, *problems: int, status: int = 200, body: bool = False
     }
 
 
-# One for all models to come: threads of their own would each keep memory when the next model replaces them.
+# One pool for all models: a pool of each would keep its memory when the next model replaces it.
 _POOL = ThreadPoolExecutor(2, thread_name_prefix="rows")
 
 
-async def aside(work: Callable[..., Any], *given: Any) -> Any:
+async def answer_from_store(work: Callable[[], Response]) -> Response:
+    """The answer of work that reads the store, off the event loop; a problem if the store cannot be read."""
+    try:
+        return await asyncio.to_thread(work)
+    except (HousingError, FileNotFoundError, pl.exceptions.PolarsError) as error:
+        log.warning("the store cannot be read: %s", error)
+        return problem("no_store", "the store cannot be read now: try later", headers=RETRY_LATER)
+
+
+async def run_in_pool(work: Callable[..., Any], *arguments: Any) -> Any:
     """Run work on many rows in a bounded pool, off the event loop."""
-    return await asyncio.get_running_loop().run_in_executor(_POOL, work, *given)
+    return await asyncio.get_running_loop().run_in_executor(_POOL, work, *arguments)

@@ -1,12 +1,15 @@
 """The HTTP API: predictions of raw rows by the champion, and the predicted months.
 
-`uvicorn housing_serving.app:app`. What it reads is the store alone.
+`uvicorn housing_serving.app:app`. It reads nothing but the store.
+
+What belongs here: how the parts of the API are put together. Calls belong in `routes`, whose docstring says how to add
+one.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from importlib.metadata import version as package_version
@@ -22,14 +25,15 @@ from starlette.routing import Route
 from housing_assets.config.environment import read_environment
 from housing_assets.store.layout import Store
 from housing_serving.bodies import BodyError
-from housing_serving.champion import Champion, Reload
 from housing_serving.logs import log_as_json
 from housing_serving.memory import share_arenas
 from housing_serving.middleware import Failing, Guarded, Limited, Metrics, Observed, Rooted
+from housing_serving.model_holder import ModelHolder, Reload
 from housing_serving.predictor import Predictor
 from housing_serving.problems import kind_of, problem
 from housing_serving.routes.batches import add_batches
 from housing_serving.routes.health import add_health
+from housing_serving.routes.model import add_model
 from housing_serving.routes.months import add_months
 from housing_serving.routes.places import add_places
 from housing_serving.routes.predictions import add_predictions
@@ -53,27 +57,13 @@ def create_app(settings: ServingSettings | None = None) -> FastAPI:
     settings = settings or read_environment(ServingSettings)
     store = Store.open(settings.store_uri)
     kept = Store.open(settings.keep_folder) if settings.keep_folder else None
-    champion, metrics = Champion(store, kept), Metrics()
-    shown: Predictor | None = None
-
-    def note(found: Reload) -> None:
-        nonlocal shown
-        metrics.reloads.labels(found.outcome, found.error).inc()
-        serving = champion.predictor
-        # Also beside something else that was refused.
-        if serving and serving is not shown:
-            shown = serving
-            log.info("the model is loaded", extra={"model_version": serving.version})
-            metrics.model.clear()
-            metrics.model.labels(serving.version).set(1)
-            metrics.loaded.set_to_current_time()
-            made = datetime.fromisoformat(serving.bundle.manifest["created"]).timestamp()
-            metrics.age.set_function(lambda: time.time() - made)
+    holder, metrics = ModelHolder(store, kept), Metrics()
+    report = _reporter(holder, metrics)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         log_as_json(settings.log_level)
-        following = asyncio.create_task(champion.follow(settings.reload_seconds, settings.start_seconds, note))
+        following = asyncio.create_task(holder.follow(settings.reload_seconds, settings.start_seconds, report))
         yield
         following.cancel()
         with suppress(asyncio.CancelledError):
@@ -85,7 +75,43 @@ def create_app(settings: ServingSettings | None = None) -> FastAPI:
         description="Monthly price predictions by ZIP code. An estimate, not an appraisal.",
         lifespan=lifespan,
     )
-    app.state.champion = champion
+    app.state.holder = holder
+    _add_middleware(app, settings, metrics)
+    _handle_errors(app)
+    add_health(app, settings, holder, metrics)
+    add_model(app, holder)
+    add_predictions(app, settings, holder, metrics)
+    add_months(app, store)
+    add_places(app, store)
+    add_batches(app, settings, store)
+    _describe(app, guarded=bool(settings.keys))
+    _answer_head(app)
+    return app
+
+
+def _reporter(holder: ModelHolder, metrics: Metrics) -> Callable[[Reload], None]:
+    """A function of a look at the store: it counts the look, and shows the model that serves since in the metrics."""
+    shown: Predictor | None = None
+
+    def report(result: Reload) -> None:
+        nonlocal shown
+        metrics.reloads.labels(result.outcome, result.error).inc()
+        serving = holder.predictor
+        # Whatever the outcome: a champion can be taken by a look that refused something else.
+        if serving and serving is not shown:
+            shown = serving
+            log.info("the model is loaded", extra={"model_version": serving.version})
+            metrics.model.clear()
+            metrics.model.labels(serving.version).set(1)
+            metrics.loaded.set_to_current_time()
+            created = datetime.fromisoformat(serving.bundle.manifest["created"]).timestamp()
+            metrics.age.set_function(lambda: time.time() - created)
+
+    return report
+
+
+def _add_middleware(app: FastAPI, settings: ServingSettings, metrics: Metrics) -> None:
+    """What each request passes through; the last one that is added is the outermost."""
     if settings.keys:
         app.add_middleware(Guarded, keys=settings.keys)
     app.add_middleware(Limited, most=settings.max_concurrent, rate=settings.rate_limit, keys=settings.keys)
@@ -103,15 +129,6 @@ def create_app(settings: ServingSettings | None = None) -> FastAPI:
     app.add_middleware(Observed, metrics=metrics)
     if settings.api_root_path:
         app.add_middleware(Rooted, path=settings.api_root_path)
-    _handle_errors(app)
-    add_health(app, settings, champion, metrics)
-    add_predictions(app, settings, champion, metrics)
-    add_months(app, store)
-    add_places(app, store)
-    add_batches(app, settings, store)
-    _describe(app, guarded=bool(settings.keys))
-    _answer_head(app)
-    return app
 
 
 def _handle_errors(app: FastAPI) -> None:
@@ -129,35 +146,37 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def bad_query(_request: Request, error: RequestValidationError) -> Response:
-        named = [FieldError(-1, str(e["loc"][-1]), f"{e['msg']}, not {str(e['input'])[:40]!r}") for e in error.errors()]
-        return problem("not_valid", f"{named[0].field}: {named[0].message}", named)
+        errors = [
+            FieldError(-1, str(e["loc"][-1]), f"{e['msg']}, not {str(e['input'])[:40]!r}") for e in error.errors()
+        ]
+        return problem("not_valid", f"{errors[0].field}: {errors[0].message}", errors)
 
     @app.exception_handler(ClientDisconnect)
-    async def gone(_request: Request, _error: ClientDisconnect) -> Response:
+    async def disconnected(_request: Request, _error: ClientDisconnect) -> Response:
         return Response(status_code=499)
 
 
 def _describe(app: FastAPI, guarded: bool) -> None:
-    """OpenAPI with the structs that answers are made of, and the API key where one is asked for."""
+    """Complete OpenAPI with the structs that answers are made of, and with the API key where one is needed."""
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
-        told = plain()
-        for operations in told["paths"].values():
+        document = plain()
+        for operations in document["paths"].values():
             operations.pop("head", None)
-        parts = told.setdefault("components", {})
+        parts = document.setdefault("components", {})
         parts["schemas"] = components()
         if guarded:
             parts["securitySchemes"] = {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
-            told["security"] = [{"key": []}]
-        return told
+            document["security"] = [{"key": []}]
+        return document
 
     app.openapi = openapi
 
 
 def _answer_head(app: FastAPI) -> None:
     """Let HEAD be called wherever GET is: the same headers, and the server leaves the body out."""
-    # Described before: HEAD is in HTTP itself, and OpenAPI would give each operation a second time under one name.
+    # OpenAPI is made first: HEAD is part of HTTP, and each operation would be listed twice under one name.
     app.openapi()
     for route in app.routes:
         if isinstance(route, Route) and "GET" in (route.methods or ()):

@@ -1,7 +1,7 @@
-"""Arrow IPC streams in and out, for callers with many rows.
+"""Arrow IPC streams to rows, and predictions to Arrow IPC streams, for clients with many rows.
 
-What a stream declares costs nothing to write: a billion rows of nulls, or a gigabyte of zeros, compressed. So the
-messages' own headers are looked at before anything is made of them. Their layout is Arrow's `Message.fbs`.
+A stream can declare much at no cost: a billion rows of nulls, or a gigabyte of compressed zeros. So the headers of its
+messages are read before anything is allocated for them. Their layout is Arrow's `Message.fbs`.
 """
 
 import struct
@@ -61,8 +61,8 @@ def decode_arrow(body: bytes, most: int) -> Rows:
         require_few(rows, most)
         stream = pa.ipc.open_stream(body)
         if (columns := len(stream.schema)) > MOST_COLUMNS:
-            told = f"{columns} columns are more than {MOST_COLUMNS}: send those of the panel"
-            raise BadRowsError(422, [FieldError(-1, "", told)])
+            message = f"{columns} columns are more than {MOST_COLUMNS}: send those of the panel"
+            raise BadRowsError(422, [FieldError(-1, "", message)])
         table = stream.read_all()
         table.validate(full=True)
         if wrong := _wrong_columns(table.column_names):
@@ -75,22 +75,22 @@ def decode_arrow(body: bytes, most: int) -> Rows:
         raise _unreadable(str(error)) from None
     if frame.is_empty():
         raise no_rows()
-    found: list[FieldError] = []
-    dates = _dates(frame["date"], found)
-    zipcodes = _texts(frame["zipcode"], found)
-    cities = _texts(frame["city_full"], found) if "city_full" in frame.columns else [None] * frame.height
-    numbers = _numbers(frame, found)
+    errors: list[FieldError] = []
+    dates = _dates(frame["date"], errors)
+    zipcodes = _texts(frame["zipcode"], errors)
+    cities = _texts(frame["city_full"], errors) if "city_full" in frame.columns else [None] * frame.height
+    numbers = _numbers(frame, errors)
     for name in KEYS:
         nulls = frame[name].is_null().arg_true().head(MOST_ERRORS)
-        found += [FieldError(i, name, "is null: it is required") for i in nulls]
+        errors += [FieldError(i, name, "is null: it is required") for i in nulls]
     for i, zipcode in enumerate(zipcodes):
         if zipcode is not None and not is_zip(zipcode):
-            told = f"{zipcode!r:.40} is no zip code: write 5 digits as a string, such as '02139'"
-            found.append(FieldError(i, "zipcode", told))
+            message = f"{zipcode!r:.40} is no zip code: write 5 digits as a string, such as '02139'"
+            errors.append(FieldError(i, "zipcode", message))
     for i, j in np.argwhere(_out_of_range(numbers))[:MOST_ERRORS].tolist():
-        found.append(FieldError(i, NUMBERS[j], range_message(BY_NAME[NUMBERS[j]], float(numbers[i, j]))))
-    if found:
-        raise BadRowsError(422, sorted(found, key=lambda e: e.row)[:MOST_ERRORS])
+        errors.append(FieldError(i, NUMBERS[j], range_message(BY_NAME[NUMBERS[j]], float(numbers[i, j]))))
+    if errors:
+        raise BadRowsError(422, sorted(errors, key=lambda e: e.row)[:MOST_ERRORS])
     return Rows([d for d in dates if d], [z for z in zipcodes if z], [c or None for c in cities], numbers)
 
 
@@ -99,32 +99,35 @@ _HIGH = np.array([BY_NAME[name].high for name in NUMBERS])
 
 
 def _out_of_range(numbers: np.ndarray) -> np.ndarray:
-    """Which of `Rows.numbers` are no value of their column, bool of the same shape. A NaN is none of them."""
+    """True where `Rows.numbers` are outside the range of their column, bool of the same shape; False for NaN."""
     wrong = (numbers < _LOW) | (numbers > _HIGH)
     wrong[:, PRICE] |= [is_cents(price) for price in numbers[:, PRICE].tolist()]
     return wrong
 
 
-def encode_arrow(found: Predictions, actuals: Sequence[float] | None, version: str) -> bytes:
-    """Predictions as an Arrow IPC stream, one row each: the columns of `monthly_predictions` that a model gives, and
-    `warning`, null where there is none. The schema's metadata names the `model_version`."""
+def encode_arrow(predictions: Predictions, actuals: Sequence[float] | None, version: str) -> bytes:
+    """Predictions as an Arrow IPC stream, one row each.
+
+    The columns are those of `monthly_predictions` that a model gives, and `warning`, null where there is none. The
+    metadata of the schema has the `model_version`.
+    """
     import pyarrow as pa
 
-    warnings: list[str | None] = [None] * len(found.price)
-    for warned in found.warnings:
-        before = warnings[warned.row]
-        warnings[warned.row] = f"{before}; {warned.message}" if before else warned.message
+    warnings: list[str | None] = [None] * len(predictions.price)
+    for warned in predictions.warnings:
+        earlier = warnings[warned.row]
+        warnings[warned.row] = f"{earlier}; {warned.message}" if earlier else warned.message
     columns: dict[str, Any] = {
-        "predicted_price": found.price,
-        "predicted_low": found.low,
-        "predicted_high": found.high,
-        "from_history": found.from_history,
-        "predictor": pl.Series(found.predictors, dtype=pl.String),
+        "predicted_price": predictions.price,
+        "predicted_low": predictions.low,
+        "predicted_high": predictions.high,
+        "from_history": predictions.from_history,
+        "predictor": pl.Series(predictions.predictors, dtype=pl.String),
         "warning": pl.Series(warnings, dtype=pl.String),
     }
     if actuals is not None:
         columns["actual_price"] = actuals
-    # By way of polars: what makes Arrow arrays of Python's own values looks for pandas, and imports it.
+    # By way of polars: pyarrow imports pandas, if it is installed, to convert Python values.
     table = pl.DataFrame(columns).to_arrow(compat_level=pl.CompatLevel.oldest())
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema.with_metadata({"model_version": version})) as stream:
@@ -132,8 +135,8 @@ def encode_arrow(found: Predictions, actuals: Sequence[float] | None, version: s
     return sink.getvalue().to_pybytes()
 
 
-def _unreadable(told: str) -> BadRowsError:
-    reason = first_line(told, "nothing is known of it")[:200]
+def _unreadable(message: str) -> BadRowsError:
+    reason = first_line(message, "nothing is known of it")[:200]
     return BadRowsError(400, [FieldError(-1, "", f"the body is no Arrow stream: {reason}")])
 
 
@@ -172,57 +175,57 @@ def _field(table: Table, slot: int) -> Table:
 
 
 def _wrong_columns(names: Sequence[str]) -> list[FieldError]:
-    found = [FieldError(-1, name, "is missing: it is required") for name in KEYS if name not in names]
-    found += [unknown_column(-1, name) for name in islice((n for n in names if n not in BY_NAME), MOST_ERRORS)]
-    twice = sorted({name for name in names if names.count(name) > 1 and name in BY_NAME})
-    return found + [FieldError(-1, name, "is there twice: send it once") for name in twice]
+    errors = [FieldError(-1, name, "is missing: it is required") for name in KEYS if name not in names]
+    errors += [unknown_column(-1, name) for name in islice((n for n in names if n not in BY_NAME), MOST_ERRORS)]
+    repeated = sorted({name for name in names if names.count(name) > 1 and name in BY_NAME})
+    return errors + [FieldError(-1, name, "is there twice: send it once") for name in repeated]
 
 
-def _dates(column: pl.Series, found: list[FieldError]) -> list[date | None]:
+def _dates(column: pl.Series, errors: list[FieldError]) -> list[date | None]:
     remedy = "send days as date32, or as text YYYY-MM-DD"
     if column.dtype == pl.String:
         days = column.str.to_date("%Y-%m-%d", strict=False)
     elif column.dtype == pl.Date or isinstance(column.dtype, pl.Datetime):
         days = column.cast(pl.Date)
     else:
-        found.append(FieldError(-1, "date", f"is {column.dtype}: {remedy}"))
+        errors.append(FieldError(-1, "date", f"is {column.dtype}: {remedy}"))
         return []
     # Python's dates, which the rows are made of, end with these years.
     outside = (column.is_not_null() & (days.is_null() | ~days.dt.year().is_between(1, 9999))).fill_null(True)
-    found += [FieldError(i, "date", f"is no date: {remedy}") for i in outside.arg_true().head(MOST_ERRORS)]
+    errors += [FieldError(i, "date", f"is no date: {remedy}") for i in outside.arg_true().head(MOST_ERRORS)]
     return [] if outside.any() else days.to_list()
 
 
-def _texts(column: pl.Series, found: list[FieldError]) -> list[str | None]:
+def _texts(column: pl.Series, errors: list[FieldError]) -> list[str | None]:
     if column.dtype == pl.Null:
         return [None] * len(column)
     categories = isinstance(column.dtype, pl.Categorical | pl.Enum)
     if not categories and column.dtype != pl.String:
-        found.append(FieldError(-1, column.name, f"is {column.dtype}: send text"))
+        errors.append(FieldError(-1, column.name, f"is {column.dtype}: send text"))
         return []
     # Of what is stored, rather than of each row: a dictionary or a view repeats a text at no cost to who sends it.
     stored = column.unique().cast(pl.String) if categories else column
     if int(stored.str.len_bytes().max() or 0) > MOST_TEXT:  # pyright: ignore[reportArgumentType]
-        found.append(FieldError(-1, column.name, f"has a text of more than {MOST_TEXT} bytes: shorten it"))
+        errors.append(FieldError(-1, column.name, f"has a text of more than {MOST_TEXT} bytes: shorten it"))
         return []
     return column.to_list()
 
 
-def _numbers(frame: pl.DataFrame, found: list[FieldError]) -> np.ndarray:
+def _numbers(frame: pl.DataFrame, errors: list[FieldError]) -> np.ndarray:
     """The columns `NUMBERS` as float64 of shape (n, len(NUMBERS)), NaN for null and for what is no number."""
     numbers = np.full((frame.height, len(NUMBERS)), np.nan)
     kinds = {name: kind for name, kind in frame.schema.items() if name in NUMBERS and kind != pl.Null}
     wrong = [name for name, kind in kinds.items() if not kind.is_numeric()]
-    found += [FieldError(-1, name, f"is {kinds[name]}: send numbers") for name in wrong]
+    errors += [FieldError(-1, name, f"is {kinds[name]}: send numbers") for name in wrong]
     names = [name for name in kinds if name not in wrong]
     if not names:
         return numbers
     # All columns in one go: each call of its own would cost as much.
     values = frame.select(pl.col(names).cast(pl.Float64))
     numbers[:, [NUMBERS.index(name) for name in names]] = values.to_numpy()
-    told = "is NaN, which is no number: send null for a missing value"
+    message = "is NaN, which is no number: send null for a missing value"
     for name, count in zip(names, values.select(pl.all().is_nan().sum()).row(0), strict=True):
         if count:
             odd = values[name].is_nan().fill_null(False).arg_true().head(MOST_ERRORS)
-            found += [FieldError(i, name, told) for i in odd]
+            errors += [FieldError(i, name, message) for i in odd]
     return numbers

@@ -1,4 +1,7 @@
-"""Bodies: read no further than the limits, as long as the client has time, and only of a known type."""
+"""Bodies: of a known type, read no further than the limits, and only as long as the client has time.
+
+What belongs here: bytes. What they mean belongs in `json_rows`, `arrow` and `invocations`.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,7 +16,7 @@ ARROW = "application/vnd.apache.arrow.stream"
 
 
 class BodyError(Exception):
-    """A body that is not read: what kind of problem it is, and why."""
+    """A body that is not read: the kind of problem (see `problems.KINDS`) and the reason."""
 
     def __init__(self, kind: str, detail: str) -> None:
         super().__init__(detail)
@@ -31,9 +34,9 @@ async def read_body(
     """The body of a request.
 
     Args:
-        request: whose it is.
+        request: that has it.
         settings: with the limits.
-        kinds: media types that are taken.
+        kinds: media types that are accepted.
         most_bytes: a lower limit than that of the settings.
 
     Raises:
@@ -46,9 +49,9 @@ async def read_body(
         raise BodyError("wrong_type", f"content-encoding {coding[:20]!r} is not taken: send the body as it is")
     most = int(settings.max_body_mb * 1e6)
     most = most if most_bytes is None else min(most, most_bytes)
-    told = request.headers.get("content-length", "")
-    if told.isdigit() and int(told) > most:
-        raise BodyError("too_large", f"the body has {int(told):,} bytes, the limit is {most:,}: send fewer rows")
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > most:
+        raise BodyError("too_large", f"the body has {int(length):,} bytes, the limit is {most:,}: send fewer rows")
     body = bytearray()
     try:
         async with asyncio.timeout(settings.body_seconds):
@@ -59,6 +62,6 @@ async def read_body(
                         "too_large", f"the body is larger than the limit of {most:,} bytes: send fewer rows"
                     )
     except TimeoutError:
-        told = f"the body did not arrive within {settings.body_seconds:g} seconds: send it at once"
-        raise BodyError("slow_body", told) from None
+        message = f"the body did not arrive within {settings.body_seconds:g} seconds: send it at once"
+        raise BodyError("slow_body", message) from None
     return bytes(body)

@@ -1,7 +1,9 @@
-"""Runs of `predictions_job`, asked for through Dagster's GraphQL.
+"""Runs of `predictions_job`, launched and looked up through Dagster's GraphQL.
 
 These are the calls of the `dagster-graphql` client. The client itself imports dagster, which would double the memory
-and the time to start of a process that is otherwise free of it.
+and the start-up time of a process that has no other use for it.
+
+What belongs here: what Dagster is sent and what it answers. What a client of the API gets belongs in `routes.batches`.
 """
 
 import asyncio
@@ -44,7 +46,7 @@ mutation Launch($executionParams: ExecutionParams!) {{
 
 
 class DagsterAwayError(Exception):
-    """Dagster does not answer, or not as it should."""
+    """Dagster does not answer, or its answer cannot be used."""
 
 
 class MonthsError(Exception):
@@ -53,7 +55,10 @@ class MonthsError(Exception):
 
 @dataclass(frozen=True)
 class Run:
-    """One run: over which months, and how it stands (`QUEUED`, `STARTED`, `SUCCESS`, `FAILURE`, …)."""
+    """One run: its months and its status (`QUEUED`, `STARTED`, `SUCCESS`, `FAILURE`, …).
+
+    `launched` is False for a run that was there already.
+    """
 
     run_id: str
     months: tuple[str, ...]
@@ -62,7 +67,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _JobLocation:
     repository: str
     location: str
     months: frozenset[str]
@@ -72,16 +77,16 @@ class DagsterRuns:
     """Launches runs of `predictions_job` and looks them up."""
 
     def __init__(self, url: str) -> None:
-        """Point at a webserver; nothing is asked yet."""
+        """Point at a webserver. Nothing is sent yet."""
         self.url = f"{url.rstrip('/')}/graphql"
         self._one_at_a_time = asyncio.Lock()
 
-    async def launch(self, months: Sequence[str] | None, there: Sequence[str]) -> list[Run]:
-        """A run for each stretch of months that follow each other; a run that does it already is not started again.
+    async def launch(self, months: Sequence[str] | None, cleaned_months: Sequence[str]) -> list[Run]:
+        """Launch a run for each stretch of consecutive months. One that runs already is not launched again.
 
         Args:
             months: `YYYY-MM`; None for all that can be predicted.
-            there: months whose rows are cleaned, so that they can be.
+            cleaned_months: months whose rows are cleaned, so that they can be predicted.
 
         Raises:
             DagsterAwayError: Dagster does not answer, has no such job, or refuses.
@@ -90,15 +95,15 @@ class DagsterRuns:
         import httpx
 
         async with self._one_at_a_time, httpx.AsyncClient(timeout=_SECONDS) as client:
-            place = await self._place(client)
-            possible = sorted(place.months & set(there))
+            location = await self._locate(client)
+            possible = sorted(location.months & set(cleaned_months))
             wanted = possible if months is None else sorted(set(months))
             missing = sorted(set(wanted) - set(possible))
             if missing or not wanted:
-                told = f"{', '.join(missing)} cannot be predicted" if wanted else "no month can be predicted"
-                ends = f"{possible[0]} to {possible[-1]} can" if possible else "run ingest_job first"
-                raise MonthsError(f"{told}: {ends}")
-            return [await self._run_of(client, place, part) for part in consecutive(wanted)]
+                message = f"{', '.join(missing)} cannot be predicted" if wanted else "no month can be predicted"
+                remedy = f"{possible[0]} to {possible[-1]} can" if possible else "run ingest_job first"
+                raise MonthsError(f"{message}: {remedy}")
+            return [await self._run_of(client, location, part) for part in consecutive(wanted)]
 
     async def find(self, run_id: str) -> Run | None:
         """A run of `predictions_job` by its id; None if there is none.
@@ -112,53 +117,53 @@ class DagsterRuns:
             runs = await self._runs(client, {"runIds": [run_id], "pipelineName": JOB})
         return runs[0] if runs else None
 
-    async def _run_of(self, client: "httpx.AsyncClient", place: _Place, months: Sequence[str]) -> Run:
+    async def _run_of(self, client: "httpx.AsyncClient", location: _JobLocation, months: Sequence[str]) -> Run:
         # One month is a run as the UI launches it, so that the UI shows it under its partition.
-        ends = {_FIRST: months[0], _LAST: months[-1]} if len(months) > 1 else {_MONTH: months[0]}
-        tags = [{"key": key, "value": value} for key, value in ends.items()]
+        range_tags = {_FIRST: months[0], _LAST: months[-1]} if len(months) > 1 else {_MONTH: months[0]}
+        tags = [{"key": key, "value": value} for key, value in range_tags.items()]
         running = await self._runs(client, {"pipelineName": JOB, "statuses": list(_RUNNING), "tags": tags})
         if running:
             return running[0]
-        selector = {"repositoryName": place.repository, "repositoryLocationName": place.location, "jobName": JOB}
-        asked = {"selector": selector, "mode": "default", "executionMetadata": {"tags": [*tags, _ASKED_BY]}}
-        answer = (await self._ask(client, _LAUNCH, {"executionParams": asked}))["launchRun"]
+        selector = {"repositoryName": location.repository, "repositoryLocationName": location.location, "jobName": JOB}
+        parameters = {"selector": selector, "mode": "default", "executionMetadata": {"tags": [*tags, _ASKED_BY]}}
+        answer = (await self._ask(client, _LAUNCH, {"executionParams": parameters}))["launchRun"]
         if "run" not in answer:
             raise DagsterAwayError(f"Dagster refused the run: {answer['__typename']}")
-        found = _run(answer["run"])
-        return Run(found.run_id, tuple(months), found.status, launched=True)
+        run = _run(answer["run"])
+        return Run(run.run_id, tuple(months), run.status, launched=True)
 
-    async def _place(self, client: "httpx.AsyncClient") -> _Place:
-        """Where the job is, and the partitions of its asset."""
+    async def _locate(self, client: "httpx.AsyncClient") -> _JobLocation:
+        """The location of the job, and the partitions of its asset."""
         data = await self._ask(client, _PLACE, {"asset": {"path": [ASSET]}})
         for repository in data["repositoriesOrError"].get("nodes", ()):
             if JOB in (job["name"] for job in repository["jobs"]):
                 months = frozenset(data["assetNodeOrError"].get("partitionKeys", ()))
-                return _Place(repository["name"], repository["location"]["name"], months)
+                return _JobLocation(repository["name"], repository["location"]["name"], months)
         raise DagsterAwayError(f"Dagster has no {JOB}: its code location may have failed to load")
 
     async def _runs(self, client: "httpx.AsyncClient", wanted: Mapping[str, Any]) -> list[Run]:
         data = await self._ask(client, _FIND, {"filter": wanted})
-        return [_run(told) for told in data["runsOrError"].get("results", ())]
+        return [_run(fields) for fields in data["runsOrError"].get("results", ())]
 
     async def _ask(self, client: "httpx.AsyncClient", query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         import httpx
 
         try:
             answer = await client.post(self.url, json={"query": query, "variables": variables})
-            told = answer.raise_for_status().json()
+            body = answer.raise_for_status().json()
         except (httpx.HTTPError, ValueError) as error:
             raise DagsterAwayError(
                 f"Dagster does not answer ({type(error).__name__}): start it, or try later"
             ) from error
-        if told.get("errors") or not told.get("data"):
+        if body.get("errors") or not body.get("data"):
             raise DagsterAwayError("Dagster does not know what it was asked: its version may be another")
-        return told["data"]
+        return body["data"]
 
 
-def _run(told: Mapping[str, Any]) -> Run:
-    tags = {tag["key"]: tag["value"] for tag in told["tags"]}
+def _run(fields: Mapping[str, Any]) -> Run:
+    tags = {tag["key"]: tag["value"] for tag in fields["tags"]}
     if _MONTH in tags:
         months = (tags[_MONTH],)
     else:
         months = tuple(month_range(tags[_FIRST], tags[_LAST])) if _FIRST in tags else ()
-    return Run(told["runId"], months, told["status"])
+    return Run(fields["runId"], months, fields["status"])

@@ -1,13 +1,13 @@
 """Why a price is what it is: contributions of features in dollars that add up to it.
 
 TreeSHAP (Lundberg et al. 2020, "From local explanations to global understanding with explainable AI for trees") gives
-contributions to what the trees say, which is a logarithm for most models; the anchor's own are linear in the same
-logarithm. Dollars are shared out in proportion: a feature's part of `log price - log base` is its part of
+contributions to the output of the trees, which is a logarithm for most models. Those of the anchor are linear in the
+same logarithm. Dollars are shared out in proportion: a feature's part of `log price - log base` is its part of
 `price - base`, so that contributions add up to the cent.
 
-A row that is predicted from the history of its zip is explained by that: its base is the last known price with the
-growth that is usual, and its features are those of history. Where a naive baseline's number is published, the base is
-the last known price, and the growth that the baseline goes by adds the rest.
+A row that is predicted from the history of its zip is explained by that. Its base is the last known price with the
+growth that is usual, and its features are those of history. Where the number of a naive baseline is published, the base
+is the last known price, and the growth that the baseline assumes adds the rest.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from housing_assets.core.features.monthly import FEATURES, describe_feature
 from housing_assets.core.models.publication import MODEL
 from housing_assets.core.models.trees import ANCHORED, PriceTrees
 from housing_assets.core.months import add_months, month_of
-from housing_serving.past import Past
+from housing_serving.history_prices import HistoryPriceTables
 from housing_serving.predictor import Predictor
 from housing_serving.rows import Rows
 
@@ -36,10 +36,10 @@ class Explanation:
     Attributes:
         price: US dollars.
         base: US dollars: the price before anything is known of the row, or what usual growth makes of the last price.
-        from_history: is the price from the zip's own past?
-        contributions: US dollars by feature; `base` and all of them add up to `price`.
+        from_history: True if the price is from the zip's own history.
+        contributions: US dollars by feature. `base` and all of them add up to `price`.
         factors: the largest of them in words, the largest first.
-        predictor: whose number it is: the model's, or a naive baseline's.
+        predictor: the model, or the naive baseline whose number it is.
     """
 
     price: float
@@ -58,20 +58,20 @@ def explain(serving: Predictor, rows: Rows, history: bool = True) -> list[Explan
         rows: to explain.
         history: as in `Predictor.predict`.
     """
-    past = serving.past if history else None
-    known = np.zeros(len(rows), bool) if past is None else np.isfinite(past.prices(rows))
-    found: dict[int, Explanation] = {}
-    if not known.all():
-        told = explain_figures(serving.model.trees, serving.matrix(rows)[~known])
-        found |= dict(zip(np.flatnonzero(~known).tolist(), told, strict=True))
-    if past is not None:
-        months: dict[str, list[int]] = {}
-        for i in np.flatnonzero(known).tolist():
-            months.setdefault(month_of(rows.dates[i]), []).append(i)
-        for month, places in months.items():
-            told = _from_history(past, month, [rows.zipcodes[i] for i in places])
-            found |= dict(zip(places, told, strict=True))
-    return [found[i] for i in range(len(rows))]
+    tables = serving.history_prices if history else None
+    from_history = np.zeros(len(rows), bool) if tables is None else np.isfinite(tables.prices(rows))
+    by_row: dict[int, Explanation] = {}
+    if not from_history.all():
+        explanations = explain_figures(serving.model.trees, serving.matrix(rows)[~from_history])
+        by_row |= dict(zip(np.flatnonzero(~from_history).tolist(), explanations, strict=True))
+    if tables is not None:
+        rows_of_month: dict[str, list[int]] = {}
+        for i in np.flatnonzero(from_history).tolist():
+            rows_of_month.setdefault(month_of(rows.dates[i]), []).append(i)
+        for month, of_month in rows_of_month.items():
+            explanations = _from_history(tables, month, [rows.zipcodes[i] for i in of_month])
+            by_row |= dict(zip(of_month, explanations, strict=True))
+    return [by_row[i] for i in range(len(rows))]
 
 
 def explain_figures(trees: PriceTrees, matrix: np.ndarray) -> list[Explanation]:
@@ -90,19 +90,21 @@ def explain_figures(trees: PriceTrees, matrix: np.ndarray) -> list[Explanation]:
     return [_explanation(base[i], parts[i], FEATURES, from_history=False) for i in range(len(matrix))]
 
 
-def _from_history(past: Past, month: str, zipcodes: Sequence[str]) -> list[Explanation]:
+def _from_history(tables: HistoryPriceTables, month: str, zipcodes: Sequence[str]) -> list[Explanation]:
     """Explanations of zips that the history has a price for in a month."""
-    history, model = past.history, past.model
+    history, model = tables.history, tables.model
     predictor = model.publication.predictor
     origin = add_months(month, -model.lag)
-    at = np.array([history.place[zipcode] for zipcode in zipcodes])
+    zips = np.array([history.zip_index[zipcode] for zipcode in zipcodes])
     if predictor == MODEL:
-        assert model.growth is not None, "a past is of a model with a growth model, or of a naive baseline"
-        usual, parts = model.growth.contributions(history, origin, model.lag, at)
+        assert model.growth is not None, "history is used by a growth model or a naive baseline"
+        usual, parts = model.growth.contributions(history, origin, model.lag, zips)
     else:
-        usual, parts = np.zeros(len(at)), naive_contributions(history, origin, model.lag, predictor, at)
-    base, parts = _dollars(history.log_price[at, history.column(origin)] + usual, parts)
-    return [_explanation(base[i], parts[i], HISTORY_FEATURES, from_history=True, by=predictor) for i in range(len(at))]
+        usual, parts = np.zeros(len(zips)), naive_contributions(history, origin, model.lag, predictor, zips)
+    base, parts = _dollars(history.log_price[zips, history.column(origin)] + usual, parts)
+    return [
+        _explanation(base[i], parts[i], HISTORY_FEATURES, from_history=True, by=predictor) for i in range(len(zips))
+    ]
 
 
 def _dollars(base: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -118,12 +120,13 @@ def _dollars(base: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, np.ndarra
 def _explanation(
     base: float, parts: np.ndarray, features: Sequence[str], from_history: bool, by: str = MODEL
 ) -> Explanation:
-    named = dict(zip(features, parts.tolist(), strict=True))
-    return Explanation(float(base + parts.sum()), float(base), from_history, named, tuple(_words(named)), by)
+    contributions = dict(zip(features, parts.tolist(), strict=True))
+    factors = tuple(_words(contributions))
+    return Explanation(float(base + parts.sum()), float(base), from_history, contributions, factors, by)
 
 
-def _words(named: dict[str, float]) -> Sequence[str]:
-    largest = sorted(named.items(), key=lambda item: -abs(item[1]))[:TOP]
+def _words(contributions: dict[str, float]) -> Sequence[str]:
+    largest = sorted(contributions.items(), key=lambda item: -abs(item[1]))[:TOP]
     return [
         f"{describe_feature(name)} {'adds' if by > 0 else 'takes off'} ${abs(by):,.0f}" for name, by in largest if by
     ]

@@ -1,7 +1,7 @@
 """MLflow's scoring protocol, so that MLflow and SageMaker clients work unchanged: bodies turned into rows.
 
-https://mlflow.org/docs/latest/deployment: `dataframe_split`, `dataframe_records`, and CSV. All is done in slices, as in
-`decode_rows`.
+https://mlflow.org/docs/latest/deployment: `dataframe_split`, `dataframe_records`, and CSV. A small body is parsed once,
+a large one in slices, as in `json_rows.decode_rows`.
 """
 
 import csv
@@ -11,21 +11,17 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-import msgspec
-
 from housing_assets.core.panel.schema import BY_NAME
+from housing_serving.json_errors import no_json
+from housing_serving.json_rows import decode_parts, decode_rows, parse, rows_of_records
 from housing_serving.rows import (
     MOST_ERRORS,
     MOST_ROW_BYTES,
     BadRowsError,
     FieldError,
     Rows,
-    decode_parts,
-    decode_rows,
     join_rows,
-    no_json,
     no_rows,
-    parse,
     require_few,
 )
 from housing_serving.slices import SLICE_BYTES, NotJsonError, kind_of_json, members
@@ -44,15 +40,43 @@ def rows_from_json(body: bytes, most: int) -> Rows:
     Raises:
         BadRowsError: it is neither, or a row is wrong.
     """
-    if len(body) <= SLICE_BYTES:
-        parse(body)
-    given = _members(body) if kind_of_json(body) == "{" else {}
-    if "dataframe_records" in given:
-        return decode_rows(given["dataframe_records"], most)
-    split = given.get("dataframe_split", b"")
+    return _rows_of_small(body, most) if len(body) <= SLICE_BYTES else _rows_of_large(body, most)
+
+
+def _rows_of_small(body: bytes, most: int) -> Rows:
+    document = parse(body)
+    if not isinstance(document, dict):
+        raise _no_frame()
+    if "dataframe_records" in document:
+        return rows_of_records(document["dataframe_records"], most)
+    split = document.get("dataframe_split")
+    if not isinstance(split, dict):
+        raise _no_frame()
+    columns, data = _column_names(split.get("columns")), split.get("data")
+    if not isinstance(data, list):
+        raise _no_split()
+    if not data:
+        raise no_rows()
+    require_few(len(data), most)
+    return _rows_of_split(columns, data, most)
+
+
+def _rows_of_large(body: bytes, most: int) -> Rows:
+    document = _members(body) if kind_of_json(body) == "{" else {}
+    if "dataframe_records" in document:
+        return decode_rows(document["dataframe_records"], most)
+    split = document.get("dataframe_split", b"")
     if kind_of_json(split) != "{":
-        raise BadRowsError(422, [FieldError(-1, "", f"the body has no rows: {_REMEDY}")])
-    return _rows_from_split(_members(split), most)
+        raise _no_frame()
+    split = _members(split)
+    names = split.get("columns", b"")
+    if len(names) > MOST_ROW_BYTES:
+        remedy = f"has {len(names):,} bytes of `columns`, the most are {MOST_ROW_BYTES:,}: send those of the panel"
+        raise BadRowsError(422, [FieldError(-1, "dataframe_split", remedy)])
+    columns = _column_names(parse(names) if names else None)
+    if kind_of_json(split.get("data", b"")) != "[":
+        raise _no_split()
+    return decode_parts(split["data"], most, lambda text: _rows_of_split(columns, parse(text), most))
 
 
 def _members(body: bytes) -> dict[str, bytes]:
@@ -62,25 +86,27 @@ def _members(body: bytes) -> dict[str, bytes]:
         raise no_json(error) from None
 
 
-def _rows_from_split(split: dict[str, bytes], most: int) -> Rows:
-    told = split.get("columns", b"")
-    if len(told) > MOST_ROW_BYTES:
-        remedy = f"has {len(told):,} bytes of `columns`, the most are {MOST_ROW_BYTES:,}: send those of the panel"
-        raise BadRowsError(422, [FieldError(-1, "dataframe_split", remedy)])
-    columns: Any = parse(told) if told else None
-    is_named = isinstance(columns, list) and all(isinstance(c, str) for c in columns)
-    if not is_named or kind_of_json(split.get("data", b"")) != "[":
-        raise BadRowsError(422, [FieldError(-1, "dataframe_split", "needs `columns` and `data`, both lists")])
+def _no_frame() -> BadRowsError:
+    return BadRowsError(422, [FieldError(-1, "", f"the body has no rows: {_REMEDY}")])
 
-    def decode(_begin: int, text: bytes) -> Rows:
-        data = parse(text)
-        wrong = [i for i, row in enumerate(data) if not isinstance(row, list) or len(row) != len(columns)]
-        if wrong:
-            remedy = f"needs {len(columns)} values, one for each of `columns`"
-            raise BadRowsError(422, [FieldError(i, "dataframe_split", remedy) for i in wrong[:10]])
-        return decode_rows(msgspec.json.encode([dict(zip(columns, row, strict=True)) for row in data]), most)
 
-    return decode_parts(split["data"], most, decode)
+def _no_split() -> BadRowsError:
+    return BadRowsError(422, [FieldError(-1, "dataframe_split", "needs `columns` and `data`, both lists")])
+
+
+def _column_names(value: Any) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise _no_split()
+    return value
+
+
+def _rows_of_split(columns: Sequence[str], data: Sequence[Any], most: int) -> Rows:
+    """Rows of lists of values."""
+    wrong = [i for i, values in enumerate(data) if not isinstance(values, list) or len(values) != len(columns)]
+    if wrong:
+        remedy = f"needs {len(columns)} values, one for each of `columns`"
+        raise BadRowsError(422, [FieldError(i, "dataframe_split", remedy) for i in wrong[:10]])
+    return rows_of_records([dict(zip(columns, values, strict=True)) for values in data], most)
 
 
 def rows_from_csv(body: bytes, most: int) -> Rows:
@@ -107,18 +133,18 @@ def rows_from_csv(body: bytes, most: int) -> Rows:
     wrong = [i for i, line in enumerate(data) if len(line) != len(header)]
     if wrong:
         raise BadRowsError(422, [FieldError(i, "", f"needs {len(header)} fields, as the header") for i in wrong[:10]])
-    found: list[Rows] = []
+    parts: list[Rows] = []
     errors: list[FieldError] = []
     for begin in range(0, len(data), _SLICE_ROWS):
         try:
-            found.append(_rows_of_lines(header, data[begin : begin + _SLICE_ROWS], most))
+            parts.append(_rows_of_lines(header, data[begin : begin + _SLICE_ROWS], most))
         except BadRowsError as error:
             errors += [FieldError(begin + e.row, e.field, e.message) for e in error.errors]
             if len(errors) >= MOST_ERRORS:
                 break
     if errors:
         raise BadRowsError(422, errors[:MOST_ERRORS])
-    return join_rows(found)
+    return join_rows(parts)
 
 
 def _lines(body: bytes) -> Iterator[str]:
@@ -138,7 +164,7 @@ def _rows_of_lines(header: Sequence[str], lines: Sequence[Sequence[str]], most: 
     rows = [
         {name: _value(i, name, text) for name, text in zip(header, line, strict=True)} for i, line in enumerate(lines)
     ]
-    return decode_rows(msgspec.json.encode(rows), most)
+    return rows_of_records(rows, most)
 
 
 def _value(row: int, name: str, text: str) -> Any:

@@ -1,4 +1,4 @@
-"""Logs as one JSON object a line on standard error: what a log store takes without a parser of its own."""
+"""Logs as one JSON object a line on standard error, which log stores read without a parser of their own."""
 
 import logging
 

@@ -1,8 +1,8 @@
 """Memory of a process with some thirty threads, most of them of libraries, under glibc.
 
-glibc gives each busy thread an arena of its own, up to eight for each core, and keeps what is freed in it. A server
-that loads models and answers many kinds of calls came to twice its size that way. Where the C library is another one,
-nothing is done.
+glibc gives each busy thread an arena of its own, up to eight for each core, and keeps freed memory in it. A server that
+loads models and answers many kinds of calls grew to twice its size that way. With another C library these functions do
+nothing.
 """
 
 import ctypes
@@ -23,12 +23,12 @@ _LIBRARY = _glibc()
 
 
 def share_arenas() -> None:
-    """Let all threads share two arenas; to be called before there are threads."""
+    """Let all threads share two arenas. Call it before other threads are started."""
     if _LIBRARY:
         _LIBRARY.mallopt(_M_ARENA_MAX, _ARENAS)
 
 
 def give_back() -> None:
-    """Give back what is free: after a model is replaced that is as much as the model."""
+    """Return free memory to the system, which after a model is replaced is as much as the model took."""
     if _LIBRARY:
         _LIBRARY.malloc_trim(0)

@@ -1,4 +1,7 @@
-"""What every request passes through: its id, log line and figures; API keys; limits."""
+"""What every request passes through: ids, log lines and metrics, API keys, limits.
+
+What belongs here: what holds for every call alike. What one call does belongs in `routes`.
+"""
 
 import hmac
 import logging
@@ -20,7 +23,7 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:;,/+=@|-]{1,128}")
 """Ids that are taken as they come: UUIDs, ULIDs, those of traces and balancers. Nothing that a log could misread."""
 
 OPEN = frozenset(("/health", "/health/live", "/health/ready", "/metrics", "/ping"))
-"""Paths that need no key and have no limit: who watches the server must always get an answer."""
+"""Paths that need no key and have no limit, since monitoring must always get an answer."""
 
 
 class Metrics:
@@ -28,22 +31,22 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        made: dict[str, Any] = {"registry": self.registry}
-        self.requests = Counter("housing_requests_total", "Requests", ["path", "method", "status"], **made)
-        self.seconds = Histogram("housing_request_seconds", "Seconds to answer", ["path"], **made)
-        self.rows = Counter("housing_rows_total", "Rows predicted", **made)
-        self.errors = Counter("housing_errors_total", "Answers of 400 and above", ["kind"], **made)
-        self.reloads = Counter("housing_reloads_total", "Looks for a new champion", ["outcome", "error"], **made)
-        self.model = Gauge("housing_model_info", "The model that serves: 1", ["version"], **made)
-        self.age = Gauge("housing_model_age_seconds", "Since the model that serves was made", **made)
-        self.loaded = Gauge("housing_model_loaded_timestamp_seconds", "When it was loaded", **made)
+        options: dict[str, Any] = {"registry": self.registry}
+        self.requests = Counter("housing_requests_total", "Requests", ["path", "method", "status"], **options)
+        self.seconds = Histogram("housing_request_seconds", "Seconds to answer", ["path"], **options)
+        self.rows = Counter("housing_rows_total", "Rows predicted", **options)
+        self.errors = Counter("housing_errors_total", "Answers of 400 and above", ["kind"], **options)
+        self.reloads = Counter("housing_reloads_total", "Looks for a new champion", ["outcome", "error"], **options)
+        self.model = Gauge("housing_model_info", "The model that serves: 1", ["version"], **options)
+        self.age = Gauge("housing_model_age_seconds", "Since the model that serves was made", **options)
+        self.loaded = Gauge("housing_model_loaded_timestamp_seconds", "When it was loaded", **options)
         # A look-up of labels takes a lock and builds a key: once for each combination is enough.
         self.request_of = lru_cache(1_024)(self.requests.labels)
         self.seconds_of = lru_cache(1_024)(self.seconds.labels)
 
 
 class Rooted:
-    """ASGI middleware: a path that a load balancer leaves in front of every call's own; calls without it work too.
+    """ASGI middleware: a path that a load balancer leaves in front of that of every call. Calls without it work too.
 
     uvicorn's `--root-path` is for balancers that take it off: with one that leaves it on, no call would be found.
     """
@@ -72,7 +75,7 @@ class Observed:
         begun = time.perf_counter()
         status = 500
 
-        async def noted(message: Message) -> None:
+        async def send_noted(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -80,7 +83,7 @@ class Observed:
             await send(message)
 
         try:
-            await self.app(scope, receive, noted)
+            await self.app(scope, receive, send_noted)
         finally:
             seconds = time.perf_counter() - begun
             route = scope.get("route")
@@ -91,9 +94,9 @@ class Observed:
             if kind:
                 self.metrics.errors.labels(kind).inc()
             if log.isEnabledFor(logging.INFO):
-                told = {"id": ident.decode(), "method": method, "path": path, "status": status}
-                told["milliseconds"] = round(1e3 * seconds, 2)
-                log.info("request", extra=told | {"problem": kind} if kind else told)
+                fields = {"id": ident.decode(), "method": method, "path": path, "status": status}
+                fields["milliseconds"] = round(1e3 * seconds, 2)
+                log.info("request", extra=fields | {"problem": kind} if kind else fields)
 
 
 class Failing:
@@ -106,22 +109,22 @@ class Failing:
         """Pass a request on; what it raises goes on to the log."""
         begun = False
 
-        async def noted(message: Message) -> None:
+        async def send_noted(message: Message) -> None:
             nonlocal begun
             begun = True
             await send(message)
 
         try:
-            await self.app(scope, receive, noted)
+            await self.app(scope, receive, send_noted)
         except Exception:
             if scope["type"] == "http" and not begun:
-                told = "the server failed: the log has the reason under this request's X-Request-ID"
-                await problem("failed", told)(scope, receive, send)
+                message = "the server failed: the log has the reason under this request's X-Request-ID"
+                await problem("failed", message)(scope, receive, send)
             raise
 
 
 class Guarded:
-    """ASGI middleware: calls need one of the API keys, but for health and metrics."""
+    """ASGI middleware: calls need one of the API keys, except those of `OPEN`."""
 
     def __init__(self, app: ASGIApp, keys: Sequence[bytes]) -> None:
         self.app, self.keys = app, keys
@@ -136,10 +139,10 @@ class Guarded:
 
 
 class Limited:
-    """ASGI middleware: so many calls at a time, and so many of one client in a span of time.
+    """ASGI middleware: limits of concurrent calls, and of the calls of one client in a span of time.
 
-    A client is known by its key, if that is one of the API keys, else by its address: a key that opens nothing buys
-    nothing. So this goes around `Guarded`.
+    A client is identified by its key if that is one of the API keys, else by its address, so that an invented key gives
+    no further calls. So this goes around `Guarded`.
     """
 
     def __init__(self, app: ASGIApp, most: int, rate: str, keys: Sequence[bytes] = ()) -> None:
@@ -152,12 +155,12 @@ class Limited:
             await self.app(scope, receive, send)
             return
         if self.wait_of and (wait := self.wait_of(_client(scope, self.keys))):
-            told = f"more calls than this server takes of one client: wait {wait} seconds"
-            await problem("too_often", told, headers={"Retry-After": str(wait)})(scope, receive, send)
+            message = f"more calls than this server takes of one client: wait {wait} seconds"
+            await problem("too_often", message, headers={"Retry-After": str(wait)})(scope, receive, send)
             return
         if self.running >= self.most:
-            told = f"{self.running} calls run, which is the most at a time: try again"
-            await problem("busy", told, headers=RETRY_LATER)(scope, receive, send)
+            message = f"{self.running} calls run, which is the most at a time: try again"
+            await problem("busy", message, headers=RETRY_LATER)(scope, receive, send)
             return
         self.running += 1
         try:
@@ -167,7 +170,7 @@ class Limited:
 
 
 def _waits(rate: str) -> Callable[[str], int]:
-    """A function of a client: seconds it has to wait; 0 if its call fits the rate."""
+    """A function of a client that returns the seconds it has to wait, 0 if its call is within the rate."""
     import limits
 
     item = limits.parse(rate)
@@ -186,15 +189,15 @@ def _is_open(scope: Scope) -> bool:
 
 
 def _client(scope: Scope, keys: Sequence[bytes]) -> str:
-    """Who calls: by API key, where it is one, else by address."""
+    """The client of a call: its API key if it has one of them, else its address."""
     number = _key_number(scope, keys)
     return f"key {number}" if number is not None else (scope.get("client") or ("unknown",))[0]
 
 
 def _key_number(scope: Scope, keys: Sequence[bytes]) -> int | None:
-    """Which of the API keys a call has; None: none of them."""
+    """The position of the API key that a call has; None if it has none of them."""
     given = header(scope, b"x-api-key")
-    # Every key is compared, in constant time: the answer's time tells nothing.
+    # Every key is compared, in constant time, so that the time of an answer gives nothing away.
     return next((i for i, same in enumerate([hmac.compare_digest(given, key) for key in keys]) if same), None)
 
 

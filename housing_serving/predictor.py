@@ -1,5 +1,9 @@
-"""Predictions of raw rows by one bundle: from the history of their zips, and where that says nothing from their own
-figures: encoders as dictionaries, few rows through ONNX, many through XGBoost."""
+"""Predictions of raw rows by one bundle, with their intervals and warnings.
+
+A row is predicted from the history of its zip, by `history_prices`. Where that says nothing it is predicted from its
+own figures here, few rows through onnxruntime and many through XGBoost. What a body must look like belongs in `rows`,
+and which bundle serves in `model_holder`.
+"""
 
 import copy
 import math
@@ -11,37 +15,34 @@ import numpy as np
 import polars as pl
 
 from housing_assets.core.features.history import History
-from housing_assets.core.features.monthly import FEATURES
+from housing_assets.core.features.monthly import FEATURES, FeatureInputs, make_matrix
 from housing_assets.core.intervals.conformal import interval_ends
 from housing_assets.core.models.onnx import open_twin, twin_output
 from housing_assets.core.models.price import PriceModel, twin_problem
 from housing_assets.core.models.publication import MODEL
 from housing_assets.core.months import add_months, month_end, month_of
 from housing_assets.core.panel.cleaning import CleaningRules
+from housing_assets.core.panel.gaps import GapRule
 from housing_assets.core.panel.metros import METRO_BY_KEY, metro_key
-from housing_assets.core.panel.schema import BY_NAME, NUMERIC_FEATURES, Zero
+from housing_assets.core.panel.schema import NUMERIC_FEATURES
 from housing_assets.store.bundles import Bundle, BundleError
 from housing_serving.engine import import_xgboost
-from housing_serving.past import Past
-from housing_serving.rows import FEATURE_NUMBERS, NUMBERS, Rows
+from housing_serving.history_prices import HistoryPriceTables
+from housing_serving.rows import FEATURE_NUMBERS, Rows
 
 import_xgboost()
 
 FEW_ROWS = 64
 """Rows up to which onnxruntime answers faster than XGBoost."""
 _UNKNOWN_METRO = (float("nan"), float("nan"))
-_MADE = len(FEATURES) - len(NUMERIC_FEATURES)
-_IS_GAP = np.array([BY_NAME[f].zero is Zero.MISSING for f in NUMERIC_FEATURES])
-_IS_CENSUS_GAP = np.array([BY_NAME[f].zero is Zero.MISSING_WITH_CENSUS for f in NUMERIC_FEATURES])
-_PEOPLE = NUMERIC_FEATURES.index("Total Population")
-_LIST_PRICE = NUMBERS.index("median_list_price")
+_GAPS = GapRule(NUMERIC_FEATURES)
 _USUAL_MAX_LIST_PRICE = CleaningRules().max_list_price
 """US dollars, of bundles from before they kept their own."""
 _NO_HISTORY = "zipcode", "no price history is published yet: predicted from the figures of the month alone, less surely"
 
 
 @lru_cache(maxsize=4096)
-def _place(name: str | None) -> tuple[str | None, float, float]:
+def _metro_and_place(name: str | None) -> tuple[str | None, float, float]:
     """Standard name of a metro, with its place (degrees; NaN if it is not known)."""
     if name is None:
         return (None, *_UNKNOWN_METRO)
@@ -65,7 +66,7 @@ class Predictions:
     Attributes:
         price, low, high: US dollars.
         from_history: which prices are from the zip's own past; booleans.
-        predictors: whose number each is: the model's, or a naive baseline's that was better on eval.
+        predictors: of each price: the model, or a naive baseline that was better on eval.
         warnings: why some rows deserve less trust.
     """
 
@@ -77,8 +78,8 @@ class Predictions:
     warnings: tuple[RowWarning, ...]
 
 
-class _Ends:
-    """Interval ends of one kind of row, as factors of the price: by metro, pooled, and the widest.
+class _IntervalFactors:
+    """Ends of the intervals of one kind of row as factors of the price: by metro, pooled, and the widest.
 
     A row unlike those the intervals were measured on gets the widest that was measured anywhere.
     """
@@ -111,7 +112,7 @@ class Predictor:
         if problem := twin_problem(bundle.files, self.model):
             raise BundleError(f"model {bundle.version}: {problem}")
         self._twin = open_twin(bundle.files["model.onnx"])
-        self.past: Past | None = None
+        self.history_prices: HistoryPriceTables | None = None
         kept = self.model.max_list_price
         self.max_list_price = _USUAL_MAX_LIST_PRICE if kept is None else kept
         self._take_intervals(calibration)
@@ -120,15 +121,15 @@ class Predictor:
         self.calibration = calibration
         ends = interval_ends(self.model.intervals if calibration is None else calibration)
         kinds = [{metro: e for (kind, metro), e in ends.items() if kind is wanted} for wanted in (False, True)]
-        self._ends = (_Ends(kinds[0]), _Ends(kinds[1]))
-        self._known_until = None if calibration is None else month_end(self.calibrated_month(calibration))
+        self._factors = (_IntervalFactors(kinds[0]), _IntervalFactors(kinds[1]))
+        self._calibrated_until = None if calibration is None else month_end(self.calibrated_month(calibration))
 
     def calibrated_month(self, calibration: pl.DataFrame) -> str:
-        """The month that a calibration of this model is for: it rests on months up to the publication lag before it."""
+        """The month that a calibration of this model is for, which is the publication lag after its last month."""
         return add_months(calibration["last_month"][0], self.model.lag)
 
     def with_intervals(self, calibration: pl.DataFrame | None) -> "Predictor":
-        """The same bundle with another `interval_calibration` of its version; None: with the bundle's own."""
+        """The same bundle with another `interval_calibration` of its version; None stands for the bundle's own."""
         if calibration is self.calibration:
             return self
         if calibration is not None and self.calibration is not None and calibration.equals(self.calibration):
@@ -138,18 +139,18 @@ class Predictor:
         return changed
 
     def with_history(self, history: History | None) -> "Predictor":
-        """The same bundle with another history; None: without one. A model that uses none stays as it is."""
-        if not self.model.uses_history or history is (self.past.history if self.past else None):
+        """The same bundle with another history, or without one (None). A model that uses none stays as it is."""
+        if not self.model.uses_history or history is (self.history_prices.history if self.history_prices else None):
             return self
         changed = copy.copy(self)
-        changed.past = Past(self.model, history) if history else None
-        if changed.past:
-            changed.past.warm()
+        changed.history_prices = HistoryPriceTables(self.model, history) if history else None
+        if changed.history_prices:
+            changed.history_prices.warm()
         return changed
 
     def is_ready(self, rows: Rows) -> bool:
-        """Whether these rows can be predicted at once: nothing has to be made of the history first."""
-        return self.past is None or self.past.is_ready(rows)
+        """True if these rows can be predicted at once: no table has to be computed from the history first."""
+        return self.history_prices is None or self.history_prices.is_ready(rows)
 
     def warm(self) -> None:
         """Answer once through each engine, so that the first request is no slower than the next."""
@@ -158,30 +159,20 @@ class Predictor:
         self.prices(nothing)
 
     def matrix(self, rows: Rows) -> np.ndarray:
-        """Features of rows: float32 of shape (n, len(FEATURES)), missing NaN; as `make_features` makes them."""
-        encoders = self.model.encoders
-        frequency, target = encoders.zipcode_frequency, encoders.city_full_target
-        made = []
-        for day, zipcode, city in zip(rows.dates, rows.zipcodes, rows.cities, strict=True):
-            metro, latitude, longitude = _place(city)
-            made.append(
-                (
-                    day.year,
-                    (day.month + 2) // 3,
-                    day.month,
-                    frequency.get(zipcode, 0.0),
-                    encoders.prior if metro is None else target.get(metro, encoders.prior),
-                    latitude,
-                    longitude,
-                )
-            )
+        """Features of rows: float32 of shape (n, len(FEATURES)), missing NaN."""
         numbers = rows.numbers[:, FEATURE_NUMBERS]
-        zero = numbers == 0
-        numbers[zero & (_IS_GAP | (zero[:, _PEOPLE, None] & _IS_CENSUS_GAP))] = np.nan
-        found = np.empty((len(made), len(FEATURES)), np.float32)
-        found[:, :_MADE] = made
-        found[:, _MADE:] = numbers
-        return found
+        _GAPS.apply(numbers)
+        places = [_metro_and_place(city) for city in rows.cities]
+        inputs = FeatureInputs(
+            years=np.array([day.year for day in rows.dates]),
+            months=np.array([day.month for day in rows.dates]),
+            zipcodes=rows.zipcodes,
+            metros=[metro for metro, _, _ in places],
+            latitudes=[latitude for _, latitude, _ in places],
+            longitudes=[longitude for _, _, longitude in places],
+            numbers=numbers,
+        )
+        return make_matrix(inputs, self.model.encoders)
 
     def prices(self, matrix: np.ndarray) -> np.ndarray:
         """Prices in US dollars, shape (n,), of a feature matrix."""
@@ -196,53 +187,67 @@ class Predictor:
 
         Args:
             rows: to predict.
-            history: predict from the history of the zips, where there is one? If not, from the rows' figures alone.
+            history: True predicts from the history of the zips where there is one, False from the rows' figures alone.
         """
-        past = self.past if history else None
-        price = np.full(len(rows), np.nan) if past is None else past.prices(rows)
-        known = np.isfinite(price)
-        if not known.all():
+        tables = self.history_prices if history else None
+        price = np.full(len(rows), np.nan) if tables is None else tables.prices(rows)
+        is_known = np.isfinite(price)
+        if not is_known.all():
             matrix = self.matrix(rows)
-            price[~known] = self.prices(matrix if not known.any() else matrix[~known])
-        asks_history = history and self.model.uses_history
+            price[~is_known] = self.prices(matrix if not is_known.any() else matrix[~is_known])
+        from_history = is_known.tolist()
+        wants_history = history and self.model.uses_history
+        factors, warnings = self._factors_and_warnings(rows, from_history, tables, wants_history)
+        low, high = np.array(factors).T
+        return Predictions(price, price * low, price * high, is_known, self.predictors(from_history), tuple(warnings))
+
+    def _factors_and_warnings(
+        self, rows: Rows, from_history: Sequence[bool], tables: HistoryPriceTables | None, wants_history: bool
+    ) -> tuple[list[tuple[float, float]], list[RowWarning]]:
+        """Interval ends of each row as factors of its price, and why some rows deserve less trust.
+
+        Args:
+            rows: that are predicted.
+            from_history: of each row, whether its price is from the history.
+            tables: of the history; None where it is not used.
+            wants_history: a row without a history gets a warning.
+        """
         encoders = self.model.encoders
-        known_zips, known_metros = encoders.zipcode_frequency, encoders.city_full_target
+        train_zips, train_metros = encoders.zipcode_frequency, encoders.city_full_target
+        list_prices = rows.column("median_list_price").tolist()
         factors: list[tuple[float, float]] = []
         warnings: list[RowWarning] = []
-        from_history = known.tolist()
-        list_prices = rows.numbers[:, _LIST_PRICE].tolist()
         for i, (day, zipcode, city) in enumerate(zip(rows.dates, rows.zipcodes, rows.cities, strict=True)):
-            metro = _place(city)[0]
-            late = self._known_until is not None and day > self._known_until
-            if past is not None and from_history[i]:
-                # Its price rests on its own past: neither the training rows nor its figures have a part in it.
-                metro = metro or past.metro(zipcode)
-                new_zip, new_metro, dear = False, city is not None and metro not in known_metros, False
+            metro = _metro_and_place(city)[0]
+            is_late = self._calibrated_until is not None and day > self._calibrated_until
+            if tables is not None and from_history[i]:
+                # Neither the training rows nor the figures of the row have a part in its price.
+                metro = metro or tables.metro(zipcode)
+                new_zip, new_metro, is_dear = False, city is not None and metro not in train_metros, False
             else:
-                new_zip, new_metro = zipcode not in known_zips, metro not in known_metros
-                dear = list_prices[i] > self.max_list_price
-                if asks_history:
-                    field, told = past.why_unknown(zipcode, month_of(day)) if past else _NO_HISTORY
-                    warnings.append(RowWarning(i, field, told))
-            ends = self._ends[from_history[i]]
-            if not (new_zip or new_metro or late or dear):
-                factors.append(ends.by_metro.get(metro, ends.pooled))
+                new_zip, new_metro = zipcode not in train_zips, metro not in train_metros
+                is_dear = list_prices[i] > self.max_list_price
+                if wants_history:
+                    field, reason = tables.why_unknown(zipcode, month_of(day)) if tables else _NO_HISTORY
+                    warnings.append(RowWarning(i, field, reason))
+            kind = self._factors[from_history[i]]
+            if not (new_zip or new_metro or is_late or is_dear):
+                factors.append(kind.by_metro.get(metro, kind.pooled))
                 continue
-            factors.append(ends.widest)
+            factors.append(kind.widest)
             if new_zip:
                 warnings.append(RowWarning(i, "zipcode", f"{zipcode} was never seen in training"))
             if new_metro:
                 warnings.append(RowWarning(i, "city_full", f"{city!r:.60} is no metro that was seen in training"))
-            if late:
-                told = f"{month_of(day)} is after the months that intervals are known for"
-                warnings.append(RowWarning(i, "date", told))
-            if dear:
-                told = f"{list_prices[i]:,.0f} is above {self.max_list_price:,.0f}, beyond what was trained on"
-                warnings.append(RowWarning(i, "median_list_price", told))
-        low, high = np.array(factors).T
-        return Predictions(price, price * low, price * high, known, self.predictors(from_history), tuple(warnings))
+            if is_late:
+                reason = f"{month_of(day)} is after the months that intervals are known for"
+                warnings.append(RowWarning(i, "date", reason))
+            if is_dear:
+                reason = f"{list_prices[i]:,.0f} is above {self.max_list_price:,.0f}, beyond what was trained on"
+                warnings.append(RowWarning(i, "median_list_price", reason))
+        return factors, warnings
 
     def predictors(self, from_history: Sequence[bool]) -> list[str]:
-        """Whose number rows get, by whether each is predicted from its history."""
-        name = self.model.publication.predictor
-        return [name if known else MODEL for known in from_history]
+        """Names of the predictors of rows, by whether each is predicted from its history."""
+        published = self.model.publication.predictor
+        return [published if is_known else MODEL for is_known in from_history]

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem details: what is wrong, where, and nothing of the server's insides."""
+"""Errors as RFC 9457 problem details: what is wrong and where, and nothing about the internals of the server."""
 
 from collections.abc import Mapping, Sequence
 
@@ -30,7 +30,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "no_store": (503, "The store cannot be read"),
     "no_dagster": (503, "Dagster is not there"),
 }
-"""What can go wrong: status and title, under the name that metrics and logs use."""
+"""Kinds of problems: status and title, by the name that metrics and logs use."""
 _BY_STATUS = {status: kind for kind, (status, _) in reversed(KINDS.items())}
 
 

@@ -1,4 +1,8 @@
-"""What goes in and out over HTTP, as structs: they encode the answers, and `/openapi.json` is made from them."""
+"""Requests and answers as structs: they encode the answers, and `/openapi.json` is generated from them.
+
+What belongs here: names, types and descriptions of fields. The row that clients send is in `raw_row`, since it is
+generated from the column contract.
+"""
 
 from datetime import date
 from typing import Annotated, Any, Literal
@@ -10,7 +14,8 @@ from housing_assets.core.features.history import HISTORY_SCHEMA
 from housing_assets.core.forecasting.schema import HORIZONS, PREDICTORS
 from housing_assets.core.models.publication import MODEL, PRICE_PREDICTORS
 from housing_assets.core.months import MONTH_PATTERN
-from housing_serving.rows import ROW_SCHEMA, FieldError
+from housing_serving.raw_row import ROW_SCHEMA
+from housing_serving.rows import FieldError
 
 Month = Annotated[str, Meta(pattern=MONTH_PATTERN, description="A month, YYYY-MM")]
 Dollars = Annotated[float, Meta(description="US dollars")]
@@ -347,8 +352,8 @@ _STRUCTS: tuple[type, ...] = (
 
 def components() -> dict[str, Any]:
     """`components.schemas` of OpenAPI."""
-    made = msgspec.json.schema_components(_STRUCTS, ref_template="#/components/schemas/{name}")[1]
-    return {"RawRow": ROW_SCHEMA, **made}
+    schemas = msgspec.json.schema_components(_STRUCTS, ref_template="#/components/schemas/{name}")[1]
+    return {"RawRow": ROW_SCHEMA, **schemas}
 
 
 def answers(struct: type, status: int = 200) -> dict[int | str, dict[str, Any]]:

@@ -14,7 +14,7 @@ _HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
 
 
 class ServingSettings(BaseSettings):
-    """Everything that may be set from outside. Each field is the variable `HOUSING_<NAME>`."""
+    """Everything that the environment may set. Each field is the variable `HOUSING_<NAME>`."""
 
     model_config = SettingsConfigDict(env_prefix="HOUSING_", env_ignore_empty=True, frozen=True, extra="ignore")
 
@@ -75,12 +75,12 @@ class ServingSettings(BaseSettings):
 
     @property
     def keys(self) -> tuple[bytes, ...]:
-        """The API keys; none: everybody may call."""
+        """The API keys; empty if everybody may call."""
         return tuple(key.encode() for key in _listed(self.api_keys.get_secret_value()))
 
     @property
     def origins(self) -> tuple[str, ...]:
-        """Origins whose browser applications may call; none: those of no other origin."""
+        """Origins whose browser applications may call; empty if none may."""
         return tuple(_listed(self.cors_origins))
 
 
@@ -89,7 +89,7 @@ def _listed(text: str) -> list[str]:
 
 
 def _is_origin(text: str) -> bool:
-    """Whether a text is an origin as browsers write it (RFC 6454): lower case, without the scheme's own port."""
+    """True if a text is an origin as browsers write it (RFC 6454): lower case, without the default port."""
     try:
         parts = urlsplit(text)
         port = parts.port

@@ -1,8 +1,10 @@
 """Large JSON in slices: where the elements of a list or the members of an object begin and end.
 
-A decoder written in C holds Python's lock from the first byte to the last, and with it every other call of the server.
-So a large body is cut, and each slice is decoded on its own. Where to cut is found by numpy, which gives the lock back
-after each piece.
+A decoder written in C holds Python's lock from the first byte to the last, and every other call of the server waits. So
+a large body is cut, and each slice is decoded on its own. numpy finds the places to cut, and releases the lock after
+each piece.
+
+What belongs here: bytes and brackets. What a row is belongs in `rows`.
 """
 
 import re
@@ -52,10 +54,10 @@ class Parts:
         Args:
             most: bytes of a slice.
         """
-        begin, known = 0, len(self.edges) - 1
-        while begin < known:
+        begin, count = 0, len(self.edges) - 1
+        while begin < count:
             end = begin + 1
-            while end < known and self.edges[end + 1] - self.edges[begin] <= most:
+            while end < count and self.edges[end + 1] - self.edges[begin] <= most:
                 end += 1
             yield begin, end, self.edges[end] - 1 - self.edges[begin]
             begin = end
@@ -152,17 +154,17 @@ def members(body: bytes) -> dict[str, bytes]:
     parts = find_parts(body, 1_001)
     if kind_of_json(body) != "{" or parts.count > 1_000:
         raise NotJsonError("it is no object of at most 1,000 members")
-    found: dict[str, bytes] = {}
+    by_key: dict[str, bytes] = {}
     for i in range(parts.count):
         text = parts.text(i, i + 1)
         key = _MEMBER.match(text)
         if not key:
             raise NotJsonError("a member has no key")
         name = msgspec.json.decode(key[1], type=str)
-        if name in found:
+        if name in by_key:
             raise NotJsonError(f"the key {name[:100]!r} is there twice: send it once")
-        found[name] = text[key.end() :]
-    return found
+        by_key[name] = text[key.end() :]
+    return by_key
 
 
 def give_way() -> None:

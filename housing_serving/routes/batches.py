@@ -1,4 +1,7 @@
-"""Months to predict anew: runs of `predictions_job` in Dagster."""
+"""`/run_batch`: months to predict again, by runs of `predictions_job` in Dagster.
+
+What belongs here: what a client sends and gets. What Dagster is sent belongs in `dagster_runs`.
+"""
 
 import asyncio
 from typing import Annotated
@@ -11,8 +14,9 @@ from housing_assets.store.layout import Store
 from housing_serving.answers import answer, answered
 from housing_serving.bodies import JSON, read_body
 from housing_serving.dagster_runs import DagsterAwayError, DagsterRuns, MonthsError, Run
+from housing_serving.json_rows import parse
 from housing_serving.problems import RETRY_LATER, problem
-from housing_serving.rows import BadRowsError, FieldError, parse
+from housing_serving.rows import BadRowsError, FieldError
 from housing_serving.schemas import Batch, BatchAsked, Batches
 from housing_serving.settings import ServingSettings
 
@@ -34,20 +38,20 @@ def add_batches(app: FastAPI, settings: ServingSettings, store: Store) -> None:
     )
     async def run_batch(request: Request) -> Response:
         """Launch `predictions_job` over months; over all that can be predicted, if none are given."""
-        asked = await _asked(request, settings)
+        request_body = await _read_months(request, settings)
         try:
-            there = await asyncio.to_thread(store.months("cleaned").available)
-            launched = await runs.launch(asked.months, there)
+            cleaned_months = await asyncio.to_thread(store.months("cleaned").available)
+            launched = await runs.launch(request_body.months, cleaned_months)
         except DagsterAwayError as error:
             return problem("no_dagster", str(error), headers=RETRY_LATER)
         except HousingError:
             return problem("no_store", "the store cannot be read now: try later", headers=RETRY_LATER)
         except MonthsError as error:
             return problem("not_valid", str(error), [FieldError(-1, "months", str(error))])
-        told = [_batch(run, settings) for run in launched]
-        first = told[0]
+        batches = [_batch(run, settings) for run in launched]
+        first, launched_any = batches[0], any(batch.launched for batch in batches)
         return answer(
-            Batches(first.run_id, first.months, first.status, first.status_url, any(t.launched for t in told), told),
+            Batches(first.run_id, first.months, first.status, first.status_url, launched_any, batches),
             202,
         )
 
@@ -55,19 +59,19 @@ def add_batches(app: FastAPI, settings: ServingSettings, store: Store) -> None:
     async def batch(run_id: Annotated[str, Path(pattern=_RUN_ID)]) -> Response:
         """How a run stands: QUEUED, STARTED, SUCCESS, FAILURE, …"""
         try:
-            found = await runs.find(run_id)
+            run = await runs.find(run_id)
         except DagsterAwayError as error:
             return problem("no_dagster", str(error), headers=RETRY_LATER)
-        if found is None:
+        if run is None:
             return problem("not_found", f"there is no run {run_id} of predictions_job")
-        return answer(_batch(found, settings))
+        return answer(_batch(run, settings))
 
 
-async def _asked(request: Request, settings: ServingSettings) -> BatchAsked:
-    """The body, where there is one.
+async def _read_months(request: Request, settings: ServingSettings) -> BatchAsked:
+    """The months of the body; all of them if there is no body.
 
     Raises:
-        BadRowsError: it is no JSON (400), or not what can be asked (422).
+        BadRowsError: it is no JSON (400), or no list of months (422).
     """
     if "content-type" not in request.headers and request.headers.get("content-length", "0") == "0":
         return BatchAsked()
@@ -75,8 +79,8 @@ async def _asked(request: Request, settings: ServingSettings) -> BatchAsked:
     try:
         return msgspec.convert(parse(body), BatchAsked)
     except msgspec.ValidationError as error:
-        told = str(error).partition(" - at ")[0]
-        raise BadRowsError(422, [FieldError(-1, "months", f'{told}: send {{"months": ["YYYY-MM", …]}}')]) from None
+        reason = str(error).partition(" - at ")[0]
+        raise BadRowsError(422, [FieldError(-1, "months", f'{reason}: send {{"months": ["YYYY-MM", …]}}')]) from None
 
 
 def _batch(run: Run, settings: ServingSettings) -> Batch:

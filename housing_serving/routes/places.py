@@ -1,9 +1,9 @@
-"""One zip: its known past, and forecasts of the months ahead, from the store."""
+"""`/forecasts/{zipcode}` and `/history/{zipcode}`: one zip, from the store.
 
-import asyncio
+What belongs here: calls about one zip that need no model. Calls about whole months belong in `months`.
+"""
+
 import io
-import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any
@@ -12,7 +12,6 @@ import polars as pl
 from fastapi import FastAPI, Path, Query, Response
 
 from housing_assets.core.baselines.growth import NAIVE_DESCRIPTIONS
-from housing_assets.core.errors import HousingError
 from housing_assets.core.features.history import history_needed
 from housing_assets.core.forecasting.schema import HORIZONS, MODEL
 from housing_assets.core.months import MONTH_PATTERN, describe_months, month_end, month_of
@@ -21,19 +20,15 @@ from housing_assets.store.gates import Gate
 from housing_assets.store.histories import ASSET, KEY
 from housing_assets.store.layout import Store
 from housing_assets.store.parquet import decode_parquet
-from housing_serving.answers import answer, answered, held_back
+from housing_serving.answers import answer, answer_from_store, answered, held_back
 from housing_serving.bodies import JSON
-from housing_serving.problems import RETRY_LATER, problem
+from housing_serving.decoded_months import DecodedMonths
+from housing_serving.problems import problem
 from housing_serving.rows import FieldError
 from housing_serving.schemas import FORECASTS_EXAMPLE, PAST_EXAMPLE, Forecast, Forecasts, PastMonth, PastMonths
 
-log = logging.getLogger("housing_serving")
-
-_ORIGINS_KEPT = 4
-"""Months of forecasts that are held as frames."""
 _NO_FORECASTS = "no month is forecast yet: run forecast_job (or `housing run`) first"
 _NO_HISTORY = "there is no history yet: run predictions_job (or `housing run`) first"
-_UNREADABLE = "the store cannot be read now: try later"
 
 _Zip = Annotated[str, Path(pattern=ZIP_PATTERN, description="ZIP code, 5 digits", examples=["02139"])]
 
@@ -60,63 +55,66 @@ class _Panel:
         return pl.scan_parquet(io.BytesIO(self.data)).filter(pl.col("zipcode") == zipcode).sort("date").collect()
 
 
-def add_places(app: FastAPI, store: Store) -> None:
-    """`/forecasts/{zipcode}`, `/history/{zipcode}`."""
-    months = store.months("monthly_forecasts")
+class _Places:
+    """What the two calls read of the store, and what they answer with."""
 
-    # A stamp is of the contents: what was read stays true until there is another one.
-    @lru_cache(_ORIGINS_KEPT)
-    def forecasts_of(origin: str, _stamp: str) -> pl.DataFrame:
-        return months.read(origin)
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._forecasts = DecodedMonths(store.months("monthly_forecasts"))
+        # A stamp is of the contents: what was read stays true until there is another one.
+        self._panel_of = lru_cache(1)(lambda _stamp: _Panel.read(store))
 
-    @lru_cache(1)
-    def panel_of(_stamp: str) -> _Panel:
-        return _Panel.read(store)
-
-    def panel() -> _Panel | Response | None:
-        """The history that its checks vouch for; what is answered while they do not; None if there is none."""
-        gate = Gate(store, "GET /history", ASSET)
+    def _panel(self) -> _Panel | Response | None:
+        """The history that its checks vouch for, the answer while they do not, or None if there is none."""
+        gate = Gate(self._store, "GET /history", ASSET)
         if "" not in gate.stamps:
             return None
-        return held_back(gate) or panel_of(gate.stamps[""])
+        return held_back(gate) or self._panel_of(gate.stamps[""])
 
-    def forecast(zipcode: str, origin: str | None, horizon: int | None) -> Response:
-        gate = Gate(store, "GET /forecasts", months.asset)
+    def forecasts(self, zipcode: str, origin: str | None, horizon: int | None) -> Response:
+        """The answer of `/forecasts/{zipcode}`."""
+        gate = Gate(self._store, "GET /forecasts", self._forecasts.months.asset)
         origins = gate.months
         if not origins:
             return problem("not_found", _NO_FORECASTS)
         if origin and origin not in origins:
-            told = f"there are no forecasts from {origin}; there are from {describe_months(origins)}"
-            return problem("not_found", told)
+            message = f"there are no forecasts from {origin}; there are from {describe_months(origins)}"
+            return problem("not_found", message)
         origin = origin or gate.newest() or origins[-1]
-        if told := held_back(gate, origin):
-            return told
-        rows = forecasts_of(origin, gate.stamps[origin]).filter(pl.col("zipcode") == zipcode)
+        if refusal := held_back(gate, origin):
+            return refusal
+        rows = self._forecasts.read(origin, gate.stamps[origin]).filter(pl.col("zipcode") == zipcode)
         if rows.is_empty():
-            known = panel()
-            return problem("not_found", _why_none(zipcode, origin, known if isinstance(known, _Panel) else None))
+            panel = self._panel()
+            return problem("not_found", _why_none(zipcode, origin, panel if isinstance(panel, _Panel) else None))
         of_horizon = rows if horizon is None else rows.filter(pl.col("horizon") == horizon)
         if of_horizon.is_empty():
-            there = ", ".join(map(str, rows["horizon"].sort()))
-            return problem("not_found", f"from {origin} there is no horizon {horizon}; there are {there}")
+            horizons = ", ".join(map(str, rows["horizon"].sort()))
+            return problem("not_found", f"from {origin} there is no horizon {horizon}; there are {horizons}")
         return answer(_forecasts(of_horizon))
 
-    def history(zipcode: str, first: str | None, last: str | None) -> Response:
-        known = panel()
-        if known is None:
+    def history(self, zipcode: str, first: str | None, last: str | None) -> Response:
+        """The answer of `/history/{zipcode}`."""
+        panel = self._panel()
+        if panel is None:
             return problem("not_found", _NO_HISTORY)
-        if isinstance(known, Response):
-            return known
-        rows = known.months(zipcode)
+        if isinstance(panel, Response):
+            return panel
+        rows = panel.months(zipcode)
         if rows.is_empty():
-            return problem("not_found", _unknown(zipcode, known.zips))
+            return problem("not_found", _unknown(zipcode, panel.zips))
         begin, end = month_of(rows["date"][0]), month_of(rows["date"][-1])
         month = pl.col("date").dt.strftime("%Y-%m")
-        asked = rows.filter(month.is_between(pl.lit(first or begin), pl.lit(last or end)))
-        if asked.is_empty():
+        selected = rows.filter(month.is_between(pl.lit(first or begin), pl.lit(last or end)))
+        if selected.is_empty():
             bounds = " ".join(f"{which} {month}" for which, month in (("from", first), ("to", last)) if month)
             return problem("not_found", f"{zipcode} has no month {bounds}; its history is {begin} to {end}")
-        return answer(PastMonths(zipcode, asked["city_full"][-1], _past(asked)))
+        return answer(PastMonths(zipcode, selected["city_full"][-1], _past(selected)))
+
+
+def add_places(app: FastAPI, store: Store) -> None:
+    """`/forecasts/{zipcode}`, `/history/{zipcode}`."""
+    places = _Places(store)
 
     @app.get("/forecasts/{zipcode}", responses=_with_example(answered(Forecasts, 404, 409, 422), FORECASTS_EXAMPLE))
     async def forecasts(
@@ -130,7 +128,7 @@ def add_places(app: FastAPI, store: Store) -> None:
     ) -> Response:
         """Forecasts of a zip with 90% intervals, and whose each is: the model's, or that of the naive baseline that the
         model did not beat on eval."""
-        return await _read(lambda: forecast(zipcode, origin, horizon))
+        return await answer_from_store(lambda: places.forecasts(zipcode, origin, horizon))
 
     @app.get("/history/{zipcode}", responses=_with_example(answered(PastMonths, 404, 409, 422), PAST_EXAMPLE))
     async def past(
@@ -144,18 +142,9 @@ def add_places(app: FastAPI, store: Store) -> None:
     ) -> Response:
         """The known months of a zip: price and market figures, what later months are predicted from."""
         if first and last and first > last:
-            told = f"from={first} is after to={last}: swap them"
-            return problem("not_valid", told, [FieldError(-1, "from", told)])
-        return await _read(lambda: history(zipcode, first, last))
-
-
-async def _read(work: Callable[[], Response]) -> Response:
-    """The answer of work that reads the store, off the event loop."""
-    try:
-        return await asyncio.to_thread(work)
-    except (HousingError, FileNotFoundError, pl.exceptions.PolarsError) as error:
-        log.warning("the store cannot be read: %s", error)
-        return problem("no_store", _UNREADABLE, headers=RETRY_LATER)
+            message = f"from={first} is after to={last}: swap them"
+            return problem("not_valid", message, [FieldError(-1, "from", message)])
+        return await answer_from_store(lambda: places.history(zipcode, first, last))
 
 
 def _with_example(
@@ -177,15 +166,15 @@ def _why_none(zipcode: str, origin: str, panel: _Panel | None) -> str:
     if rows.is_empty():
         return _unknown(zipcode, panel.zips)
     priced = rows.drop_nulls("price").filter(pl.col("date") <= month_end(origin))
-    known = describe_months([month_of(day) for day in priced["date"]])
+    priced_months = describe_months([month_of(day) for day in priced["date"]])
     return (
         f"{zipcode} has no forecasts from {origin}: its history is too short or has gaps there. Prices up to then: "
-        f"{known}; needed are {history_needed(origin)}"
+        f"{priced_months}; needed are {history_needed(origin)}"
     )
 
 
 def _forecasts(rows: pl.DataFrame) -> Forecasts:
-    told = [
+    forecasts = [
         Forecast(
             month=month_of(row["date"]),
             date=row["date"],
@@ -194,23 +183,23 @@ def _forecasts(rows: pl.DataFrame) -> Forecasts:
             predicted_low=row["predicted_low"],
             predicted_high=row["predicted_high"],
             predictor=row["predictor"],
-            explanation=_who(row["predictor"], row["horizon"]),
+            explanation=_explanation(row["predictor"], row["horizon"]),
         )
         for row in rows.sort("horizon").iter_rows(named=True)
     ]
     first = rows.row(0, named=True)
     shared = {name: first[name] for name in Forecasts.__struct_fields__ if name in first}
-    return Forecasts(forecasts=told, **shared)
+    return Forecasts(forecasts=forecasts, **shared)
 
 
-def _who(predictor: str, horizon: int) -> str:
-    """Whose forecast it is, in words."""
+def _explanation(predictor: str, horizon: int) -> str:
+    """The predictor of a forecast and why it is this one, in words."""
     ahead = f"{horizon} month{'s' * (horizon > 1)} ahead"
     if predictor == MODEL:
         return f"The model's: on eval it beat every naive baseline {ahead}"
-    named = predictor.replace("_", " ")
-    said = NAIVE_DESCRIPTIONS.get(predictor, "see forecast_evaluation")
-    return f"The naive baseline {named} ({said}): on eval the model was not shown to beat it {ahead}"
+    name = predictor.replace("_", " ")
+    description = NAIVE_DESCRIPTIONS.get(predictor, "see forecast_evaluation")
+    return f"The naive baseline {name} ({description}): on eval the model was not shown to beat it {ahead}"
 
 
 def _past(rows: pl.DataFrame) -> list[PastMonth]:

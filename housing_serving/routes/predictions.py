@@ -1,4 +1,8 @@
-"""Predictions of raw rows, and why they are what they are."""
+"""`/predict`, `/explain` and `/invocations`: predictions of rows that a client sends.
+
+What belongs here: which format a body and an answer have, and what runs on the event loop. How rows are decoded belongs
+in `json_rows`, `arrow` and `invocations`, how they are predicted in `predictor` and `explanations`.
+"""
 
 from typing import Annotated, Any
 
@@ -6,21 +10,22 @@ import msgspec
 from fastapi import FastAPI, Query, Request, Response
 from msgspec import UNSET
 
-from housing_serving.answers import answer, answered, aside, no_model
+from housing_serving.answers import answer, answered, no_model, run_in_pool
 from housing_serving.arrow import decode_arrow, encode_arrow
 from housing_serving.bodies import ARROW, CSV, JSON, media_type, read_body
-from housing_serving.champion import Champion
 from housing_serving.explanations import explain
 from housing_serving.invocations import rows_from_csv, rows_from_json
+from housing_serving.json_rows import decode_rows
 from housing_serving.middleware import Metrics
+from housing_serving.model_holder import ModelHolder
 from housing_serving.predictor import FEW_ROWS, Predictor
-from housing_serving.rows import Rows, decode_rows
+from housing_serving.rows import Rows
 from housing_serving.schemas import EXAMPLE, ROWS_SCHEMA, Explained, Explanations, Predicted, Scored, Warned
 from housing_serving.settings import ServingSettings
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _QUICK_BYTES = 16_384
-"""Bytes whose rows are decoded, or told to be wrong, faster than a thread begins to."""
+"""Bytes whose rows are decoded, or refused, in less time than it takes to hand them to a thread."""
 _encode = msgspec.json.Encoder().encode
 
 _UseHistory = Annotated[
@@ -28,7 +33,7 @@ _UseHistory = Annotated[
 ]
 
 
-def _takes(content: dict[str, Any]) -> dict[str, Any]:
+def _request_body(content: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
@@ -54,18 +59,18 @@ _MLFLOW_BODIES = {
 }
 
 
-def add_predictions(app: FastAPI, settings: ServingSettings, champion: Champion, metrics: Metrics) -> None:
+def add_predictions(app: FastAPI, settings: ServingSettings, holder: ModelHolder, metrics: Metrics) -> None:
     """`/predict`, `/explain`, `/invocations`."""
     predicted = answered(Predicted, body=True)
     predicted[200]["content"][ARROW] = _BINARY
 
-    @app.post("/predict", responses=predicted, openapi_extra=_takes({**_ROWS, ARROW: _BINARY}))
+    @app.post("/predict", responses=predicted, openapi_extra=_request_body({**_ROWS, ARROW: _BINARY}))
     async def predict(request: Request, history: _UseHistory = True) -> Response:
         """Prices of raw rows with 90% intervals, one for each row, in order: from the past of the row's zip where that
         is known, else from the row's own figures, with a warning."""
-        serving = champion.predictor
+        serving = holder.predictor
         if serving is None:
-            return no_model(champion)
+            return no_model(holder)
         body = await read_body(request, settings, (JSON, ARROW))
         kind = media_type(request)
         in_arrow = ARROW in request.headers.get("accept", "*/*") or (
@@ -73,59 +78,59 @@ def add_predictions(app: FastAPI, settings: ServingSettings, champion: Champion,
         )
         if kind == ARROW:
             # The first of these imports pyarrow, which no event loop should wait for.
-            rows = await aside(decode_arrow, body, settings.max_rows)
+            rows = await run_in_pool(decode_arrow, body, settings.max_rows)
         else:
             rows = await _decoded(body, settings.max_rows)
-        told = arrow_answer if in_arrow else json_answer
+        encode = arrow_answer if in_arrow else json_answer
         quick = len(rows) <= FEW_ROWS and not in_arrow and (not history or serving.is_ready(rows))
-        found = told(serving, rows, history) if quick else await aside(told, serving, rows, history)
+        content = encode(serving, rows, history) if quick else await run_in_pool(encode, serving, rows, history)
         metrics.rows.inc(len(rows))
-        return Response(found, media_type=ARROW if in_arrow else JSON)
+        return Response(content, media_type=ARROW if in_arrow else JSON)
 
-    @app.post("/explain", responses=answered(Explanations, body=True), openapi_extra=_takes(_ROWS))
+    @app.post("/explain", responses=answered(Explanations, body=True), openapi_extra=_request_body(_ROWS))
     async def explanations(request: Request, history: _UseHistory = True) -> Response:
         """What each feature adds to or takes off the price, in dollars that add up to it."""
-        serving = champion.predictor
+        serving = holder.predictor
         if serving is None:
-            return no_model(champion)
+            return no_model(holder)
         rows = await _decoded(await read_body(request, settings), settings.max_explained_rows)
-        found = await aside(explain, serving, rows, history)
-        told = [
-            Explained(e.price, e.base, e.from_history, e.predictor, e.contributions, list(e.factors)) for e in found
+        explained = await run_in_pool(explain, serving, rows, history)
+        structs = [
+            Explained(e.price, e.base, e.from_history, e.predictor, e.contributions, list(e.factors)) for e in explained
         ]
-        return answer(Explanations(told, serving.version))
+        return answer(Explanations(structs, serving.version))
 
-    @app.post("/invocations", responses=answered(Scored, body=True), openapi_extra=_takes(_MLFLOW_BODIES))
+    @app.post("/invocations", responses=answered(Scored, body=True), openapi_extra=_request_body(_MLFLOW_BODIES))
     async def invocations(request: Request) -> Response:
         """The same predictions by MLflow's scoring protocol."""
-        serving = champion.predictor
+        serving = holder.predictor
         if serving is None:
-            return no_model(champion)
+            return no_model(holder)
         body = await read_body(request, settings, (JSON, CSV))
         read = rows_from_csv if media_type(request) == CSV else rows_from_json
-        found = await aside(lambda: serving.predict(read(body, settings.max_rows)))
-        metrics.rows.inc(len(found.price))
-        return answer(Scored(found.price.tolist()))
+        predictions = await run_in_pool(lambda: serving.predict(read(body, settings.max_rows)))
+        metrics.rows.inc(len(predictions.price))
+        return answer(Scored(predictions.price.tolist()))
 
 
 async def _decoded(body: bytes, most: int) -> Rows:
     """Rows of a body; of one that is not small, off the event loop."""
-    return decode_rows(body, most) if len(body) <= _QUICK_BYTES else await aside(decode_rows, body, most)
+    return decode_rows(body, most) if len(body) <= _QUICK_BYTES else await run_in_pool(decode_rows, body, most)
 
 
 def json_answer(serving: Predictor, rows: Rows, history: bool) -> bytes:
     """Predictions as the JSON that `/predict` answers with."""
-    found = serving.predict(rows, history)
-    warnings = [Warned(w.row, w.field, w.message) for w in found.warnings]
+    predictions = serving.predict(rows, history)
+    warnings = [Warned(w.row, w.field, w.message) for w in predictions.warnings]
     # An array of pairs, whether they are tuples or lists.
-    intervals = list(zip(found.low.tolist(), found.high.tolist(), strict=True))
+    intervals = list(zip(predictions.low.tolist(), predictions.high.tolist(), strict=True))
     actuals = rows.actuals
     return _encode(
         Predicted(
-            found.price.tolist(),
+            predictions.price.tolist(),
             intervals,
-            found.from_history.tolist(),
-            found.predictors,
+            predictions.from_history.tolist(),
+            predictions.predictors,
             warnings,
             serving.version,
             UNSET if actuals is None else actuals,

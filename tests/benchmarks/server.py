@@ -13,9 +13,9 @@ import msgspec
 import uvicorn
 from fastapi import Request, Response
 
-from housing_serving import rows
 from housing_serving.app import app
 from housing_serving.bodies import JSON, read_body
+from housing_serving.raw_row import RawRow
 from housing_serving.settings import ServingSettings
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -23,7 +23,7 @@ from loop_pauses import add_pauses
 
 add_pauses(app)
 SETTINGS = ServingSettings()  # pyright: ignore[reportCallIssue]
-DECODER = msgspec.json.Decoder(list[rows.RawRow])
+DECODER = msgspec.json.Decoder(list[RawRow])
 
 
 @app.post("/echo")

@@ -223,8 +223,8 @@ def store_away(store: Store, script: Path) -> Iterator[Figure]:
 def trees_milliseconds(store: Store, body: bytes) -> float:
     """CPU that XGBoost's own prediction of these rows takes, with nothing around it."""
     from housing_assets.store.pointers import load_champion
+    from housing_serving.json_rows import decode_rows
     from housing_serving.predictor import Predictor
-    from housing_serving.rows import decode_rows
 
     predictor = Predictor(load_champion(store), None)
     matrix = predictor.matrix(decode_rows(body, 10_000))

@@ -107,6 +107,14 @@ def test_every_form_of_a_body_gets_the_same_predictions(client):
         (b'{"dataframe_split": {"columns": ["date"], "data": [[1, 2]]}}', 422, "needs 1 values"),
         (b'{"dataframe_records": [{"date": "2020-01-31"}]}', 422, "is missing: it is required"),
         (b'{"dataframe_records": 7}', 422, "send a list of rows"),
+        (b'{"dataframe_records": []}', 422, "no rows: send at least one"),
+        (
+            b'{"dataframe_records": [{"date": "2020-01-31", "zipcode": "02139", "bus": 1, "bus": 2}]}',
+            400,
+            "there twice",
+        ),
+        (b'{"dataframe_split": {"columns": ["date"], "data": []}}', 422, "no rows: send at least one"),
+        (b'{"dataframe_split": {"columns": "date", "data": []}}', 422, "needs `columns` and `data`"),
     ],
 )
 def test_a_body_of_another_form_is_told(client, body, status, told):

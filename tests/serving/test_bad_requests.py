@@ -49,6 +49,7 @@ FIELDS = {
     "a zip as number": ({"zipcode": 2139}, "zipcode", "2139 is no zip code: write 5 digits as a string"),
     "a negative count": ({"homes_sold": -1}, "homes_sold", "-1 is outside 0 to 100000"),
     "beyond float32": ({"median_list_price": 1e39}, "median_list_price", "1e+39 is outside 0 to 1e+09"),
+    "beyond float64": ({"inventory": 10**400}, "inventory", "more than 308 digits is outside 0 to 1e+06"),
     "a share above one": ({"sold_above_list": 1.5}, "sold_above_list", "1.5 is outside 0 to 1"),
     "text": ({"price": "NaN"}, "price", "is text: Expected `float | null`, got `str`"),
     "a boolean": ({"price": True}, "price", "is true or false"),

@@ -35,8 +35,8 @@ from housing_assets.store.layout import Store
 from housing_assets.store.pointers import FORECAST_POINTER, POINTER, champion_version, load_champion, newest_intervals
 from housing_assets.store.verdicts import State, verdict_key
 from housing_serving.bodies import ARROW
+from housing_serving.json_rows import decode_rows
 from housing_serving.predictor import FEW_ROWS, Predictor
-from housing_serving.rows import decode_rows
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +185,7 @@ def test_until_errors_with_a_history_are_measured_batch_and_http_fall_back_alike
 
 def test_a_months_table_is_made_once(grown, history):
     predictor = Predictor(load_champion(grown.store), None).with_history(history)
-    assert predictor.past is not None
+    assert predictor.history_prices is not None
     old, newest = ([{"date": f"{month}-28", "zipcode": history.zips[0]}] for month in ("2017-03", "2020-07"))
     old, newest = (decode_rows(json.dumps(rows).encode(), 1) for rows in (old, newest))
     # The newest month was made ahead; an older one is made aside, when it is asked for.
@@ -305,7 +305,7 @@ def test_contributions_of_a_price_from_history_add_up_to_it(seen, raw, history):
         assert 1 <= len(told["factors"]) <= 5
         if told["from_history"]:
             origin = history.column(add_months(row["date"][:7], -1))
-            last = np.exp(history.log_price[history.place[row["zipcode"]], origin])
+            last = np.exp(history.log_price[history.zip_index[row["zipcode"]], origin])
             assert told["base"] == pytest.approx(last, rel=0.03)
     assert any("Growth of its price over" in factor for factor in answer[0]["factors"])
 

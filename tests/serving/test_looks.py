@@ -17,7 +17,7 @@ from housing_assets.store.histories import ASSET
 from housing_assets.store.layout import Store
 from housing_assets.store.pointers import POINTER, champion_version, point_to
 from housing_assets.store.verdicts import State, Verdict, data_stamps, write_verdicts
-from housing_serving.champion import Champion
+from housing_serving.model_holder import ModelHolder
 
 NEWEST = "2020-06"
 """The last month of the history, and of the calibrations."""
@@ -41,7 +41,7 @@ def row(grown) -> dict:
 
 
 def other_version(store: Store) -> str:
-    """Of a price model that is not the champion."""
+    """Of a price model that is not the holder."""
     found = (v for v in list_versions(store) if not v.startswith("forecast"))
     return next(v for v in found if v != champion_version(store))
 
@@ -63,11 +63,11 @@ def damage_intervals(folder: Path) -> None:
     vouch(Store.open(str(folder)), INTERVALS)
 
 
-def calibration_of(champion: Champion) -> pl.DataFrame:
+def calibration_of(holder: ModelHolder) -> pl.DataFrame:
     """The calibration that serves."""
-    assert champion.predictor is not None
-    assert champion.predictor.calibration is not None
-    return champion.predictor.calibration
+    assert holder.predictor is not None
+    assert holder.predictor.calibration is not None
+    return holder.predictor.calibration
 
 
 def leave_unsound(folder: Path, what: str) -> None:
@@ -89,11 +89,11 @@ def wider(store: Store) -> pl.DataFrame:
     return store.months(INTERVALS).read(NEWEST).with_columns(pl.col("log_low") * 2)
 
 
-def looks(champion: Champion, blobs: CountedBlobs, times: int = 3) -> Counter:
+def looks(holder: ModelHolder, blobs: CountedBlobs, times: int = 3) -> Counter:
     """What so many looks read and list, by call and key."""
     blobs.calls.clear()
     for _ in range(times):
-        assert champion.look().outcome == "unchanged"
+        assert holder.look().outcome == "unchanged"
     return Counter(blobs.calls)
 
 
@@ -132,58 +132,58 @@ def test_while_the_newest_champion_is_refused_new_histories_are_taken_and_both_a
 
 def test_while_the_newest_champion_is_refused_new_intervals_of_the_one_that_serves_are_taken(folder):
     store = Store.open(str(folder))
-    champion = Champion(store)
-    champion.look()
+    holder = ModelHolder(store)
+    holder.look()
     point_to_damaged(folder)
-    assert champion.look().outcome == "refused"
+    assert holder.look().outcome == "refused"
     store.months(INTERVALS).write(NEWEST, again := wider(store))
     vouch(store, INTERVALS)
-    assert champion.look().outcome == "loaded"
-    assert calibration_of(champion).equals(again)
+    assert holder.look().outcome == "loaded"
+    assert calibration_of(holder).equals(again)
 
 
 def test_while_the_newest_champion_is_refused_the_reason_of_the_one_that_serves_is_told(folder, tmp_path):
     store, kept = Store.open(str(folder)), Store.open(str(tmp_path / "kept"))
     point_to(store, champion_version(store) or "", "it did not beat metro_median")
-    champion = Champion(store, kept)
-    champion.look()
+    holder = ModelHolder(store, kept)
+    holder.look()
     version = point_to_damaged(folder)
     store.write_json(POINTER, {"version": version, "provisional": "of another"})
-    of_copy = Champion(store, kept)
+    of_copy = ModelHolder(store, kept)
     for _ in range(2):
-        champion.look()
+        holder.look()
         of_copy.look()
-        assert champion.provisional == of_copy.provisional == "it did not beat metro_median"
+        assert holder.provisional == of_copy.provisional == "it did not beat metro_median"
 
 
 def test_a_copy_that_serves_for_a_damaged_champion_takes_new_histories(folder, grown, tmp_path):
     store, kept = Store.open(str(folder)), Store.open(str(tmp_path / "kept"))
-    assert Champion(store, kept).look().outcome == "loaded"
+    assert ModelHolder(store, kept).look().outcome == "loaded"
     version = champion_version(store)
     point_to_damaged(folder)
     publish_history(store, grown.store.read_table(ASSET).filter(pl.col("date") < month_end(NEWEST)))
-    champion = Champion(store, kept)
+    holder = ModelHolder(store, kept)
     for _ in range(2):
-        champion.look()
-        assert champion.predictor is not None
-        assert champion.predictor.past is not None
-        assert champion.predictor.version == version
-        assert champion.predictor.past.history.last_month == "2020-05"
+        holder.look()
+        assert holder.predictor is not None
+        assert holder.predictor.history_prices is not None
+        assert holder.predictor.version == version
+        assert holder.predictor.history_prices.history.last_month == "2020-05"
         for told in ("from its copy", "the newest champion is refused", "model.ubj", "price history, to 2020-05"):
-            assert told in champion.reason
-        assert "cannot be read" not in champion.reason
+            assert told in holder.reason
+        assert "cannot be read" not in holder.reason
 
 
 def test_damaged_intervals_keep_neither_a_champion_nor_a_history_back(folder, grown):
     store = Store.open(str(folder))
     damage_intervals(folder)
-    champion = Champion(store)
-    assert champion.look().outcome == "refused"
-    assert champion.predictor is not None
-    assert champion.predictor.version == champion_version(store)
-    assert champion.predictor.past is not None
-    assert "the newest intervals are not taken, the model's own" in champion.reason
-    assert str(folder) not in champion.reason
+    holder = ModelHolder(store)
+    assert holder.look().outcome == "refused"
+    assert holder.predictor is not None
+    assert holder.predictor.version == champion_version(store)
+    assert holder.predictor.history_prices is not None
+    assert "the newest intervals are not taken, the model's own" in holder.reason
+    assert str(folder) not in holder.reason
     with open_client(folder) as client:
         wait_ready(client)
         version = champion_version(store)
@@ -193,13 +193,13 @@ def test_damaged_intervals_keep_neither_a_champion_nor_a_history_back(folder, gr
 
 def test_with_damaged_intervals_it_starts_from_the_copy_of_the_last_good_ones(folder, tmp_path):
     store, kept = Store.open(str(folder)), Store.open(str(tmp_path / "kept"))
-    first = Champion(store, kept)
+    first = ModelHolder(store, kept)
     first.look()
     damage_intervals(folder)
-    champion = Champion(store, kept)
-    champion.look()
-    assert calibration_of(champion).equals(calibration_of(first))
-    assert "the newest intervals are not taken, the last good ones serve" in champion.reason
+    holder = ModelHolder(store, kept)
+    holder.look()
+    assert calibration_of(holder).equals(calibration_of(first))
+    assert "the newest intervals are not taken, the last good ones serve" in holder.reason
 
 
 UNSOUND = ["red", "never checked", "damaged after its check", "calibrated again after its check"]
@@ -209,20 +209,20 @@ UNSOUND = ["red", "never checked", "damaged after its check", "calibrated again 
 @pytest.mark.parametrize("when", ["at start", "later"])
 def test_intervals_that_are_not_sound_are_passed_over_for_those_of_the_month_before(folder, what, when):
     blobs = CountedBlobs(folder)
-    champion = Champion(Store(blobs))
+    holder = ModelHolder(Store(blobs))
     if when == "later":
-        champion.look()
+        holder.look()
     leave_unsound(folder, what)
-    assert champion.look().outcome == "loaded"
+    assert holder.look().outcome == "loaded"
     months = Store.open(str(folder)).months(INTERVALS)
-    assert calibration_of(champion).equals(before := months.read("2020-05"))
-    assert champion.reason == ""
-    assert {key for call, key in looks(champion, blobs) if call == "read"} == {POINTER}
+    assert calibration_of(holder).equals(before := months.read("2020-05"))
+    assert holder.reason == ""
+    assert {key for call, key in looks(holder, blobs) if call == "read"} == {POINTER}
     vouch(Store.open(str(folder)), INTERVALS)
     damaged = what == "damaged after its check"
-    assert champion.look().outcome == ("refused" if damaged else "loaded")
-    assert calibration_of(champion).equals(before if damaged else months.read(NEWEST))
-    assert ("the newest intervals are not taken, the last good ones serve" in champion.reason) == damaged
+    assert holder.look().outcome == ("refused" if damaged else "loaded")
+    assert calibration_of(holder).equals(before if damaged else months.read(NEWEST))
+    assert ("the newest intervals are not taken, the last good ones serve" in holder.reason) == damaged
 
 
 @pytest.mark.parametrize("what", UNSOUND)
@@ -231,14 +231,14 @@ def test_where_no_intervals_are_sound_any_more_the_last_good_ones_serve(folder, 
         if path.stem != NEWEST:
             path.unlink()
     blobs = CountedBlobs(folder)
-    champion = Champion(Store(blobs))
-    champion.look()
-    good = calibration_of(champion)
+    holder = ModelHolder(Store(blobs))
+    holder.look()
+    good = calibration_of(holder)
     leave_unsound(folder, what)
-    assert champion.look().outcome == "unchanged"
-    assert calibration_of(champion) is good
-    assert "the last good one serves" in champion.reason
-    assert {key for call, key in looks(champion, blobs) if call == "read"} == {POINTER}
+    assert holder.look().outcome == "unchanged"
+    assert calibration_of(holder) is good
+    assert "the last good one serves" in holder.reason
+    assert {key for call, key in looks(holder, blobs) if call == "read"} == {POINTER}
 
 
 # ---------------------------------------------------------------- what is read
@@ -246,20 +246,20 @@ def test_where_no_intervals_are_sound_any_more_the_last_good_ones_serve(folder, 
 
 def test_a_look_that_finds_nothing_new_reads_the_pointer_and_lists_what_may_change(folder):
     blobs = CountedBlobs(folder)
-    champion = Champion(Store(blobs))
-    champion.look()
+    holder = ModelHolder(Store(blobs))
+    holder.look()
     read = {("read", POINTER): 3, ("stamps", f"{INTERVALS}/"): 3, ("stamps", f"checks/{INTERVALS}/"): 3}
     read |= {("stamps", f"{ASSET}.parquet"): 3, ("stamps", f"checks/{ASSET}.json"): 3}
-    assert looks(champion, blobs) == read
+    assert looks(holder, blobs) == read
 
 
 @pytest.mark.parametrize("refused", ["champion", "intervals", "history", "intervals of other columns"])
 @pytest.mark.parametrize("when", ["at start", "later"])
 def test_what_is_refused_is_not_read_again_until_it_changes(folder, refused, when):
     blobs = CountedBlobs(folder)
-    champion = Champion(Store(blobs))
+    holder = ModelHolder(Store(blobs))
     if when == "later":
-        champion.look()
+        holder.look()
     if refused == "champion":
         point_to_damaged(folder)
     elif refused == "intervals":
@@ -270,33 +270,33 @@ def test_what_is_refused_is_not_read_again_until_it_changes(folder, refused, whe
         months = Store.open(str(folder)).months(INTERVALS)
         months.write(NEWEST, months.read(NEWEST).drop("log_low"))
         vouch(Store.open(str(folder)), INTERVALS)
-    assert champion.look().outcome == "refused"
-    reason = champion.reason
-    calls = looks(champion, blobs)
+    assert holder.look().outcome == "refused"
+    reason = holder.reason
+    calls = looks(holder, blobs)
     assert {key for call, key in calls if call == "read"} == {POINTER}
     assert set(calls.values()) == {3}
-    assert champion.reason == reason != ""
+    assert holder.reason == reason != ""
 
 
 def test_intervals_that_are_mended_are_taken_without_the_bundle_being_read(folder):
     blobs = CountedBlobs(folder)
-    champion = Champion(Store(blobs))
+    holder = ModelHolder(Store(blobs))
     path = max((folder / INTERVALS).iterdir())
     whole = path.read_bytes()
     damage_intervals(folder)
-    assert champion.look().outcome == "refused"
+    assert holder.look().outcome == "refused"
     path.write_bytes(whole)
     vouch(Store.open(str(folder)), INTERVALS)
     blobs.calls.clear()
-    assert champion.look().outcome == "loaded"
-    assert champion.reason == ""
+    assert holder.look().outcome == "loaded"
+    assert holder.reason == ""
     assert not [key for call, key in blobs.calls if call == "read" and key.startswith("models/") and key != POINTER]
 
 
 # ---------------------------------------------------------------- at once
 
 
-class Paused(Champion):
+class Paused(ModelHolder):
     """Lets a look go on between the check of whether a copy is wanted and its taking."""
 
     copying: threading.Thread | None = None
@@ -322,16 +322,16 @@ class Paused(Champion):
 
 def test_a_copy_never_takes_the_place_of_a_champion_that_the_store_gave_meanwhile(folder, tmp_path):
     store, kept = Store.open(str(folder)), Store.open(str(tmp_path / "kept"))
-    Champion(store, kept).look()
+    ModelHolder(store, kept).look()
     point_to(store, fresh := other_version(store))
-    champion = Paused(store, kept)
-    champion.copying = threading.Thread(target=champion.start_from_copy)
-    champion.copying.start()
-    champion.copying.join()
-    assert champion.looked.wait(60)
-    assert champion.predictor is not None
-    assert champion.predictor.version == fresh
-    assert "copy" not in champion.reason
+    holder = Paused(store, kept)
+    holder.copying = threading.Thread(target=holder.start_from_copy)
+    holder.copying.start()
+    holder.copying.join()
+    assert holder.looked.wait(60)
+    assert holder.predictor is not None
+    assert holder.predictor.version == fresh
+    assert "copy" not in holder.reason
 
 
 def test_a_slow_look_that_ends_after_a_later_one_brings_nothing_old_back(folder, tmp_path):
@@ -345,19 +345,19 @@ def test_a_slow_look_that_ends_after_a_later_one_brings_nothing_old_back(folder,
             return super().read(key)
 
     kept = Store.open(str(tmp_path / "kept"))
-    champion = Champion(Store(SlowBlobs(folder)), kept)
-    slow = threading.Thread(target=champion.look)
+    holder = ModelHolder(Store(SlowBlobs(folder)), kept)
+    slow = threading.Thread(target=holder.look)
     slow.start()
     assert reading.wait(60)
     point_to(store := Store.open(str(folder)), fresh := other_version(store))
-    later = threading.Thread(target=champion.look)
+    later = threading.Thread(target=holder.look)
     later.start()
     later.join(2)
     go_on.set()
     slow.join()
     later.join()
-    assert champion.predictor is not None
-    assert champion.predictor.version == fresh
+    assert holder.predictor is not None
+    assert holder.predictor.version == fresh
     assert champion_version(kept) == fresh
 
 

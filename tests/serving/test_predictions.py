@@ -15,8 +15,8 @@ from housing_assets.core.panel.cleaning import clean_month, standardize
 from housing_assets.core.sample.spec import SampleSpec
 from housing_assets.core.sample.writers import sample_frame
 from housing_assets.store.pointers import champion_version, load_champion
+from housing_serving.json_rows import decode_rows
 from housing_serving.predictor import FEW_ROWS, Predictor
-from housing_serving.rows import decode_rows
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from housing_assets.core.sample.spec import SampleSpec
 from housing_assets.core.sample.writers import sample_frame
 from housing_serving import slices
-from housing_serving.rows import BadRowsError, decode_rows
+from housing_serving.json_rows import decode_rows
+from housing_serving.rows import BadRowsError
 from housing_serving.slices import NotJsonError, find_parts, members
 
 VALUES = st.recursive(

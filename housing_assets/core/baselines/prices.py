@@ -53,7 +53,9 @@ def history_naive_predictions(
         if not history.first_month <= origin <= history.last_month:
             continue
         known, at = history.known(origin), history.column(origin)
-        of_zip = [(row, history.place.get(zipcode, -1)) for row, zipcode in part.select("row", "zipcode").iter_rows()]
+        of_zip = [
+            (row, history.zip_index.get(zipcode, -1)) for row, zipcode in part.select("row", "zipcode").iter_rows()
+        ]
         told = [(row, place) for row, place in of_zip if place >= 0 and known[place]]
         found = np.array(told, dtype=np.int64).reshape(-1, 2)
         for name, growth in naive_growth(history, origin, lag).items():

@@ -1,6 +1,8 @@
 """Encoders: how a zip code and a metro become numbers, as tables a person can read.
 
-Fitted on train months only: who calls `fit_encoders` passes these months and no others.
+They are fitted on train months only: callers of `fit_encoders` pass these months and no others.
+
+What belongs here: fitting, and the tables. What a model sees of them belongs in `housing_assets.core.features.monthly`.
 """
 
 from collections.abc import Iterable
@@ -28,10 +30,10 @@ class Encoders:
     """Fitted encodings.
 
     Attributes:
-        zipcode_frequency: share of the train rows that a zip has. A zip never seen has 0.
+        zipcode_frequency: share of the train rows that a zip has. A zip that is not in train has 0.
         city_full_target: smoothed mean price of a metro in train, US dollars.
-        prior: mean price of all of train, US dollars: the encoding of a metro never seen.
-        table: the same as a frame: encoder, value (null: never seen), rows, encoding.
+        prior: mean price of all of train, US dollars: the encoding of a metro that is not in train.
+        table: the same as a frame: encoder, value (null for those not in train), rows, encoding.
     """
 
     zipcode_frequency: dict[str, float]
@@ -48,15 +50,15 @@ class Encoders:
         """
         if dict(table.schema) != ENCODER_SCHEMA:
             raise BundleError(f"an encoder table has columns {list(ENCODER_SCHEMA)}, this one {table.columns}")
-        seen = table.filter(pl.col("value").is_not_null())
+        known_values = table.filter(pl.col("value").is_not_null())
         maps = {
-            name: dict(seen.filter(pl.col("encoder") == name).select("value", "encoding").iter_rows())
+            name: dict(known_values.filter(pl.col("encoder") == name).select("value", "encoding").iter_rows())
             for name in (_FREQUENCY, _TARGET)
         }
-        unseen = table.filter(pl.col("value").is_null() & (pl.col("encoder") == _TARGET))["encoding"]
-        if unseen.len() != 1:
+        unknown_metro = table.filter(pl.col("value").is_null() & (pl.col("encoder") == _TARGET))["encoding"]
+        if unknown_metro.len() != 1:
             raise BundleError("the encoder table has no row for a metro never seen")
-        return cls(maps[_FREQUENCY], maps[_TARGET], float(unseen[0]), table)
+        return cls(maps[_FREQUENCY], maps[_TARGET], float(unknown_metro[0]), table)
 
 
 def fit_encoders(months: Iterable[pl.DataFrame], smoothing: float = 20.0) -> Encoders:
@@ -66,7 +68,7 @@ def fit_encoders(months: Iterable[pl.DataFrame], smoothing: float = 20.0) -> Enc
     high-cardinality categorical attributes": `(sum + m * prior) / (n + m)`.
 
     Args:
-        months: train months of `cleaned`, at least `ENCODER_COLUMNS`. Rows without a price are passed over.
+        months: train months of `cleaned`, at least `ENCODER_COLUMNS`. Rows without a price are skipped.
         smoothing: m, the rows at which a metro's own mean and the prior weigh the same.
 
     Raises:
@@ -75,10 +77,10 @@ def fit_encoders(months: Iterable[pl.DataFrame], smoothing: float = 20.0) -> Enc
     zips: list[pl.DataFrame] = []
     metros: list[pl.DataFrame] = []
     for frame in months:
-        known = frame.filter(pl.col("price").is_not_null())
-        zips.append(known.group_by(pl.col("zipcode").alias("value"), maintain_order=True).agg(pl.len().alias("rows")))
+        priced = frame.filter(pl.col("price").is_not_null())
+        zips.append(priced.group_by(pl.col("zipcode").alias("value"), maintain_order=True).agg(pl.len().alias("rows")))
         metros.append(
-            known.group_by(pl.col("city_full").alias("value"), maintain_order=True).agg(
+            priced.group_by(pl.col("city_full").alias("value"), maintain_order=True).agg(
                 pl.len().alias("rows"), pl.col("price").sum().alias("total")
             )
         )

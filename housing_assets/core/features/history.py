@@ -205,7 +205,7 @@ class History:
         )
 
     @cached_property
-    def place(self) -> dict[str, int]:
+    def zip_index(self) -> dict[str, int]:
         """Where a zip is on axis 0."""
         return {zipcode: i for i, zipcode in enumerate(self.zips)}
 

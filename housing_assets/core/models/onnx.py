@@ -1,4 +1,4 @@
-"""The ONNX twin of a booster: the same trees for onnxruntime, which answers single rows many times faster."""
+"""The ONNX twin of a booster: the same trees for onnxruntime, which predicts single rows many times faster."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ def to_onnx(booster: "xgboost.Booster") -> bytes:
 
 
 def open_twin(model: bytes) -> Any:
-    """An onnxruntime session on one thread, which keeps no memory: rows are few, and requests run side by side."""
+    """An onnxruntime session on one thread and without a memory arena, since rows are few and requests concurrent."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -40,5 +40,5 @@ def open_twin(model: bytes) -> Any:
 
 
 def twin_output(session: Any, matrix: np.ndarray) -> np.ndarray:
-    """What the twin's trees say, float32 of shape (n,), of a feature matrix (n, len(FEATURES))."""
+    """The output of the twin's trees, float32 of shape (n,), for a feature matrix (n, len(FEATURES))."""
     return session.run(None, {_INPUT: matrix})[0].reshape(-1)

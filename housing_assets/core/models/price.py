@@ -1,16 +1,20 @@
 """A price model: booster, encoders, growth model and intervals that belong together, and its readable files.
 
-A zip with a history is predicted from it: its last known price and how that grows. One without, such as a new zip, is
-predicted from the figures of its own month. Two models say so, since one that is shown both kinds of rows spends its
-trees on the errors of the second, which are ten times larger.
+A zip with a history is predicted from its last known price and the growth of that. A zip without one is predicted from
+the figures of its own month. These are two models: a single one, trained on both kinds of rows, would spend its trees
+on the errors of the second kind, which are ten times larger.
 
 No file is a pickle: trees are XGBoost's own UBJSON, tables Parquet, the rest JSON.
+
+What belongs here: what a model predicts, and its files. How trees are fitted belongs in `trees`, and which version
+serves in `housing_assets.store`.
 """
 
 import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -52,19 +56,19 @@ PREDICTION_SCHEMA: dict[str, pl.DataType] = {
 """Columns of `monthly_predictions`. Prices in US dollars; `actual_price` is null where it is not known."""
 
 PREDICTION_DESCRIPTIONS: dict[str, str] = {
-    "predicted_price": "What the champion says the zip's price is in this month (US dollars)",
+    "predicted_price": "Price of the zip in this month as the champion predicts it (US dollars)",
     "predicted_low": "Low end of the 90% interval (US dollars)",
     "predicted_high": "High end of the 90% interval (US dollars)",
-    "actual_price": "The price that came, null where it is not known (US dollars)",
+    "actual_price": "Actual price, null where it is not known (US dollars)",
     "model_version": "Version of the champion that predicted",
-    "from_history": "Predicted from the zip's own past prices? If not, from the figures of the month, less surely",
-    "predictor": "Whose number it is: the model's, or that of the naive baseline that was better on eval "
+    "from_history": "True if predicted from the zip's own past prices, false if from the month's figures, less surely",
+    "predictor": "The model, or the naive baseline whose number it is, since it was better on eval "
     f"({', '.join(PRICE_PREDICTORS[1:])})",
 }
-"""What the columns are that the raw panel does not have."""
+"""Descriptions of the columns that the raw panel does not have."""
 
 GOLDEN_ROWS = 64
-"""Rows kept in a bundle with the prices they must get, so that a loader can tell a wrong model."""
+"""Rows kept in a bundle with the prices they must get, so that a loader recognizes a wrong model."""
 GOLDEN_TOLERANCE = 1e-6
 """Largest relative difference of a golden row: the same engine must give the same number."""
 
@@ -74,14 +78,14 @@ class PriceModel:
     """Everything a prediction needs.
 
     Attributes:
-        trees: what says the price of a zip without history.
+        trees: the model of zips without a history.
         encoders: fitted on the model's own train months.
         intervals: calibration as `housing_assets.core.intervals.conformal.calibrate` gives them.
         version: of the bundle it came from; empty before it was published.
-        growth: what says how a known price grows; None: history is not used.
+        growth: the model of how a known price grows; None if history is not used.
         lag: months from the last price that is known to the month predicted: the publication lag.
-        publication: whose number rows with a history get, and how much intervals are widened.
-        max_list_price: US dollars: rows with a higher `median_list_price` had no part in training; None: not known.
+        publication: the predictor of rows with a history, and how much intervals are widened.
+        max_list_price: US dollars. Rows with a higher `median_list_price` were not trained on. None if not known.
     """
 
     trees: PriceTrees
@@ -95,17 +99,17 @@ class PriceModel:
 
     @property
     def uses_history(self) -> bool:
-        """Is a row predicted from its zip's history, where there is one?"""
+        """True if rows are predicted from the history of their zips, where there is one."""
         return self.growth is not None or self.publication.predictor != MODEL
 
     def itself(self) -> "PriceModel":
-        """The same model publishing its own numbers: what it is graded by beside the baselines."""
+        """The same model publishing its own numbers, by which it is graded beside the baselines."""
         return replace(self, publication=AS_IT_IS)
 
     def prices(self, rows: pl.DataFrame, history: History | None = None) -> np.ndarray:
         """Prices in US dollars, shape (n,), of n standardized rows, from their history where that is known."""
-        known = self.history_prices(rows, history)
-        return np.where(np.isfinite(known), known, self.prices_without_history(rows))
+        grown = self.history_prices(rows, history)
+        return np.where(np.isfinite(grown), grown, self.prices_without_history(rows))
 
     def prices_without_history(self, rows: pl.DataFrame) -> np.ndarray:
         """Prices in US dollars, shape (n,), from the figures of the rows alone."""
@@ -117,11 +121,11 @@ class PriceModel:
             return np.full(rows.height, np.nan)
         months = rows["date"].dt.strftime("%Y-%m")
         tables = {month: self.month_prices(history, month) for month in months.unique()}
-        found = [
-            prices[place] if (place := history.place.get(zipcode)) is not None else np.nan
-            for prices, zipcode in zip((tables[m] for m in months), rows["zipcode"], strict=True)
+        prices = [
+            of_month[index] if (index := history.zip_index.get(zipcode)) is not None else np.nan
+            for of_month, zipcode in zip((tables[m] for m in months), rows["zipcode"], strict=True)
         ]
-        return np.array(found, dtype=np.float64)
+        return np.array(prices, dtype=np.float64)
 
     def month_prices(self, history: History, month: str) -> np.ndarray:
         """Prices in US dollars of every zip of a history in a month, shape (zips,); NaN where it says nothing."""
@@ -145,9 +149,9 @@ class PriceModel:
             history: of their zips; None: they are predicted without.
             intervals: a newer calibration than the model's own.
         """
-        known = self.history_prices(rows, history)
-        from_history = np.isfinite(known)
-        prices = np.where(from_history, known, self.prices_without_history(rows))
+        grown = self.history_prices(rows, history)
+        from_history = np.isfinite(grown)
+        prices = np.where(from_history, grown, self.prices_without_history(rows))
         table = self.intervals if intervals is None else intervals
         low, high = interval(rows["city_full"], prices, table, from_history)
         return rows.select("date", "zipcode", "city_full").with_columns(
@@ -163,15 +167,15 @@ class PriceModel:
     def residuals(self, rows: pl.DataFrame, history: History | None = None) -> pl.DataFrame:
         """`RESIDUAL_COLUMNS` of the standardized rows whose price is known.
 
-        Each is there once without its history, and once more with it where it has one: intervals of both kinds rest
-        on every row that can tell of them.
+        Each row counts once without its history, and once more with it where it has one, so that the intervals of each
+        kind rest on every row that can be predicted that way.
         """
-        known = rows.filter(pl.col("price").is_not_null())
-        frame = known.select("city_full", pl.col("price").alias("actual"))
-        kinds = (self.prices_without_history(known), False), (self.history_prices(known, history), True)
+        priced = rows.filter(pl.col("price").is_not_null())
+        frame = priced.select("city_full", pl.col("price").alias("actual"))
+        kinds = (self.prices_without_history(priced), False), (self.history_prices(priced, history), True)
         both = [
-            frame.with_columns(pl.Series("predicted", said, pl.Float64), pl.lit(kind).alias("from_history"))
-            for said, kind in kinds
+            frame.with_columns(pl.Series("predicted", predicted, pl.Float64), pl.lit(kind).alias("from_history"))
+            for predicted, kind in kinds
         ]
         return pl.concat(both).filter(pl.col("predicted").is_finite()).select(RESIDUAL_COLUMNS)
 
@@ -181,8 +185,8 @@ def model_files(model: PriceModel, golden: pl.DataFrame, metrics: Mapping[str, o
 
     Args:
         model: to keep.
-        golden: some standardized rows; the prices they get now are kept with them.
-        metrics: what evaluation found, for people.
+        golden: some standardized rows. They are kept with the prices they get now.
+        metrics: results of the evaluation, for people.
     """
     rows = golden.head(GOLDEN_ROWS).select(FEATURE_INPUTS)
     expected = rows.with_columns(pl.Series("expected_price", model.prices_without_history(rows)))
@@ -209,7 +213,7 @@ def model_files(model: PriceModel, golden: pl.DataFrame, metrics: Mapping[str, o
 
 
 def model_from_files(files: Mapping[str, bytes], version: str) -> PriceModel:
-    """Read a model back. The caller has verified the hashes of `files`.
+    """Read a model back. The caller has verified the hashes of `files`. Earlier bundles are read too.
 
     Raises:
         BundleError: a file is missing, the features or the predictor are not known to this code, or a golden row gets
@@ -218,24 +222,24 @@ def model_from_files(files: Mapping[str, bytes], version: str) -> PriceModel:
     import xgboost as xgb
 
     try:
-        told = json.loads(files["features.json"])
-        if told["features"] != list(FEATURES):
+        description = json.loads(files["features.json"])
+        if description["features"] != list(FEATURES):
             raise BundleError(
-                f"model {version} was made with other features ({len(told['features'])}) than this version "
+                f"model {version} was made with other features ({len(description['features'])}) than this version "
                 f"of the platform makes ({len(FEATURES)}): train again, or run the version that made it"
             )
         booster = xgb.Booster({"nthread": 1})
         booster.load_model(bytearray(files["model.ubj"]))
-        anchor = Anchor(**{f.name: told["anchor"][f.name] for f in fields(Anchor)}) if told["anchor"] else None
+        anchor = _anchor(description["anchor"])
         model = PriceModel(
-            PriceTrees(booster, told["target"], anchor),
+            PriceTrees(booster, description["target"], anchor),
             Encoders.from_table(pl.read_parquet(io.BytesIO(files["encoders.parquet"]))),
             pl.read_parquet(io.BytesIO(files["intervals.parquet"])),
             version,
             growth_from_files(files),
-            told["publication_lag"],
-            publication_from_file(files[PUBLICATION_FILE] if "max_list_price" in told else None),
-            told.get("max_list_price"),
+            description["publication_lag"],
+            publication_from_file(files[PUBLICATION_FILE] if "max_list_price" in description else None),
+            description.get("max_list_price"),
         )
         golden = pl.read_parquet(io.BytesIO(files["golden_rows.parquet"]))
     except KeyError as error:
@@ -251,6 +255,11 @@ def model_from_files(files: Mapping[str, bytes], version: str) -> PriceModel:
     return model
 
 
+def _anchor(content: Mapping[str, Any] | None) -> Anchor | None:
+    """The anchor of `features.json`; None for a model without one."""
+    return Anchor(**{field.name: content[field.name] for field in fields(Anchor)}) if content else None
+
+
 def twin_difference(files: Mapping[str, bytes], model: PriceModel) -> float:
     """Largest difference of the ONNX twin and the model on the golden rows, in log price.
 
@@ -261,13 +270,13 @@ def twin_difference(files: Mapping[str, bytes], model: PriceModel) -> float:
         raise BundleError(f"model {model.version} lacks model.onnx: train it again")
     golden = pl.read_parquet(io.BytesIO(files["golden_rows.parquet"]))
     features = make_features(golden, model.encoders)
-    said = twin_output(open_twin(files["model.onnx"]), feature_matrix(features))
-    twin = model.trees.to_prices(said, features)
+    output = twin_output(open_twin(files["model.onnx"]), feature_matrix(features))
+    twin = model.trees.to_prices(output, features)
     return float(np.abs(np.log(twin) - np.log(golden["expected_price"].to_numpy())).max())
 
 
 def twin_problem(files: Mapping[str, bytes], model: PriceModel) -> str | None:
-    """Why the ONNX twin is not the model, in words; None if it is."""
+    """Why the ONNX twin differs from the model, in words; None if it does not."""
     difference = twin_difference(files, model)
     if difference <= TWIN_TOLERANCE:
         return None

@@ -1,7 +1,9 @@
-"""What a price model publishes: of rows with a history its own number or that of a naive baseline that was better on
-eval, under the baseline's name; and by how much its intervals are widened so that they hold on eval.
+"""What a price model publishes, decided on eval.
 
-All of it rests on months that are known when a model is promoted: the holdout has no say.
+A row with a history gets the number of the model, or of a naive baseline that was better on eval, under its name. The
+intervals are widened until they hold on eval. Nothing here reads the holdout.
+
+What belongs here: the decisions and their file. How the baselines predict belongs in `housing_assets.core.baselines`.
 """
 
 import json
@@ -23,13 +25,13 @@ from housing_assets.core.intervals.conformal import (
 MODEL = "model"
 """The model's own name among the predictors of `monthly_predictions`."""
 PRICE_PREDICTORS: tuple[str, ...] = (MODEL, *NAIVE_GROWTH)
-"""Everything whose number may be published."""
+"""Names of all predictors whose numbers may be published."""
 LEAST_COVERAGE = 0.85
-"""Share of eval prices below which intervals have missed: then they are widened until they hold `COVERAGE` of them."""
+"""Share of eval prices inside their intervals below which these are widened until they hold `COVERAGE`."""
 MIN_COVERAGE_ROWS = 200
-"""Fewer rows say too little of coverage: at 200 its standard error is 2 percentage points."""
+"""Fewest rows that coverage is judged by: with 200 its standard error is 2 percentage points."""
 PUBLICATION_FILE = "publication.json"
-"""Its name in a bundle; a bundle of before has none, and publishes the model's number."""
+"""Its name in a bundle. Earlier bundles have none, and publish the model's number."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class Widening:
 
     Attributes:
         rows: that the coverage was measured on.
-        coverage: share of the prices inside, before anything is widened; None without rows.
-        factor: by which both ends are moved away from their middle; 1: as they were measured.
+        coverage: share of the prices inside before anything is widened; None without rows.
+        factor: by which both ends are moved away from their middle; 1 leaves them as they were measured.
         widened: share of the prices inside after that.
     """
 
@@ -54,7 +56,7 @@ class Publication:
     """What a model publishes.
 
     Attributes:
-        predictor: of `PRICE_PREDICTORS`, whose number rows with a history get.
+        predictor: one of `PRICE_PREDICTORS`, whose number rows with a history get.
         rows: eval rows with a history, that the predictors were graded on.
         mae: US dollars, by predictor, on these rows; empty where there were none.
         with_history, without_history: how the intervals of the two kinds of row held.
@@ -71,51 +73,56 @@ class Publication:
         return {True: self.with_history.factor, False: self.without_history.factor}
 
     def words(self) -> str:
-        """What is published and why, in a sentence or two for people; empty if it is the model's number as measured."""
-        told = []
+        """What is published and why, for people; empty for the model's own numbers with intervals as measured."""
+        sentences = []
         if self.predictor != MODEL:
             errors = self.mae or {}
-            own = f", the model's {errors[MODEL]:,.0f}" if MODEL in errors else ", and no growth model could be fitted"
-            told.append(
+            own_error = (
+                f", the model's {errors[MODEL]:,.0f}" if MODEL in errors else ", and no growth model could be fitted"
+            )
+            sentences.append(
                 f"rows with a history get the number of {self.predictor}, whose MAE on eval is "
-                f"{errors[self.predictor]:,.0f} US dollars{own}"
+                f"{errors[self.predictor]:,.0f} US dollars{own_error}"
             )
         for kind, held in (("with", self.with_history), ("without", self.without_history)):
             if held.factor > 1:
-                told.append(
+                sentences.append(
                     f"intervals of rows {kind} a history held {held.coverage:.1%} of eval and are widened by "
                     f"{held.factor:.2f}, with which they hold {held.widened:.1%}"
                 )
-        return "; ".join(told)
+        return "; ".join(sentences)
 
 
 AS_IT_IS = Publication()
 """The model's own numbers, with intervals as they were measured."""
 
 
-def choose_predictor(actual: np.ndarray, said: Mapping[str, np.ndarray]) -> tuple[str, int, dict[str, float]]:
-    """Whose number is published for rows with a history: the model's, or the best naive baseline's if that errs less.
+def choose_predictor(actual: np.ndarray, prices: Mapping[str, np.ndarray]) -> tuple[str, int, dict[str, float]]:
+    """Choose the predictor for rows with a history: the model, or the best naive baseline if its error is smaller.
 
     Args:
         actual: prices of eval in US dollars, shape (n,).
-        said: prices by predictor, the same shape, NaN where a row has no history; without `MODEL` if there is none.
+        prices: by predictor, the same shape, NaN where a row has no history. `MODEL` may be absent.
 
     Returns:
-        Its name, the rows that all of them know, and the mean absolute error of each on these.
+        Its name, the number of rows that every predictor has a price for, and the mean absolute error of each on these.
     """
-    known = np.isfinite(np.vstack(list(said.values()))).all(axis=0)
-    if not known.any():
+    has_history = np.isfinite(np.vstack(list(prices.values()))).all(axis=0)
+    if not has_history.any():
         return MODEL, 0, {}
-    errors = {name: float(np.abs(prices[known] - actual[known]).mean()) for name, prices in said.items()}
+    errors = {
+        name: float(np.abs(of_predictor[has_history] - actual[has_history]).mean())
+        for name, of_predictor in prices.items()
+    }
     naive = min(NAIVE_GROWTH, key=lambda name: errors[name])
     better = MODEL in errors and errors[MODEL] < errors[naive]
-    return MODEL if better else naive, int(known.sum()), errors
+    return MODEL if better else naive, int(has_history.sum()), errors
 
 
 def measure_widening(by_month: Mapping[str, pl.DataFrame], lag: int = 1) -> dict[bool, Widening]:
-    """How rolling intervals held, and what they are widened by, by whether rows are predicted from their history.
+    """Measure how rolling intervals held and by how much to widen them, for rows with and without a history.
 
-    The factor is the least under which `COVERAGE` of the known prices are inside: the quantile of what each row needs.
+    The factor is the least with which `COVERAGE` of the known prices are inside, a quantile of what each row needs.
     Each end moves in proportion to the interval's own width, so that metros keep their widths beside each other.
 
     Args:
@@ -130,21 +137,21 @@ def measure_widening(by_month: Mapping[str, pl.DataFrame], lag: int = 1) -> dict
 
 
 def _needed(rows: pl.DataFrame, table: pl.DataFrame) -> list[tuple[bool, np.ndarray]]:
-    """By kind of row, the factors by which the interval of each row would have to be widened to contain its price."""
+    """For each kind of row, the factors by which its intervals have to be widened to contain the prices."""
     ends = interval_ends(table)
-    found = []
+    by_kind = []
     for (kind,), part in rows.group_by("from_history", maintain_order=True):
         metros = part["city_full"].to_list()
-        told = [e for metro in metros if (e := ends.get((bool(kind), metro)) or ends.get((bool(kind), None)))]
-        if len(told) != len(metros):
+        limits = [e for metro in metros if (e := ends.get((bool(kind), metro)) or ends.get((bool(kind), None)))]
+        if len(limits) != len(metros):
             continue  # nothing of this kind was known before the month
-        low, high = np.array(told).T
+        low, high = np.array(limits).T
         residual = np.log(part["actual"].to_numpy() / part["predicted"].to_numpy())
         beyond = np.maximum(np.maximum(low - residual, residual - high), 0)
         half = (high - low) / 2
         with np.errstate(divide="ignore", invalid="ignore"):
-            found.append((bool(kind), np.where(beyond > 0, 1 + beyond / half, 1.0)))
-    return found
+            by_kind.append((bool(kind), np.where(beyond > 0, 1 + beyond / half, 1.0)))
+    return by_kind
 
 
 def _widening(needed: np.ndarray) -> Widening:
@@ -178,17 +185,17 @@ def publication_file(publication: Publication) -> bytes:
 
 
 def publication_from_file(data: bytes | None) -> Publication:
-    """Read one back; None: of a bundle of before, which publishes the model's number.
+    """Read one back. None stands for an earlier bundle without the file, which publishes the model's number.
 
     Raises:
         KeyError: a field is missing.
     """
     if data is None:
         return AS_IT_IS
-    told = json.loads(data)
+    content = json.loads(data)
     names = {f.name for f in fields(Widening)}
     kinds = {
-        kind: Widening(**{name: value for name, value in told[kind].items() if name in names})
+        kind: Widening(**{name: value for name, value in content[kind].items() if name in names})
         for kind in ("with_history", "without_history")
     }
-    return Publication(told["predictor"], told["rows"], told["mae"], **kinds)
+    return Publication(content["predictor"], content["rows"], content["mae"], **kinds)

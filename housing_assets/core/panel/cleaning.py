@@ -10,6 +10,7 @@ from functools import cache
 
 import polars as pl
 
+from housing_assets.core.panel.gaps import null_gaps
 from housing_assets.core.panel.metros import METRO_BY_KEY, Metro, metro_key
 from housing_assets.core.panel.schema import BY_NAME, COLUMN_NAMES, NUMBERS, RAW_SCHEMA, Zero
 
@@ -72,27 +73,13 @@ def standardize(raw: pl.DataFrame) -> pl.DataFrame:
     known: dict[str, Metro] = {n: METRO_BY_KEY[metro_key(n)] for n in names if metro_key(n) in METRO_BY_KEY}
     metro = pl.col("city_full")
     return raw.with_columns(
-        *_gaps(),
+        *null_gaps(),
         pl.col("date").dt.month_end(),
         pl.col("date").dt.year().cast(pl.Float64).alias("year"),
         metro.replace(names, [known[n].name if n in known else " ".join(n.split()) for n in names]),
         _lookup(metro, {n: m.latitude for n, m in known.items()}).alias("latitude"),
         _lookup(metro, {n: m.longitude for n, m in known.items()}).alias("longitude"),
     )
-
-
-@cache
-def _gaps() -> list[pl.Expr]:
-    """Columns in which a 0 says that there is none, with null for it. Built once: that takes longer than using it."""
-    no_census = pl.col("Total Population") == 0
-    return [
-        pl.when(pl.col(c.name) == 0 if c.zero is Zero.MISSING else (pl.col(c.name) == 0) & no_census)
-        .then(None)
-        .otherwise(pl.col(c.name))
-        .alias(c.name)
-        for name in NUMBERS
-        if (c := BY_NAME[name]).zero is not Zero.VALUE
-    ]
 
 
 def _lookup(column: pl.Expr, table: dict[str, float]) -> pl.Expr:
@@ -190,7 +177,7 @@ def _repeats(kept: pl.DataFrame, previous: pl.DataFrame | None) -> pl.Series:
     if previous is None or previous.is_empty() or not compared:
         return pl.repeat(False, kept.height, dtype=pl.Boolean, eager=True).alias(name)
     # Exact copies go first, then the zips whose rows conflict.
-    before = _without_copies(previous.with_columns(_gaps()), ["zipcode", *compared])
+    before = _without_copies(previous.with_columns(null_gaps()), ["zipcode", *compared])
     before = before.filter(~pl.col("zipcode").is_duplicated())
     same = kept.join(before, on=["zipcode", *compared], how="semi", nulls_equal=True)["zipcode"]
     return kept["zipcode"].is_in(same.implode()).alias(name)

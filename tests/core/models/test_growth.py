@@ -114,7 +114,7 @@ def test_a_model_is_an_average_of_its_parts_and_the_centre(history, model):
 def test_a_zip_without_history_has_no_growth(table, model):
     young = (pl.col("zipcode") == table["zipcode"][0]) & (pl.col("date").dt.year() < 2019)
     history = History.from_table(table.filter(~young))
-    place = history.place[table["zipcode"][0]]
+    place = history.zip_index[table["zipcode"][0]]
     said = model.log_growth(history, "2019-09", 1)
     assert np.isnan(said[place])
     assert np.isfinite(np.delete(said, place)).all()

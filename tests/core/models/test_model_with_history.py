@@ -168,7 +168,7 @@ def test_naive_predictions_from_history_by_hand(history, rows):
     some = pl.concat([rows.head(3), rows.head(1).with_columns(zipcode=pl.lit("00000"))])
     said = history_naive_predictions(some, history, 1, np.full(4, 7.0))
     origin = add_months(MONTH, -1)
-    at, place = history.column(origin), [history.place[z] for z in some["zipcode"][:3]]
+    at, place = history.column(origin), [history.zip_index[z] for z in some["zipcode"][:3]]
     for name in NAIVE_GROWTH:
         grown = history.log_price[place, at] + naive_growth(history, origin, 1)[name][place]
         assert said[name].tolist() == pytest.approx([*np.exp(grown), 7.0])

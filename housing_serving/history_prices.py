@@ -1,7 +1,8 @@
-"""Prices that a model says from the past of each zip: one table a month, made when the month is first asked for.
+"""Prices that a model predicts from the history of each zip: one table a month, computed when it is first needed.
 
-A row's price is looked up, never computed for the row: it is the very number of `monthly_predictions`, alone or in any
-batch. A table costs tenths of a second for thousands of zips, so that no event loop should make one: see `is_ready`.
+A row's price is looked up, never computed for the row. So it is the very number of `monthly_predictions`, alone or in
+any batch. A table costs tenths of a second for thousands of zips, so that no event loop should compute one: see
+`is_ready`. Prices from a row's own figures belong in `predictor`.
 """
 
 import threading
@@ -14,10 +15,10 @@ from housing_assets.core.months import month_at, month_index
 from housing_serving.rows import Rows
 
 _WARM = 3
-"""Newest months that are made before the first request."""
+"""Newest months whose tables are computed before the first request."""
 
 
-class Past:
+class HistoryPriceTables:
     """One model's prices from one history. Safe to share between threads.
 
     There are at most as many tables as the history has months, 8 bytes for each zip.
@@ -34,53 +35,53 @@ class Past:
         self._first = month_index(history.first_month) + model.lag
         self._last = month_index(history.last_month) + model.lag
         self._tables: dict[int, np.ndarray] = {}
-        self._making = threading.Lock()
+        self._computing = threading.Lock()
 
     def warm(self) -> None:
-        """Make the newest months' tables."""
+        """Compute the tables of the newest months."""
         for month in range(max(self._first, self._last - _WARM + 1), self._last + 1):
             self._table(month)
 
     def is_ready(self, rows: Rows) -> bool:
-        """Whether all tables are there that these rows need."""
+        """True if all tables that these rows need are computed."""
         months = {day.year * 12 + day.month - 1 for day in rows.dates}
         return all(month in self._tables or not self._first <= month <= self._last for month in months)
 
     def prices(self, rows: Rows) -> np.ndarray:
         """US dollars, shape (n,); NaN where the history says nothing."""
-        found = np.full(len(rows), np.nan)
-        place = self.history.place
+        prices = np.full(len(rows), np.nan)
+        zip_index = self.history.zip_index
         for i, (day, zipcode) in enumerate(zip(rows.dates, rows.zipcodes, strict=True)):
             month = day.year * 12 + day.month - 1
-            if self._first <= month <= self._last and (at := place.get(zipcode)) is not None:
-                found[i] = self._table(month)[at]
-        return found
+            if self._first <= month <= self._last and (zip_at := zip_index.get(zipcode)) is not None:
+                prices[i] = self._table(month)[zip_at]
+        return prices
 
     def metro(self, zipcode: str) -> str:
         """Name of the metro of a zip that the history knows; empty if it has none."""
-        return self.history.metros[self.history.metro[self.history.place[zipcode]]]
+        return self.history.metros[self.history.metro[self.history.zip_index[zipcode]]]
 
     def why_unknown(self, zipcode: str, month: str) -> tuple[str, str]:
         """The field and the reason, in words, of a row whose history says nothing."""
         instead = "predicted from the figures of that month alone, less surely"
         first, last = self.history.first_month, self.history.last_month
-        if zipcode not in self.history.place:
+        if zipcode not in self.history.zip_index:
             return (
                 "zipcode",
                 f"{zipcode} has no price history for {month}, {len(self.history.zips):,} zips have: {instead}",
             )
         if month_index(month) > self._last:
-            told = f"{month} is after the history of {zipcode}, which ends with {last}: {instead}"
-            return "date", f"{told}. For forecasts: GET /forecasts/{zipcode}"
+            message = f"{month} is after the history of {zipcode}, which ends with {last}: {instead}"
+            return "date", f"{message}. For forecasts: GET /forecasts/{zipcode}"
         origin = month_at(month_index(month) - self.model.lag)
         needed = f"{history_needed(origin)} (the panel begins with {first})"
-        told = f"{zipcode} has too little history for {month}, which needs {needed}"
-        return "zipcode", f"{told}: {instead}"
+        message = f"{zipcode} has too little history for {month}, which needs {needed}"
+        return "zipcode", f"{message}: {instead}"
 
     def _table(self, month: int) -> np.ndarray:
         table = self._tables.get(month)
         if table is None:
-            with self._making:
+            with self._computing:
                 table = self._tables.get(month)
                 if table is None:
                     table = self._tables[month] = self.model.month_prices(self.history, month_at(month))

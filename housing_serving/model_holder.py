@@ -1,4 +1,8 @@
-"""The champion that serves: loaded, checked and warmed aside, then swapped in by one assignment."""
+"""The model that serves: loaded, checked and warmed off the event loop, then swapped in by one assignment.
+
+What belongs here: when to look at the store, what to take from it, and what to go on with where it cannot be trusted.
+How a bundle predicts is in `predictor`.
+"""
 
 import asyncio
 import logging
@@ -21,9 +25,11 @@ log = logging.getLogger("housing_serving")
 
 @dataclass(frozen=True)
 class Reload:
-    """What a look at the store came to, and the kind of error.
+    """The result of a look at the store.
 
-    `unchanged`, `loaded`, `none`, `refused`, or `waiting`: for the checks of a history.
+    Attributes:
+        outcome: `unchanged`, `loaded`, `none`, `refused`, or `waiting`, which is for the checks of a history.
+        error: the type of the error; empty if there was none.
     """
 
     outcome: str
@@ -32,26 +38,36 @@ class Reload:
 
 def _load(store: Store, version: str) -> Predictor:
     """A predictor of a version, verified, checked on its golden rows, and warm."""
-    made = Predictor(load_bundle(store, version), None)
-    made.warm()
-    return made
+    predictor = Predictor(load_bundle(store, version), None)
+    predictor.warm()
+    return predictor
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether the very same files may be taken at the next look: the store was away, or there was no room."""
+    """True if the same files may be taken at the next look, since the store was away or memory was short."""
     return isinstance(error, StoreError | OSError | MemoryError) and not isinstance(error, DamagedError)
 
 
-class Champion:
-    """Holds the predictor that serves now: a champion, calibration or history that cannot be trusted leaves the last
-    good one. Each is looked for by itself: one that is refused keeps none of the others from being taken."""
+class ModelHolder:
+    """Holds the predictor that serves now.
+
+    A champion, calibration or history that cannot be trusted leaves the last good one in place. Each is looked for
+    separately, so that one that is refused keeps none of the others from being taken.
+
+    Attributes:
+        predictor: that serves; None before the first one is loaded.
+        provisional: why it serves although it did not pass its tests; empty if it did.
+        leaving: the process was told to stop, and no longer says that it is ready.
+        reason: why the newest of everything does not serve, in words; empty if it does.
+    """
 
     def __init__(self, store: Store, kept: Store | None = None) -> None:
         """Begin without a model.
 
         Args:
             store: that the champion is read from.
-            kept: where a copy of the last good one is kept, to start from while the store cannot be read.
+            kept: where a copy of the last good one is kept, to start from while the store cannot be read. None keeps
+                none.
         """
         self.store, self.kept = store, kept
         self.predictor: Predictor | None = None
@@ -75,37 +91,42 @@ class Champion:
 
     def _look(self) -> Reload:
         try:
-            serving, provisional, came = self._newest_champion()
+            serving, provisional, champion_result = self._newest_champion()
             if serving is None:
-                self._tell()
-                return came or Reload("unchanged")
-            seen, told = self._intervals_seen, None
+                self._explain()
+                return champion_result or Reload("unchanged")
+            intervals, intervals_result = self._intervals_seen, None
             # Without a pointer the store is being emptied or filled: what is there is not all that belongs together.
-            if came is None or came.outcome != "none":
-                serving, seen, told = self._with_newest_intervals(serving)
-            loaded, refused = self._with_newest_history(serving)
+            if champion_result is None or champion_result.outcome != "none":
+                serving, intervals, intervals_result = self._with_newest_intervals(serving)
+            loaded, history_result = self._with_newest_history(serving)
         except Exception as error:
             # Whatever is wrong with it, the last good one goes on. Paths and addresses stay in the log.
             log.warning("the champion is refused: %s", error)
-            if (found := self.start_from_copy()).outcome == "loaded":
-                return found
-            self._tell(f"the newest champion is refused: {self._told(error)}")
+            if (copied := self.start_from_copy()).outcome == "loaded":
+                return copied
+            self._explain(f"the newest champion is refused: {self._describe(error)}")
             return Reload("refused", type(error).__name__)
         with self._swapping:
-            last, self.predictor, self._intervals_seen = self.predictor, loaded, seen
+            last, self.predictor, self._intervals_seen = self.predictor, loaded, intervals
             self._from_copy = self._from_copy and bool(self._champion_problem)
             self.provisional = provisional
-        self._tell()
+        self._explain()
         if last is None or last.bundle is not loaded.bundle or last.calibration is not loaded.calibration:
             self._keep(loaded)
         changed = loaded is not last
         if changed:
             give_back()
-        return came or told or refused or Reload("loaded" if changed else "unchanged")
+        own_result = Reload("loaded" if changed else "unchanged")
+        return champion_result or intervals_result or history_result or own_result
 
     def _newest_champion(self) -> tuple[Predictor | None, str, Reload | None]:
-        """A predictor of the newest champion, of the one that serves if it is refused; why that one serves for want of
-        a better one; and what came of the newest if it is refused.
+        """The newest champion.
+
+        Returns:
+            A predictor of the newest champion, or the one that serves if the newest is refused.
+            Why it serves although it did not pass its tests; empty if it did.
+            The result of the look; None if the newest is taken.
 
         Raises:
             StoreError: the store cannot be read.
@@ -128,16 +149,20 @@ class Champion:
             log.warning("the champion is refused: %s", error)
             # Not fetched again until its files are others.
             self._refused = files
-            self._champion_problem = f"the newest champion is refused: {self._told(error)}"
-            found = self.start_from_copy()
-            copied = found if found.outcome == "loaded" else None
-            return self.predictor, self.provisional, copied or Reload("refused", type(error).__name__)
+            self._champion_problem = f"the newest champion is refused: {self._describe(error)}"
+            copied = self.start_from_copy()
+            result = copied if copied.outcome == "loaded" else Reload("refused", type(error).__name__)
+            return self.predictor, self.provisional, result
         self._refused, self._champion_problem = None, ""
         return serving, provisional, None
 
     def _with_newest_intervals(self, serving: Predictor) -> tuple[Predictor, tuple[object, ...], Reload | None]:
-        """A predictor with the newest calibration of its version, with the last good one if that cannot be taken; what
-        was seen, and what came of it if it was refused.
+        """The newest calibration of a predictor's version.
+
+        Returns:
+            The predictor with the newest calibration, or with the last good one if that cannot be taken.
+            The stamps of the calibrations and of their verdicts.
+            The result of the look if it was refused, else None.
 
         Raises:
             StoreError: the store cannot be read.
@@ -146,15 +171,15 @@ class Champion:
         tables = sorted(self.store.blobs.stamps("interval_calibration/").items())
         # And their verdicts: one that is red or unchecked waits until it is not.
         checked = sorted(self.store.blobs.stamps("checks/interval_calibration/").items())
-        seen = (serving.version, *tables, *checked)
-        if seen == self._intervals_seen:
-            return serving, seen, None
+        stamps = (serving.version, *tables, *checked)
+        if stamps == self._intervals_seen:
+            return serving, stamps, None
         try:
-            found = newest_intervals(self.store, serving.version)
-            if found is None and serving.calibration is not None:
+            calibration = newest_intervals(self.store, serving.version)
+            if calibration is None and serving.calibration is not None:
                 self._intervals_problem = "no interval_calibration is sound any more, the last good one serves"
-                return serving, seen, None
-            changed = serving.with_intervals(found)
+                return serving, stamps, None
+            changed = serving.with_intervals(calibration)
         except Exception as error:
             if _may_pass(error):
                 raise
@@ -163,10 +188,10 @@ class Champion:
             instead = "the model's own from when it was made serve"
             if changed.calibration is not None:
                 instead = "the last good ones serve"
-            self._intervals_problem = f"the newest intervals are not taken, {instead}: {self._told(error)}"
-            return changed, seen, Reload("refused", type(error).__name__)
+            self._intervals_problem = f"the newest intervals are not taken, {instead}: {self._describe(error)}"
+            return changed, stamps, Reload("refused", type(error).__name__)
         self._intervals_problem = ""
-        return changed, seen, None
+        return changed, stamps, None
 
     def _with_kept_intervals(self, serving: Predictor) -> Predictor:
         """A predictor with the copy of the last good calibration; as it is if there is none that is whole."""
@@ -176,25 +201,30 @@ class Champion:
             log.warning("the copy of the last good intervals cannot be read: %s", error)
             return serving
 
-    def _tell(self, problem: str = "") -> None:
-        """Say why not the newest of everything serves, and what does.
+    def _explain(self, problem: str = "") -> None:
+        """Set `reason`: why the newest of everything does not serve, and what does.
 
         Args:
-            problem: why nothing could be looked for; empty: what was found by the looks is told.
+            problem: why nothing could be looked for; empty for the problems that the looks met.
         """
         with self._swapping:
             serving = self.predictor
-            found = [problem] if problem else [self._champion_problem, self._intervals_problem, self._history_problem]
-            told = [part for part in found if part]
+            problems = [self._champion_problem, self._intervals_problem, self._history_problem]
+            reasons = [part for part in ([problem] if problem else problems) if part]
             if serving and self._from_copy:
-                told.insert(0, "the last good champion serves from its copy")
-            past = serving.past if serving and self._champion_problem and not problem else None
-            if serving and past and not self._history_problem:
-                told.append(f"{serving.version} goes on with the newest price history, to {past.history.last_month}")
-            self.reason = "; ".join(told)
+                reasons.insert(0, "the last good champion serves from its copy")
+            tables = serving.history_prices if serving and self._champion_problem and not problem else None
+            if serving and tables and not self._history_problem:
+                last_month = tables.history.last_month
+                reasons.append(f"{serving.version} goes on with the newest price history, to {last_month}")
+            self.reason = "; ".join(reasons)
 
     def _with_newest_history(self, serving: Predictor) -> tuple[Predictor, Reload | None]:
-        """A predictor with the newest history; with the last good one if that cannot be taken, and what came of it.
+        """The newest history.
+
+        Returns:
+            The predictor with the newest history, or with the last good one if that cannot be taken.
+            The result of the look if it was refused, else None.
 
         Raises:
             StoreError: the store cannot be read.
@@ -215,7 +245,7 @@ class Champion:
             log.warning("the history is not taken: %s", error)
             last = last or self._kept_history()
             instead = "the last good one serves" if last else "prices are from the rows' own figures"
-            self._history_problem = f"the newest price history is not taken, {instead}: {self._told(error)}"
+            self._history_problem = f"the newest price history is not taken, {instead}: {self._describe(error)}"
             waits = isinstance(error, UnsoundError)
             # What cannot be trusted is not read again before it, or its verdict, is another.
             self._history_seen = None if _may_pass(error) else stamps
@@ -225,8 +255,8 @@ class Champion:
         return changed, None
 
     def _last_history(self) -> History | None:
-        past = self.predictor.past if self.predictor else None
-        return past.history if past else None
+        tables = self.predictor.history_prices if self.predictor else None
+        return tables.history if tables else None
 
     def _kept_history(self) -> History | None:
         """The copy of the last good history; None if there is none that is whole."""
@@ -236,10 +266,10 @@ class Champion:
             log.warning("the copy of the last good history cannot be read: %s", error)
             return None
 
-    def _told(self, error: Exception) -> str:
-        """An error without where it happened."""
-        told = str(error) if isinstance(error, HousingError) else type(error).__name__
-        return told.replace(self.store.uri, "the store")
+    def _describe(self, error: Exception) -> str:
+        """The message of an error without the address of the store."""
+        message = str(error) if isinstance(error, HousingError) else type(error).__name__
+        return message.replace(self.store.uri, "the store")
 
     def start_from_copy(self) -> Reload:
         """Serve the copy of the last good champion, if there is one and nothing serves yet."""
@@ -264,7 +294,7 @@ class Champion:
         return Reload("loaded")
 
     def _keep(self, serving: Predictor) -> None:
-        """Copy aside what was verified and serves, the pointer to it last."""
+        """Keep a copy of what was verified and serves, the pointer to it last."""
         if self.kept is None:
             return
         try:
@@ -283,29 +313,29 @@ class Champion:
                 write_verdicts(self.kept, [Verdict("interval_calibration", month, State.GREEN, stamp, rows)])
             self.kept.write_json(POINTER, pointer_to(serving.version, self.provisional))
         except Exception as error:
-            log.warning("the champion that serves could not be copied aside: %s", error)
+            log.warning("the champion that serves could not be copied: %s", error)
 
     def _copy_history(self, stamps: Stamps) -> None:
-        """Copy aside a history that was verified."""
+        """Keep a copy of a history that was verified."""
         if self.kept is None:
             return
         try:
             copy_history(self.store, self.kept, stamps)
         except Exception as error:
-            log.warning("the history that serves could not be copied aside: %s", error)
+            log.warning("the history that serves could not be copied: %s", error)
 
-    async def follow(self, seconds: float, patience: float, tell: Callable[[Reload], None]) -> None:
-        """Look every so many seconds, off the event loop, for as long as the server runs.
+    async def follow(self, seconds: float, patience: float, report: Callable[[Reload], None]) -> None:
+        """Look at the store again and again, off the event loop, for as long as the server runs.
 
         Args:
             seconds: between looks.
             patience: seconds that the first look may take before the copy serves.
-            tell: is called with what each look came to.
+            report: is called with the result of each look.
         """
         looking = asyncio.create_task(asyncio.to_thread(self.look))
         if not (await asyncio.wait({looking}, timeout=patience))[0]:
-            tell(await asyncio.to_thread(self.start_from_copy))
-        tell(await looking)
+            report(await asyncio.to_thread(self.start_from_copy))
+        report(await looking)
         while True:
             await asyncio.sleep(seconds)
-            tell(await asyncio.to_thread(self.look))
+            report(await asyncio.to_thread(self.look))
