@@ -49,7 +49,7 @@ class Past:
     def prices(self, rows: Rows) -> np.ndarray:
         """US dollars, shape (n,); NaN where the history says nothing."""
         found = np.full(len(rows), np.nan)
-        place = self.history.place
+        place = self.history.zip_index
         for i, (day, zipcode) in enumerate(zip(rows.dates, rows.zipcodes, strict=True)):
             month = day.year * 12 + day.month - 1
             if self._first <= month <= self._last and (at := place.get(zipcode)) is not None:
@@ -58,13 +58,13 @@ class Past:
 
     def metro(self, zipcode: str) -> str:
         """Name of the metro of a zip that the history knows; empty if it has none."""
-        return self.history.metros[self.history.metro[self.history.place[zipcode]]]
+        return self.history.metros[self.history.metro[self.history.zip_index[zipcode]]]
 
     def why_unknown(self, zipcode: str, month: str) -> tuple[str, str]:
         """The field and the reason, in words, of a row whose history says nothing."""
         instead = "predicted from the figures of that month alone, less surely"
         first, last = self.history.first_month, self.history.last_month
-        if zipcode not in self.history.place:
+        if zipcode not in self.history.zip_index:
             return (
                 "zipcode",
                 f"{zipcode} has no price history for {month}, {len(self.history.zips):,} zips have: {instead}",

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import polars as pl
 from fastapi import FastAPI, Path, Query, Response
 
-from housing_assets.core.baselines.growth import NAIVE_DESCRIPTIONS
+from housing_assets.core.baselines.growth import NAIVE_FORECASTERS
 from housing_assets.core.errors import HousingError
 from housing_assets.core.features.history import history_needed
 from housing_assets.core.forecasting.schema import HORIZONS, MODEL
@@ -209,8 +209,9 @@ def _who(predictor: str, horizon: int) -> str:
     if predictor == MODEL:
         return f"The model's: on eval it beat every naive baseline {ahead}"
     named = predictor.replace("_", " ")
-    said = NAIVE_DESCRIPTIONS.get(predictor, "see forecast_evaluation")
-    return f"The naive baseline {named} ({said}): on eval the model was not shown to beat it {ahead}"
+    naive = NAIVE_FORECASTERS.get(predictor)
+    words = naive.words if naive else "see forecast_evaluation"
+    return f"The naive baseline {named} ({words}): on eval the model was not shown to beat it {ahead}"
 
 
 def _past(rows: pl.DataFrame) -> list[PastMonth]:

@@ -305,7 +305,7 @@ def test_contributions_of_a_price_from_history_add_up_to_it(seen, raw, history):
         assert 1 <= len(told["factors"]) <= 5
         if told["from_history"]:
             origin = history.column(add_months(row["date"][:7], -1))
-            last = np.exp(history.log_price[history.place[row["zipcode"]], origin])
+            last = np.exp(history.log_price[history.zip_index[row["zipcode"]], origin])
             assert told["base"] == pytest.approx(last, rel=0.03)
     assert any("Growth of its price over" in factor for factor in answer[0]["factors"])
 
@@ -316,7 +316,7 @@ def test_parts_of_growth_add_up_to_it_at_every_horizon(grown, history, horizon):
     growth = forecast_model_from_files(load_bundle(grown.store, version).files, version).newest
     at = np.arange(len(history.zips))
     base, parts = growth.contributions(history, "2019-12", horizon, at)
-    np.testing.assert_allclose(base + parts.sum(axis=1), growth.log_growth(history, "2019-12", horizon), atol=1e-6)
+    np.testing.assert_allclose(base + parts.sum(axis=1), growth.log_growth(history.at("2019-12"), horizon), atol=1e-6)
     assert np.abs(parts).max() > 1e-4
 
 

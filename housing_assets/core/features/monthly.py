@@ -8,7 +8,7 @@ import polars as pl
 
 from housing_assets.core.errors import HousingError
 from housing_assets.core.features.encoding import Encoders
-from housing_assets.core.features.history import HISTORY_DESCRIPTIONS
+from housing_assets.core.features.history_words import HISTORY_DESCRIPTIONS
 from housing_assets.core.panel.schema import BY_NAME, NEVER_FEATURES, NUMERIC_FEATURES
 
 FEATURES: tuple[str, ...] = (
