@@ -8,7 +8,7 @@ import polars as pl
 
 from housing_assets.core.baselines.growth import NAIVE_GROWTH
 from housing_assets.core.evaluation.metrics import price_metrics
-from housing_assets.core.forecasting.schema import MODEL, PUBLISHED
+from housing_assets.core.forecasting.schema import MODEL, PREDICTOR_LABELS, PUBLISHED
 from housing_assets.core.months import add_months
 
 ALL = "all"
@@ -188,15 +188,7 @@ def largest_or_none(values: pl.Series) -> float | None:
     return float(found.max()) if found.size else None
 
 
-PREDICTOR_NAMES: dict[str, str] = {
-    MODEL: "the model",
-    PUBLISHED: "what is published",
-    "flat": "no change",
-    "momentum_3": "3-month growth goes on",
-    "momentum_12": "12-month growth goes on",
-    "damped_momentum": "3-month growth fades",
-    "metro_growth": "metro growth fades",
-}
+PREDICTOR_NAMES = PREDICTOR_LABELS
 """Predictors of forecasts in words: the naive baselines by what they assume."""
 
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from housing_assets.core.baselines.growth import naive_contributions
 from housing_assets.core.features.history import HISTORY_FEATURES
 from housing_assets.core.features.monthly import FEATURES, describe_feature
 from housing_assets.core.models.publication import MODEL
@@ -95,16 +94,12 @@ def _from_history(tables: HistoryPriceTables, month: str, zipcodes: Sequence[str
     history, model = tables.history, tables.model
     predictor = model.publication.predictor
     origin = add_months(month, -model.lag)
-    zips = np.array([history.zip_index[zipcode] for zipcode in zipcodes])
-    if predictor == MODEL:
-        assert model.growth is not None, "history is used by a growth model or a naive baseline"
-        usual, parts = model.growth.contributions(history, origin, model.lag, zips)
-    else:
-        usual, parts = np.zeros(len(zips)), naive_contributions(history, origin, model.lag, predictor, zips)
-    base, parts = _dollars(history.log_price[zips, history.column(origin)] + usual, parts)
-    return [
-        _explanation(base[i], parts[i], HISTORY_FEATURES, from_history=True, by=predictor) for i in range(len(zips))
-    ]
+    at = np.array([history.zip_index[zipcode] for zipcode in zipcodes])
+    forecaster, known = model.forecaster, history.at(origin)
+    assert forecaster is not None, "a past is of a model with a growth model, or of a naive baseline"
+    usual, parts = forecaster.contributions(known, model.lag, at)
+    base, parts = _dollars(known.log_price[at] + usual, parts)
+    return [_explanation(base[i], parts[i], HISTORY_FEATURES, from_history=True, by=predictor) for i in range(len(at))]
 
 
 def _dollars(base: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -5,6 +5,7 @@ import polars as pl
 import streamlit as st
 
 from housing_assets.core.baselines.growth import NAIVE_GROWTH
+from housing_assets.core.baselines.prices import NAIVE_PRICE_LABELS
 from housing_assets.core.evaluation.models import ITSELF
 from housing_assets.core.features.monthly import describe_feature
 from housing_assets.core.forecasting.schema import MODEL, PUBLISHED
@@ -16,9 +17,7 @@ _NAMES = {
     f"tuned_model{ITSELF}": "tuned, its own numbers",
     f"champion{ITSELF}": "champion, its own numbers",
     "baseline_model": "baseline",
-    "train_median": "median of train",
-    "metro_median": "median of the metro",
-    "last_known_price": "last price in train",
+    **NAIVE_PRICE_LABELS,
     "flat": "price of the month before",
     **{name: figures.PREDICTOR_NAMES[name] for name in NAIVE_GROWTH if name != "flat"},
 }

@@ -5,7 +5,7 @@ from datetime import date
 import polars as pl
 import streamlit as st
 
-from housing_assets.core.baselines.growth import NAIVE_DESCRIPTIONS
+from housing_assets.core.baselines.growth import NAIVE_FORECASTERS
 from housing_assets.core.features.history import history_needed
 from housing_assets.core.forecasting.schema import FORECAST_SCHEMA, HORIZONS
 from housing_assets.core.months import add_months, month_end
@@ -237,8 +237,8 @@ def predictions(rows: pl.DataFrame, zipcode: str) -> None:
     typical = figures.median_or_none(rows["percent"].abs())
     four.metric("Typical error here", figures.percent(typical) if typical is not None else "not known yet", border=True)
     if newest.get("from_history") is not None:
-        baseline = NAIVE_DESCRIPTIONS.get(newest.get("predictor") or "")
-        whose = f": {baseline}, which was better than the model on eval." if baseline else "."
+        baseline = NAIVE_FORECASTERS.get(newest.get("predictor") or "")
+        whose = f": {baseline.words}, which was better than the model on eval." if baseline else "."
         st.markdown(
             f"{zipcode} is predicted from its own past prices{whose}"
             if newest["from_history"]

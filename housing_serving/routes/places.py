@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import polars as pl
 from fastapi import FastAPI, Path, Query, Response
 
-from housing_assets.core.baselines.growth import NAIVE_DESCRIPTIONS
+from housing_assets.core.baselines.growth import NAIVE_FORECASTERS
 from housing_assets.core.features.history import history_needed
 from housing_assets.core.forecasting.schema import HORIZONS, MODEL
 from housing_assets.core.months import MONTH_PATTERN, describe_months, month_end, month_of
@@ -197,9 +197,10 @@ def _explanation(predictor: str, horizon: int) -> str:
     ahead = f"{horizon} month{'s' * (horizon > 1)} ahead"
     if predictor == MODEL:
         return f"The model's: on eval it beat every naive baseline {ahead}"
-    name = predictor.replace("_", " ")
-    description = NAIVE_DESCRIPTIONS.get(predictor, "see forecast_evaluation")
-    return f"The naive baseline {name} ({description}): on eval the model was not shown to beat it {ahead}"
+    named = predictor.replace("_", " ")
+    naive = NAIVE_FORECASTERS.get(predictor)
+    words = naive.words if naive else "see forecast_evaluation"
+    return f"The naive baseline {named} ({words}): on eval the model was not shown to beat it {ahead}"
 
 
 def _past(rows: pl.DataFrame) -> list[PastMonth]:

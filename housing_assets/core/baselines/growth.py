@@ -1,83 +1,117 @@
-"""Naive predictors of the growth of a price after an origin."""
+"""Naive forecasters of the growth of a price, each with its words.
+
+To add one, write its class here, add it to `_NAIVE`, and test it in `tests/core/baselines/test_forecasters.py`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 import numpy as np
 
-from housing_assets.core.features.history import HISTORY_FEATURES, History, require_horizon
+from housing_assets.core.features.history import HISTORY_FEATURES, LONGEST_HORIZON, HistoryAtOrigin, require_horizon
 
 DAMPING = 0.85
 """Share of its growth that a place keeps from month to month (Gardner and McKenzie 1985, "Forecasting Trends in Time
 Series", for damping as such; the value is about the autocorrelation of the index's growth at lag 1)."""
 
-NAIVE_GROWTH: tuple[str, ...] = ("flat", "momentum_3", "momentum_12", "damped_momentum", "metro_growth")
-"""The naive baselines, as `naive_growth` names them."""
 
-NAIVE_DESCRIPTIONS: dict[str, str] = {
-    "flat": "the last known price stays",
-    "momentum_3": "the mean growth of the zip's last 3 months goes on",
-    "momentum_12": "the mean growth of the zip's last 12 months goes on",
-    "damped_momentum": "the growth of the zip's last 3 months goes on and fades",
-    "metro_growth": "the growth of the metro's last 3 months goes on and fades",
-}
-"""What the naive baselines say, in words."""
+class NaiveForecaster(ABC):
+    """A `housing_assets.core.baselines.forecaster.Forecaster` that continues one growth of the past.
 
-assert tuple(NAIVE_DESCRIPTIONS) == NAIVE_GROWTH, "a naive baseline has no words"
-
-
-def naive_growth(history: History, origin: str, horizon: int) -> dict[str, np.ndarray]:
-    """Log growth from an origin to the month predicted without a model, shape (zips,), by name of `NAIVE_GROWTH`.
-
-    `flat`: none. `momentum_3`, `momentum_12`: the mean monthly growth of the last 3 or 12 months goes on.
-    `damped_momentum`: that of 3 months fades by `DAMPING` a month. `metro_growth`: the same of the zip's metro.
-
-    Raises:
-        HousingError: the horizon is not 1 to `LONGEST_HORIZON`, or the origin is outside the history.
+    Attributes:
+        name, label, words: see the protocol.
+        feature: the one of `HISTORY_FEATURES` that the forecast is explained by; None: by none.
     """
-    require_horizon(horizon)
-    own, year, metro = (
-        np.nan_to_num(growth)
-        for growth in (
-            history.growth(origin, 3) / 3,
-            history.growth(origin, 12) / 12,
-            history.metro_growth(origin, 3) / 3,
-        )
-    )
-    faded = sum(DAMPING**month for month in range(1, horizon + 1))
-    return {
-        "flat": np.zeros_like(own),
-        "momentum_3": own * horizon,
-        "momentum_12": year * horizon,
-        "damped_momentum": own * faded,
-        "metro_growth": metro * faded,
-    }
+
+    name: str
+    label: str
+    words: str
+    feature: str | None = None
+    horizons: tuple[int, ...] = tuple(range(1, LONGEST_HORIZON + 1))
+
+    @abstractmethod
+    def _growth(self, at: HistoryAtOrigin, horizon: int) -> np.ndarray:
+        """Log growth of every zip, shape (zips,); NaN where the growth that is continued is not known."""
+
+    def log_growth(self, at: HistoryAtOrigin, horizon: int) -> np.ndarray:
+        """See the protocol. A zip whose past growth is not known is forecast to keep its price."""
+        require_horizon(horizon)
+        return np.where(at.known, np.nan_to_num(self._growth(at, horizon)), np.nan)
+
+    def contributions(self, at: HistoryAtOrigin, horizon: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See the protocol. All of the growth is the part of `feature`."""
+        parts = np.zeros((len(rows), len(HISTORY_FEATURES)))
+        if self.feature is not None:
+            parts[:, HISTORY_FEATURES.index(self.feature)] = self.log_growth(at, horizon)[rows]
+        return np.zeros(len(rows)), parts
 
 
-FEATURE_OF = {
-    "momentum_3": "own_growth_3",
-    "momentum_12": "own_growth_12",
-    "damped_momentum": "own_growth_3",
-    "metro_growth": "metro_growth_3",
-}
-"""The feature of history that a naive baseline goes by; `flat` goes by none."""
+class Flat(NaiveForecaster):
+    """The price stays what it is."""
+
+    name = "flat"
+    label = "no change"
+    words = "the last known price stays"
+
+    def _growth(self, at: HistoryAtOrigin, horizon: int) -> np.ndarray:  # noqa: ARG002
+        return np.zeros(len(at.history.zips))
 
 
-def naive_contributions(history: History, origin: str, horizon: int, name: str, at: np.ndarray) -> np.ndarray:
-    """What each of `HISTORY_FEATURES` adds to the log growth that a naive baseline says.
+class Momentum(NaiveForecaster):
+    """The mean monthly growth of the last months continues unchanged."""
 
-    Args:
-        history, origin, horizon: as in `naive_growth`.
-        name: of `NAIVE_GROWTH`.
-        at: places of n zips in the history, integers of shape (n,).
+    def __init__(self, months: int) -> None:
+        """Continue the growth of so many months, one of `housing_assets.core.features.history.LAGS`."""
+        self.months = months
+        self.name = f"momentum_{months}"
+        self.label = f"{months}-month growth goes on"
+        self.words = f"the mean growth of the zip's last {months} months goes on"
+        self.feature = f"own_growth_{months}"
 
-    Returns:
-        Shape (n, len(HISTORY_FEATURES)): zero but for the one feature that the baseline goes by.
-    """
-    parts = np.zeros((len(at), len(HISTORY_FEATURES)))
-    if name in FEATURE_OF:
-        parts[:, HISTORY_FEATURES.index(FEATURE_OF[name])] = naive_growth(history, origin, horizon)[name][at]
-    return parts
+    def _growth(self, at: HistoryAtOrigin, horizon: int) -> np.ndarray:
+        return at.growth(self.months) / self.months * horizon
 
 
-def reference_growth(history: History, origin: str, horizon: int) -> np.ndarray:
-    """What a model's say is added to: the mean of the zip's and its metro's damped momentum, shape (zips,)."""
-    naive = naive_growth(history, origin, horizon)
-    return (naive["damped_momentum"] + naive["metro_growth"]) / 2
+class DampedMomentum(NaiveForecaster):
+    """The mean monthly growth of the last 3 months continues and fades by `DAMPING` a month."""
+
+    name = "damped_momentum"
+    label = "3-month growth fades"
+    words = "the growth of the zip's last 3 months goes on and fades"
+    feature = "own_growth_3"
+
+    def _growth(self, at: HistoryAtOrigin, horizon: int) -> np.ndarray:
+        return at.growth(3) / 3 * _faded_months(horizon)
+
+
+class MetroGrowth(NaiveForecaster):
+    """The mean monthly growth of the metro's last 3 months continues and fades by `DAMPING` a month."""
+
+    name = "metro_growth"
+    label = "metro growth fades"
+    words = "the growth of the metro's last 3 months goes on and fades"
+    feature = "metro_growth_3"
+
+    def _growth(self, at: HistoryAtOrigin, horizon: int) -> np.ndarray:
+        return at.metro_growth(3) / 3 * _faded_months(horizon)
+
+
+def _faded_months(horizon: int) -> float:
+    """How many months of full growth a horizon of fading growth is worth."""
+    return sum(DAMPING**month for month in range(1, horizon + 1))
+
+
+DAMPED_MOMENTUM, METRO_GROWTH = DampedMomentum(), MetroGrowth()
+
+_NAIVE = (Flat(), Momentum(3), Momentum(12), DAMPED_MOMENTUM, METRO_GROWTH)
+
+NAIVE_FORECASTERS: Mapping[str, NaiveForecaster] = {forecaster.name: forecaster for forecaster in _NAIVE}
+"""The naive forecasters by name, in the order in which they are shown."""
+
+NAIVE_GROWTH: tuple[str, ...] = tuple(NAIVE_FORECASTERS)
+"""The names of `NAIVE_FORECASTERS`."""
+
+
+def reference_growth(at: HistoryAtOrigin, horizon: int) -> np.ndarray:
+    """The mean of the zip's and its metro's damped momentum, towards which a model is shrunk: shape (zips,)."""
+    return (DAMPED_MOMENTUM.log_growth(at, horizon) + METRO_GROWTH.log_growth(at, horizon)) / 2

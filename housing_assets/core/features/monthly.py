@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from housing_assets.core.errors import HousingError
 from housing_assets.core.features.encoding import Encoders
-from housing_assets.core.features.history import HISTORY_DESCRIPTIONS
+from housing_assets.core.features.history_words import HISTORY_DESCRIPTIONS
 from housing_assets.core.panel.schema import BY_NAME, NEVER_FEATURES, NUMERIC_FEATURES
 
 

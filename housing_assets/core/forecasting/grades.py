@@ -1,4 +1,4 @@
-"""Everything that is known of one forecast model once it is graded: what decides, what is published, how wide."""
+"""The grades of a forecast model: its errors, which forecaster is published by horizon, and interval widths."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class ForecastGrades:
 
     Attributes:
         version: of the model.
-        published: by horizon, whose forecast is published.
+        published: name of the forecaster that is published, by horizon.
         graded: errors, as `housing_assets.core.forecasting.grading.grade` gives them: `forecast_evaluation`.
         intervals: `forecast_intervals`, with `model_version`.
         skill: `forecast_skill`.
@@ -38,17 +38,28 @@ def grade_forecasts(history: History, model: ForecastModel, split: TimeSplit) ->
 
     Args:
         history: of all zips.
-        model: to grade; every origin is forecast by the fit that saw none of its outcomes.
-        split: eval of it decides what is published.
+        model: to grade. Every origin is forecast by a fit that none of its outcomes went into.
+        split: its eval months decide what is published.
     """
-    rows = backtest(history, model)
+    return grade_backtest(history, backtest(history, model), model.version, split)
+
+
+def grade_backtest(history: History, rows: pl.DataFrame, version: str, split: TimeSplit) -> ForecastGrades:
+    """Grade the forecasts of a backtest.
+
+    Args:
+        history: that the backtest was made from.
+        rows: as `housing_assets.core.forecasting.backtest.backtest` returns them.
+        version: of the model.
+        split: its eval months decide what is published.
+    """
     published = choose_published(rows, split)
     widths = forecast_intervals(rows, published, history.last_month)
     return ForecastGrades(
-        version=model.version,
+        version=version,
         published=published,
         graded=grade(history, rows, split, published),
-        intervals=widths.with_columns(pl.lit(model.version).alias("model_version")),
+        intervals=widths.with_columns(pl.lit(version).alias("model_version")),
         skill=skill_table(rows, split),
         coverage=coverage_table(rows, widths, split, published),
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from housing_assets.core.errors import BundleError, HousingError
 from housing_assets.core.features.history import History
+from housing_assets.core.forecasting.record import BACKTEST_FILE, RecordedForecasts
 from housing_assets.core.forecasting.schema import HORIZONS, LEAST_FORECAST_MONTHS
 from housing_assets.core.models.growth import (
     GrowthModel,
@@ -18,15 +19,17 @@ from housing_assets.core.months import TimeSplit, add_months
 
 @dataclass(frozen=True)
 class ForecastModel:
-    """Growth models of a backtest: the newest of them is the one that forecasts from now on.
+    """The growth models of a backtest, the newest of which is the one that forecasts from now on.
 
     Attributes:
         fits: by the month before which every training target lies.
         version: of the bundle it came from; empty before it was published.
+        record: its forecasts from past origins; None where they have not been recorded.
     """
 
     fits: Mapping[str, GrowthModel]
     version: str = ""
+    record: RecordedForecasts | None = None
 
     @property
     def newest(self) -> GrowthModel:
@@ -44,9 +47,9 @@ def fit_forecast_model(
     """Fit a model for each year of eval, a year before it included, and the one that is published.
 
     Args:
-        history: what comes from the holdout start on is not looked at.
+        history: months from the holdout start on are not used.
         split: the time split.
-        progress: is told of each fit.
+        progress: called with a line of text after each fit.
 
     Raises:
         HousingError: the panel has too few months or zips.
@@ -78,8 +81,10 @@ def backtest_fits(split: TimeSplit) -> list[str]:
 
 def forecast_files(model: ForecastModel, metrics: Mapping[str, object]) -> dict[str, bytes]:
     """The files of a bundle, by name."""
-    told = {"fits": list(model.fits), "horizons": {month: fit.horizons for month, fit in model.fits.items()}}
-    files = {"forecast.json": _json(told), "metrics.json": _json(metrics)}
+    contents = {"fits": list(model.fits), "horizons": {month: fit.horizons for month, fit in model.fits.items()}}
+    files = {"forecast.json": _json(contents), "metrics.json": _json(metrics)}
+    if model.record is not None:
+        files[BACKTEST_FILE] = model.record.to_file()
     for month, fit in model.fits.items():
         files |= growth_files(fit, f"-{month}")
     return files
@@ -99,7 +104,8 @@ def forecast_model_from_files(files: Mapping[str, bytes], version: str) -> Forec
         if fit is None:
             raise BundleError(f"model {version} lacks the trees of {month}: publish it again")
         fits[month] = fit
-    return ForecastModel(fits, version)
+    record = RecordedForecasts.from_file(files[BACKTEST_FILE]) if BACKTEST_FILE in files else None
+    return ForecastModel(fits, version, record)
 
 
 def _json(value: object) -> bytes:

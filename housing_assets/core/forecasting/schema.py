@@ -2,21 +2,31 @@
 
 import polars as pl
 
-from housing_assets.core.baselines.growth import NAIVE_GROWTH
+from housing_assets.core.baselines.growth import NAIVE_FORECASTERS, NAIVE_GROWTH
 from housing_assets.core.features.history import LEAST_MONTHS, LONGEST_HORIZON
-from housing_assets.core.models.growth import LEAST_TRAIN_MONTHS
+from housing_assets.core.models.growth import LEAST_TRAIN_MONTHS, GrowthModel
 
 HORIZONS: tuple[int, ...] = tuple(range(1, LONGEST_HORIZON + 1))
 """Months ahead that are forecast."""
 
-MODEL = "forecast_model"
+MODEL = GrowthModel.name
 """The model's name among the predictors."""
 
 PREDICTORS: tuple[str, ...] = (MODEL, *NAIVE_GROWTH)
-"""Everything that is graded."""
+"""The names of all forecasters that are graded."""
+
+PUBLISHED = "published"
+"""The name under which grades hold the errors of what is published, whichever forecaster it is."""
+
+PREDICTOR_LABELS: dict[str, str] = {
+    MODEL: GrowthModel.label,
+    PUBLISHED: "what is published",
+    **{name: forecaster.label for name, forecaster in NAIVE_FORECASTERS.items()},
+}
+"""A few words for a legend or a table, by name of a predictor."""
 
 FALLBACK_PREDICTOR = "damped_momentum"
-"""Whose forecast is published where nothing could be graded: the baseline that was the steadiest on real indices."""
+"""The baseline that is published where nothing could be graded: the steadiest one on real indices."""
 
 FORECAST_SCHEMA: dict[str, pl.DataType] = {
     "origin": pl.String(),
@@ -51,14 +61,10 @@ INTERVAL_SCHEMA: dict[str, pl.DataType] = {
     "log_width": pl.Float64(),
     "outcomes": pl.Int64(),
 }
-"""Columns of `forecast_intervals`: half a 90% interval in log price, and the forecasts with outcomes it rests on."""
+"""Columns of `forecast_intervals`: half the width of a 90% interval in log price, and the outcomes it rests on."""
 
 LEAST_FORECAST_MONTHS = LEAST_MONTHS + LEAST_TRAIN_MONTHS + 1
 """Months before eval that a forecast one month ahead needs: a year of history, the origins, an outcome."""
 
 LEAST_OUTCOMES = 30
-"""Fewer forecasts with a known outcome say nothing of a 90% interval."""
-
-
-PUBLISHED = "published"
-"""Name under which grades tell of what is published, whoever's it is."""
+"""Forecasts with a known outcome that a 90% interval needs at least."""

@@ -1,22 +1,28 @@
 """Growth models: log growth of a zip's price from an origin month, by its history.
 
-The plain average of a ridge regression and small trees on the same history, which over four windows of real indices
-was steadier than either. The further ahead, the less a model adds to damped momentum, so that its say in the answer
-shrinks with the horizon; a market's turn is not in its past.
+The forecast is the plain average of a ridge regression and small trees on the same history. Over four windows of real
+indices the average was steadier than either. The further ahead, the less a model adds to damped momentum, since a
+market's turn is not in its past: the forecast is shrunk towards that, more so at long horizons.
 """
 
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
-from housing_assets.core.baselines.growth import FEATURE_OF, naive_growth, reference_growth
+from housing_assets.core.baselines.growth import DAMPED_MOMENTUM, METRO_GROWTH, reference_growth
 from housing_assets.core.errors import BundleError, HousingError
-from housing_assets.core.features.history import HISTORY_FEATURES, LONGEST_HORIZON, History, require_horizon
+from housing_assets.core.features.history import (
+    HISTORY_FEATURES,
+    LONGEST_HORIZON,
+    History,
+    HistoryAtOrigin,
+    require_horizon,
+)
 from housing_assets.core.models.ridge import Ridge, fit_ridge
 from housing_assets.core.months import add_months, month_range
 
@@ -24,12 +30,13 @@ if TYPE_CHECKING:
     import xgboost
 
 LEAST_TRAIN_MONTHS = 24
-"""Origins of a horizon that its part of a model needs: fewer tell nothing of the season."""
+"""Origins of a horizon that its part of a model needs: fewer do not cover the season twice."""
 
 TREE_FEATURES: tuple[str, ...] = (*(f for f in HISTORY_FEATURES if not f.startswith("nation_")), "horizon")
-"""What the trees see. National growth is left to the ridge: trees take the regime they learned for the rule."""
+"""Columns of the trees' matrix. Only the ridge has national growth: trees take a regime that they saw for the rule."""
 
-_SEEN_BY_TREES = np.array([HISTORY_FEATURES.index(name) for name in TREE_FEATURES[:-1]])
+_TREE_COLUMNS = [HISTORY_FEATURES.index(name) for name in TREE_FEATURES if name != "horizon"]
+"""Columns of the history features that the trees use, in their order."""
 
 _TREES = 200
 
@@ -50,86 +57,84 @@ _MOST_TREE_ROWS = 200_000
 
 
 def shrinkage_weight(horizon: int) -> float:
-    """Share of the model's say beside damped momentum: all of it one month ahead, half at twelve."""
+    """Weight of ridge and trees beside `reference_growth`: 1 one month ahead, 1/2 twelve months ahead."""
     return (LONGEST_HORIZON - 1) / (LONGEST_HORIZON - 2 + horizon)
 
 
 @dataclass(frozen=True)
 class GrowthModel:
-    """Ridges and trees that say how a zip's price grows from an origin.
+    """Ridges and trees that forecast how a zip's price grows: a `housing_assets.core.baselines.forecaster.Forecaster`.
 
     Attributes:
         ridges: by horizon in months; a horizon without one is not modelled.
         trees: over `TREE_FEATURES`: log growth a month.
+        name, label, words: see the protocol.
     """
 
     ridges: Mapping[int, Ridge]
     trees: "xgboost.Booster"
+    name: str = field(default="forecast_model", init=False)
+    label: str = field(default="the model", init=False)
+    words: str = field(
+        default="ridge regression and trees on the zip's history, shrunk towards damped momentum", init=False
+    )
 
     @property
     def horizons(self) -> tuple[int, ...]:
-        """Months ahead that it models."""
+        """Months ahead that it models, in order."""
         return tuple(self.ridges)
 
-    def log_growth(self, history: History, origin: str, horizon: int) -> np.ndarray:
+    def log_growth(self, at: HistoryAtOrigin, horizon: int) -> np.ndarray:
         """Log growth from the origin's price, shape (zips,); NaN where a zip's history is too short.
 
         Raises:
-            HousingError: the horizon is not modelled, or the origin is outside the history.
+            HousingError: the horizon is not modelled.
         """
         if horizon not in self.ridges:
-            known = ", ".join(str(h) for h in self.horizons) or "none"
-            raise HousingError(f"horizon={horizon} is not modelled: choose one of {known}")
-        features = history.features(origin, horizon)
+            modelled = ", ".join(str(h) for h in self.horizons) or "none"
+            raise HousingError(f"horizon={horizon} is not modelled: choose one of {modelled}")
+        features = at.features(horizon)
         ridge = self.ridges[horizon].predict(features)
         trees = horizon * self.trees.inplace_predict(tree_matrix(features, horizon), validate_features=False)
-        base = reference_growth(history, origin, horizon)
-        said = base + shrinkage_weight(horizon) * ((ridge + trees) / 2 - base)
-        return np.where(history.known(origin), said, np.nan)
+        reference = reference_growth(at, horizon)
+        growth = reference + shrinkage_weight(horizon) * ((ridge + trees) / 2 - reference)
+        return np.where(at.known, growth, np.nan)
 
-    def contributions(
-        self, history: History, origin: str, horizon: int, at: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """What `log_growth` of some zips is made of: the parts of the ridge, of the trees and of what they are added
-        to, weighed as there. The trees' are TreeSHAP (Lundberg et al. 2020).
+    def contributions(self, at: HistoryAtOrigin, horizon: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `Forecaster.contributions`. The ridge's parts are exact, those of the trees are TreeSHAP.
 
-        Args:
-            history, origin, horizon: as in `log_growth`.
-            at: places of n zips in the history, integers of shape (n,).
-
-        Returns:
-            Log growth before anything is known of a zip, shape (n,), and what each of `HISTORY_FEATURES` adds to it,
-            shape (n, len(HISTORY_FEATURES)).
+        TreeSHAP: Lundberg et al. (2020), "From local explanations to global understanding with explainable AI for
+        trees".
         """
         import xgboost as xgb
 
-        features = history.features(origin, horizon)[at]
-        ridge, share = self.ridges[horizon], shrinkage_weight(horizon)
+        features = at.features(horizon)[rows]
+        ridge, weight = self.ridges[horizon], shrinkage_weight(horizon)
         matrix = xgb.DMatrix(tree_matrix(features, horizon), feature_names=list(TREE_FEATURES))
-        trees = self.trees.predict(matrix, pred_contribs=True, strict_shape=True).reshape(len(at), -1)
-        trees = horizon * trees.astype(np.float64)
-        parts = share * ridge.parts(features) / 2
-        parts[:, _SEEN_BY_TREES] += share * trees[:, : len(_SEEN_BY_TREES)] / 2
-        naive = naive_growth(history, origin, horizon)
-        for name in ("damped_momentum", "metro_growth"):
-            parts[:, HISTORY_FEATURES.index(FEATURE_OF[name])] += (1 - share) * naive[name][at] / 2
-        # The horizon is no property of a zip: what it adds is in the base.
-        usual = ridge.intercept + trees[:, len(_SEEN_BY_TREES) :].sum(axis=1)
-        return share * usual / 2, parts
+        shares = self.trees.predict(matrix, pred_contribs=True, strict_shape=True).reshape(len(rows), -1)
+        shares = horizon * shares.astype(np.float64)
+        by_column = dict(zip((*TREE_FEATURES, "bias"), shares.T, strict=True))
+        # The horizon is no property of a zip: its part belongs to the base.
+        usual = ridge.intercept + (by_column.pop("horizon") + by_column.pop("bias"))
+        parts = weight * ridge.parts(features) / 2
+        for name, share in by_column.items():
+            parts[:, HISTORY_FEATURES.index(name)] += weight * share / 2
+        for naive in (DAMPED_MOMENTUM, METRO_GROWTH):
+            parts += (1 - weight) * naive.contributions(at, horizon, rows)[1] / 2
+        return weight * usual / 2, parts
 
 
 def tree_matrix(features: np.ndarray, horizon: int) -> np.ndarray:
-    """`TREE_FEATURES` of history features, float32."""
-    seen = features[:, _SEEN_BY_TREES]
-    return np.hstack([seen, np.full((len(features), 1), horizon, np.float32)])
+    """The matrix of the trees, float32 of shape (n, len(TREE_FEATURES)), of history features of n zips."""
+    return np.hstack([features[:, _TREE_COLUMNS], np.full((len(features), 1), horizon, np.float32)])
 
 
 def fit_growth(history: History, horizons: Sequence[int], before: str, seed: int = 42) -> GrowthModel:
     """Fit a growth model on what was known before a month.
 
     Args:
-        history: may go on after `before`; what comes then is not looked at.
-        horizons: months ahead to model; those with too few origins are left out.
+        history: may go on after `before`. Later months are not used.
+        horizons: months ahead to model. Those with too few origins are left out.
         before: every target lies in a month before this one.
         seed: of the sample of rows, in a panel with more of them than are needed, and of the trees.
 
@@ -150,39 +155,31 @@ def fit_growth(history: History, horizons: Sequence[int], before: str, seed: int
             f"growth model needs {LEAST_TRAIN_MONTHS}: give it a panel that begins earlier"
         )
     rows = _sample_rows(history, usable[modelled[0]], seed)
-    base = np.vstack([history.origin_features(origin)[at] for origin, at in rows])
-    ridges, seen, labels = {}, [], []
-    share = min(1.0, _MOST_TREE_ROWS / (len(base) * len(modelled)))
+    origin_features = np.vstack([history.at(origin).origin_features[zips] for origin, zips in rows])
+    ridges, matrices, labels = {}, [], []
+    share = min(1.0, _MOST_TREE_ROWS / (len(origin_features) * len(modelled)))
     draws = np.random.default_rng(seed)
     for horizon in modelled:
-        season = np.vstack([history.season_features(origin, horizon)[at] for origin, at in rows])
-        growth = np.concatenate([outcome(history, origin, horizon, last)[at] for origin, at in rows])
-        known = np.isfinite(growth)
-        features, growth = np.hstack([base, season])[known], growth[known]
+        season = np.vstack([history.at(origin).season_features(horizon)[zips] for origin, zips in rows])
+        growth = np.concatenate([history.outcome(origin, horizon, last)[zips] for origin, zips in rows])
+        has_outcome = np.isfinite(growth)
+        features, growth = np.hstack([origin_features, season])[has_outcome], growth[has_outcome]
         ridges[horizon] = fit_ridge(features, growth, horizon, len(history.zips), len(history.metros))
-        taken = draws.random(len(growth)) < share
-        seen.append(tree_matrix(features[taken], horizon))
-        labels.append(growth[taken] / horizon)
+        is_drawn = draws.random(len(growth)) < share
+        matrices.append(tree_matrix(features[is_drawn], horizon))
+        labels.append(growth[is_drawn] / horizon)
     matrix = xgb.QuantileDMatrix(
-        np.vstack(seen), label=np.concatenate(labels), feature_names=list(TREE_FEATURES), max_bin=128
+        np.vstack(matrices), label=np.concatenate(labels), feature_names=list(TREE_FEATURES), max_bin=128
     )
     return GrowthModel(ridges, xgb.train({**_TREE_PARAMS, "seed": seed}, matrix, num_boost_round=_TREES))
 
 
 def _sample_rows(history: History, origins: Sequence[str], seed: int) -> list[tuple[str, np.ndarray]]:
-    """Zips of each origin to learn from: all that are known, or an even share of them in a large panel."""
+    """The rows to learn from: by origin the indices of all zips with enough history, or in a large panel of a share."""
     draws = np.random.default_rng(seed)
-    known = {origin: np.flatnonzero(history.known(origin)) for origin in origins}
-    share = min(1.0, _MOST_ORIGIN_ROWS / sum(len(at) for at in known.values()))
-    return [(origin, at if share == 1 else at[draws.random(len(at)) < share]) for origin, at in known.items()]
-
-
-def outcome(history: History, origin: str, horizon: int, last: str | None = None) -> np.ndarray:
-    """Log growth that came, shape (zips,); NaN where the panel has no price, or none by the month `last`."""
-    month = add_months(origin, horizon)
-    if month > min(last or history.last_month, history.last_month):
-        return np.full(len(history.zips), np.nan)
-    return np.where(history.priced[:, history.column(month)], history.growth(month, horizon), np.nan)
+    rows = [(origin, np.flatnonzero(history.known(origin))) for origin in origins]
+    share = min(1.0, _MOST_ORIGIN_ROWS / sum(len(zips) for _, zips in rows))
+    return [(origin, zips if share == 1 else zips[draws.random(len(zips)) < share]) for origin, zips in rows]
 
 
 _TREE_FILE, _RIDGE_FILE, _GOLDEN_FILE = "growth{}.ubj", "growth_ridges{}.parquet", "growth_golden{}.json"
@@ -251,10 +248,10 @@ def growth_from_files(files: Mapping[str, bytes], mark: str = "") -> GrowthModel
 
 
 def _golden_answers(model: GrowthModel) -> list[float]:
-    """What the ridge and the trees of each horizon say of its mean features, and of one deviation more of each."""
-    said: list[float] = []
+    """Growth by the ridge and by the trees of each horizon: of its mean features, and of one deviation more of each."""
+    answers: list[float] = []
     for horizon, ridge in model.ridges.items():
         rows = np.vstack([ridge.means, ridge.means + ridge.scales]).astype(np.float32)
         trees = model.trees.inplace_predict(tree_matrix(rows, horizon), validate_features=False)
-        said += [*ridge.predict(rows).tolist(), *trees.astype(float).tolist()]
-    return said
+        answers += [*ridge.predict(rows).tolist(), *trees.astype(float).tolist()]
+    return answers

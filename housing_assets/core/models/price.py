@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from housing_assets.core.baselines.growth import naive_growth
+from housing_assets.core.baselines.forecaster import Forecaster, forecast_prices
+from housing_assets.core.baselines.growth import NAIVE_FORECASTERS
 from housing_assets.core.errors import BundleError
 from housing_assets.core.features.encoding import Encoders
 from housing_assets.core.features.history import History
@@ -102,6 +103,13 @@ class PriceModel:
         """True if rows are predicted from the history of their zips, where there is one."""
         return self.growth is not None or self.publication.predictor != MODEL
 
+    @property
+    def forecaster(self) -> Forecaster | None:
+        """Whose growth rows with a history are predicted by; None: history is not used."""
+        if self.publication.predictor == MODEL:
+            return self.growth
+        return NAIVE_FORECASTERS[self.publication.predictor]
+
     def itself(self) -> "PriceModel":
         """The same model publishing its own numbers, by which it is graded beside the baselines."""
         return replace(self, publication=AS_IT_IS)
@@ -129,15 +137,10 @@ class PriceModel:
 
     def month_prices(self, history: History, month: str) -> np.ndarray:
         """Prices in US dollars of every zip of a history in a month, shape (zips,); NaN where it says nothing."""
-        origin = add_months(month, -self.lag)
-        if not self.uses_history or not history.first_month <= origin <= history.last_month:
+        forecaster = self.forecaster
+        if forecaster is None:
             return np.full(len(history.zips), np.nan)
-        predictor = self.publication.predictor
-        if predictor == MODEL and self.growth is not None:
-            growth = self.growth.log_growth(history, origin, self.lag)
-        else:
-            growth = np.where(history.known(origin), naive_growth(history, origin, self.lag)[predictor], np.nan)
-        return np.exp(history.log_price[:, history.column(origin)] + growth)
+        return forecast_prices(forecaster, history, add_months(month, -self.lag), self.lag)
 
     def predict(
         self, rows: pl.DataFrame, history: History | None = None, intervals: pl.DataFrame | None = None

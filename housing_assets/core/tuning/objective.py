@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,14 +28,22 @@ if TYPE_CHECKING:
     import xgboost
 
 
-@dataclass(frozen=True)
+@dataclass
 class FoldData:
-    """One fold as frames, with encoders of its own; matrices are built once for each number of bins."""
+    """One fold as frames, with encoders of its own. Only one thread at a time may score it.
+
+    Attributes:
+        train, validation: `KEYS` and `FEATURES` of the two parts.
+        anchors: by target, fitted on `train`; None for targets without one.
+    """
 
     train: pl.DataFrame
     validation: pl.DataFrame
     anchors: Mapping[Target, Anchor | None]
-    matrices: dict[int, tuple["xgboost.QuantileDMatrix", "xgboost.QuantileDMatrix"]]
+    # Training and validation matrix by number of bins, each built by the first trial that needs it.
+    _matrices: dict[int, tuple["xgboost.QuantileDMatrix", "xgboost.QuantileDMatrix"]] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     @classmethod
     def make(cls, rows: pl.DataFrame, fold: Fold) -> "FoldData":
@@ -52,27 +60,29 @@ class FoldData:
                     f"tuning: no {name} rows in {months[0]} to {months[-1]}: materialize cleaned for these months"
                 )
         encoders = fit_encoders([parts[0]])
-        made = [pl.concat([p.select(KEYS), make_features(p, encoders)], how="horizontal") for p in parts]
-        return cls(made[0], made[1], {target: target_anchor(made[0], target) for target in TARGETS}, {})
+        train, validation = (
+            pl.concat([part.select(KEYS), make_features(part, encoders)], how="horizontal") for part in parts
+        )
+        return cls(train, validation, {target: target_anchor(train, target) for target in TARGETS})
 
     def with_labels(self, params: TrainingParams) -> tuple["xgboost.QuantileDMatrix", "xgboost.QuantileDMatrix"]:
         """Training and validation matrices that carry the labels of the parameters' target."""
         import xgboost as xgb
 
-        if params.max_bin not in self.matrices:
+        if params.max_bin not in self._matrices:
             names = list(FEATURES)
             train = xgb.QuantileDMatrix(feature_matrix(self.train), feature_names=names, max_bin=params.max_bin)
             validation = xgb.QuantileDMatrix(
                 feature_matrix(self.validation), feature_names=names, max_bin=params.max_bin, ref=train
             )
-            self.matrices[params.max_bin] = (train, validation)
-        train, validation = self.matrices[params.max_bin]
+            self._matrices[params.max_bin] = (train, validation)
+        train, validation = self._matrices[params.max_bin]
         for matrix, rows in ((train, self.train), (validation, self.validation)):
             matrix.set_label(training_labels(rows, params.target, self.anchors[params.target]))
         return train, validation
 
     def score(self, params: TrainingParams, patience: int, threads: int) -> tuple[float, int]:
-        """RMSE over the mean price of the validation months, and the trees it took."""
+        """RMSE over the mean price of the validation months, and the number of trees with the least error."""
         import xgboost as xgb
 
         train, validation = self.with_labels(params)
@@ -93,7 +103,10 @@ class FoldData:
 
 
 def fold_scores(folds: list[FoldData], params: TrainingParams, patience: int) -> Iterator[tuple[float, int]]:
-    """The score of each fold in order, made side by side: small folds gain little from more threads each."""
+    """The score and the number of trees of each fold, in order.
+
+    Folds are scored side by side, since small ones gain little from more threads each.
+    """
     cores = os.cpu_count() or 1
     pool = ThreadPoolExecutor(min(cores, len(folds)), thread_name_prefix="fold")
     try:

@@ -21,8 +21,8 @@ class Range:
 
     Attributes:
         low, high: both included.
-        log: search the logarithm?
-        whole: whole numbers only?
+        log: True to search the logarithm.
+        whole: True for whole numbers only.
     """
 
     low: float
@@ -47,8 +47,8 @@ DEFAULT_SPACE: Space = {
 }
 """The number of trees is not searched: each fold stops early, and the folds' mean is what training uses.
 
-Targets and monotone constraints are in it because they pay; rates are high so that trials are short, see
-`FINAL_LEARNING_RATE`.
+Targets and monotone constraints are part of the space because they lower the error. Rates are high so that trials are
+short, see `FINAL_LEARNING_RATE`.
 """
 
 FINAL_LEARNING_RATE = 0.05
@@ -69,11 +69,11 @@ def search_space(changes: Mapping[str, Any]) -> Space:
         HousingError: an unknown name, an end outside the hyperparameter's limits, or a range upside down.
     """
     space = dict(DEFAULT_SPACE)
-    for name, asked in changes.items():
+    for name, change in changes.items():
         before = space.get(name)
         if before is None:
             raise HousingError(f"search space: {name!r} is not tuned; what is: {', '.join(DEFAULT_SPACE)}")
-        values = list(asked) if isinstance(asked, list | tuple) else [asked]
+        values = list(change) if isinstance(change, list | tuple) else [change]
         if not values:
             raise HousingError(f"search space: {name} has no value: give [low, high], choices, or one value")
         for value in values:
@@ -97,8 +97,8 @@ class TuningSpec:
     """How to search.
 
     Attributes:
-        trials: of the study in all; a study that has them already is only read.
-        time_limit: seconds after which no further trial begins; 0 for none. With a limit the result depends
+        trials: of the study in all. A study that has them already is only read.
+        time_limit: seconds after which no further trial begins, 0 for no limit. With a limit the result depends
             on the machine.
         folds: rolling origins.
         max_trees: of a fold, if it does not stop earlier.
@@ -143,10 +143,10 @@ FIRST_TRIAL: tuple[dict[str, Any], ...] = (
 
 
 def params_within(space: Space, params: dict[str, Any]) -> dict[str, Any] | None:
-    """The parameters if the space has them all, so that a narrowed space is never left."""
-    for name, where in space.items():
+    """The parameters if all of them lie in the space, else None."""
+    for name, domain in space.items():
         value = params[name]
-        inside = where.low <= value <= where.high if isinstance(where, Range) else value in where
+        inside = domain.low <= value <= domain.high if isinstance(domain, Range) else value in domain
         if not inside:
             return None
     return params
@@ -155,11 +155,11 @@ def params_within(space: Space, params: dict[str, Any]) -> dict[str, Any] | None
 def suggest_params(trial: "optuna.Trial", space: Space) -> dict[str, Any]:
     """The values that Optuna suggests for a trial, by the name of the parameter."""
     params: dict[str, Any] = {}
-    for name, where in space.items():
-        if not isinstance(where, Range):
-            params[name] = trial.suggest_categorical(name, where)
-        elif where.whole:
-            params[name] = trial.suggest_int(name, int(where.low), int(where.high), log=where.log)
+    for name, domain in space.items():
+        if not isinstance(domain, Range):
+            params[name] = trial.suggest_categorical(name, domain)
+        elif domain.whole:
+            params[name] = trial.suggest_int(name, int(domain.low), int(domain.high), log=domain.log)
         else:
-            params[name] = trial.suggest_float(name, where.low, where.high, log=where.log)
+            params[name] = trial.suggest_float(name, domain.low, domain.high, log=domain.log)
     return params

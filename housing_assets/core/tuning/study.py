@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -55,12 +55,12 @@ _LOOK_SECONDS = 0.5
 _MOMENT_SECONDS = 0.02
 
 _SILENCE_SECONDS = 10
-"""How long a trial may be under way before its process says so."""
+"""Seconds that a running trial may lack the name of its process."""
 
 
 @dataclass(frozen=True)
 class TuningResult:
-    """What a study found.
+    """The outcome of a study.
 
     Attributes:
         params: the best trial's hyperparameters, its rate divided and its trees multiplied by the same whole
@@ -103,24 +103,24 @@ def tune(
     dates = train["date"]
     first, last = (f"{day:%Y-%m}" for day in (dates.min(), dates.max()))
     folds = [FoldData.make(train, fold) for fold in rolling_folds(first, last, spec.folds)]
-    study = _open_study(storage, study_name)
-    seen: set[int] = set()
+    study, database = _open_study(storage, study_name)
+    reported: set[int] = set()
 
-    def tell() -> None:
+    def report_finished() -> None:
         for row in _trial_rows(study):
-            if row["trial"] not in seen:
-                seen.add(row["trial"])
+            if row["trial"] not in reported:
+                reported.add(row["trial"])
                 on_trial(row)
 
-    tell()
+    report_finished()
     deadline = time.monotonic() + spec.time_limit if spec.time_limit else math.inf
-    while len(seen) < spec.trials and (not seen or time.monotonic() < deadline):
+    while len(reported) < spec.trials and (not reported or time.monotonic() < deadline):
         _fail_dead_trials(study)
         if len(_counted(study)) < spec.trials:
-            _run_trial(study, spec, folds)
+            _run_trial(study, database, spec, folds)
         else:
-            time.sleep(_LOOK_SECONDS)  # others are at the last trials
-        tell()
+            time.sleep(_LOOK_SECONDS)  # other processes run the last trials
+        report_finished()
     best = study.best_trial
     slower = max(1, round(best.params["learning_rate"] / FINAL_LEARNING_RATE))
     chosen = best.params | {"learning_rate": best.params["learning_rate"] / slower}
@@ -129,7 +129,8 @@ def tune(
     return TuningResult(params, pl.DataFrame(rows, infer_schema_length=None), _importances(study))
 
 
-def _open_study(storage: str, name: str) -> "optuna.Study":
+def _open_study(storage: str, name: str) -> "tuple[optuna.Study, optuna.storages.RDBStorage]":
+    """The study, created if there is none of this name, and the database that holds it."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -137,11 +138,11 @@ def _open_study(storage: str, name: str) -> "optuna.Study":
         if storage.startswith(_SQLITE):
             Path(storage.removeprefix(_SQLITE)).parent.mkdir(parents=True, exist_ok=True)
         with _experimental():
-            kept = optuna.storages.RDBStorage(
+            database = optuna.storages.RDBStorage(
                 storage, heartbeat_interval=_HEARTBEAT_SECONDS, grace_period=_GRACE_SECONDS
             )
         study = optuna.create_study(
-            storage=kept,
+            storage=database,
             study_name=name,
             direction="minimize",
             pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP_TRIALS),
@@ -154,7 +155,7 @@ def _open_study(storage: str, name: str) -> "optuna.Study":
             f"the tuning study cannot be kept in {where}: set HOUSING_STUDY_STORAGE to another "
             "database, or move this one away (a database of another Optuna version: `optuna storage upgrade`)"
         ) from error
-    return study
+    return study, database
 
 
 def _finished(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
@@ -164,12 +165,12 @@ def _finished(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
 
 
 class _OneTooManyError(Exception):
-    """Other processes began the last trials at the same moment; this one fails, and does not count."""
+    """Other processes began the last trials at the same moment. This trial fails and does not count."""
 
 
 @contextmanager
 def _experimental() -> Iterator[None]:
-    """Heartbeats and fixed parameters are experimental in Optuna; the tests hold them to what they do."""
+    """Silence Optuna's warning that heartbeats and fixed parameters are experimental. The tests cover them."""
     from optuna.exceptions import ExperimentalWarning
 
     with warnings.catch_warnings():
@@ -178,7 +179,10 @@ def _experimental() -> Iterator[None]:
 
 
 def _counted(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
-    """The trials that are finished, or that some process says it is at: who was killed before that does not count."""
+    """The trials that are finished, or that a process has put its name to.
+
+    A trial whose process was killed before that does not count.
+    """
     from optuna.trial import TrialState
 
     # In one read: between two, a trial that ends would be in neither.
@@ -188,7 +192,10 @@ def _counted(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
 
 
 def _fail_dead_trials(study: "optuna.Study") -> None:
-    """Trials whose process was killed no longer count; of another machine, once its heartbeat has stopped."""
+    """Mark as failed the trials whose process was killed.
+
+    Those of another machine are failed once their heartbeat has stopped.
+    """
     import optuna
 
     for trial in study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):
@@ -198,13 +205,16 @@ def _fail_dead_trials(study: "optuna.Study") -> None:
         optuna.storages.fail_stale_trials(study)
 
 
-def _run_trial(study: "optuna.Study", spec: TuningSpec, folds: list[FoldData]) -> None:
+def _run_trial(
+    study: "optuna.Study", database: "optuna.storages.RDBStorage", spec: TuningSpec, folds: list[FoldData]
+) -> None:
     import optuna
 
     def objective(trial: optuna.Trial) -> float:
         began = time.monotonic()
-        # Optuna's thread may come to it later, and a trial that never had a heartbeat is never seen to have none.
-        cast("optuna.storages.RDBStorage", study._storage).record_heartbeat(trial._trial_id)
+        # Optuna's own thread may begin later, and a trial without a first heartbeat never counts as stale.
+        study_id = database.get_study_id_from_name(study.study_name)
+        database.record_heartbeat(database.get_trial_id_from_study_id_trial_number(study_id, trial.number))
         trial.set_user_attr(_PROCESS, this_process())
         place = _take_place(study, trial)
         if place >= spec.trials:
@@ -254,7 +264,7 @@ def _take_place(study: "optuna.Study", trial: "optuna.Trial") -> int:
 
 
 def _sampler(spec: TuningSpec, place: int) -> "optuna.samplers.BaseSampler":
-    """What suggests the parameters of the trial in this place; the first ones are given."""
+    """The sampler of the trial in this place. The first trials have the parameters of `FIRST_TRIAL`."""
     import optuna
 
     sampler = optuna.samplers.TPESampler(seed=spec.seed + place, n_startup_trials=_STARTUP_TRIALS)
@@ -285,12 +295,12 @@ def _importances(study: "optuna.Study") -> pl.DataFrame:
     import optuna
 
     complete = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE])
-    found: dict[str, float] = {}
+    importances: dict[str, float] = {}
     if len(complete) > 1 and len({t.value for t in complete}) > 1:
-        found = optuna.importance.get_param_importances(
+        importances = optuna.importance.get_param_importances(
             study, evaluator=optuna.importance.PedAnovaImportanceEvaluator(evaluate_on_local=False)
         )
     return pl.DataFrame(
-        {"parameter": list(found), "importance": list(found.values())},
+        {"parameter": list(importances), "importance": list(importances.values())},
         schema={"parameter": pl.String(), "importance": pl.Float64()},
     )

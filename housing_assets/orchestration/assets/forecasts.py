@@ -1,6 +1,7 @@
 """Forecasts: the model, its grades, and months of forecasts from each origin."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dagster as dg
@@ -9,13 +10,12 @@ import polars as pl
 from pydantic import Field
 
 from housing_assets.config.settings import Settings
-from housing_assets.core.baselines.growth import NAIVE_GROWTH
 from housing_assets.core.catalogue import CLEANED, FORECAST_EVALUATION, FORECAST_MODEL, MONTHLY_FORECASTS, PRICE_HISTORY
 from housing_assets.core.errors import BundleError, HousingError, StoreError
-from housing_assets.core.evaluation.promotion import MARGIN, ForecastEvidence, decide_forecast
+from housing_assets.core.evaluation.promotion import MARGIN, Decision, ForecastEvidence, decide_forecast
 from housing_assets.core.features.history import HISTORY_FEATURES, HISTORY_SCHEMA, History, history_table
 from housing_assets.core.forecasting.backtest import backtest
-from housing_assets.core.forecasting.grades import grade_forecasts
+from housing_assets.core.forecasting.grades import ForecastGrades, grade_backtest, grade_forecasts
 from housing_assets.core.forecasting.grading import choose_published, grade
 from housing_assets.core.forecasting.model import (
     ForecastModel,
@@ -24,20 +24,20 @@ from housing_assets.core.forecasting.model import (
     forecast_model_from_files,
 )
 from housing_assets.core.forecasting.publishing import forecast
+from housing_assets.core.forecasting.record import BACKTEST_FILE, RecordedForecasts
 from housing_assets.core.forecasting.schema import (
     FORECAST_DESCRIPTIONS,
     FORECAST_SCHEMA,
     HORIZONS,
     MODEL,
-    PREDICTORS,
     PUBLISHED,
 )
-from housing_assets.core.months import Split
+from housing_assets.core.months import Split, TimeSplit
 from housing_assets.ingestion.source import source_fingerprint
+from housing_assets.orchestration.assets.forecast_pictures import forecast_pictures
 from housing_assets.orchestration.described import described_asset
 from housing_assets.orchestration.metadata import column_schema, picture, table
 from housing_assets.orchestration.partitions import monthly
-from housing_assets.orchestration.plots import bars, lines_by_month
 from housing_assets.orchestration.resources.io_manager import MonthlyFrames, MonthReader
 from housing_assets.orchestration.resources.tracking import Tracker, git_commit
 from housing_assets.store.bundles import load_bundle, publish_bundle
@@ -85,9 +85,8 @@ def _forecast_model(settings: Settings) -> dg.AssetsDefinition:
         history = History.from_table(history_table(frame for _, frame in cleaned.iterate(list(HISTORY_SCHEMA))))
         model = fit_forecast_model(history, split, context.log.info)
         rows = backtest(history, model)
-        published = choose_published(rows, split)
-        overall = grade(history, rows, split, published).filter(pl.col("by") == "overall")
-        figures = overall.filter(pl.col("predictor") == PUBLISHED).select("horizon", "mape", "mdape", "bias").to_dicts()
+        model = replace(model, record=RecordedForecasts.from_backtest(rows, history))
+        figures = _errors_on_eval(history, rows, split)
         facts = {
             "months": {"train": [before_holdout[0], before_holdout[-1]]},
             "fits": {month: list(fit.horizons) for month, fit in model.fits.items()},
@@ -99,24 +98,18 @@ def _forecast_model(settings: Settings) -> dg.AssetsDefinition:
             "source_fingerprint": source_fingerprint(context.instance),
             "dagster_run": context.run_id,
         }
-        version = publish_bundle(store, "forecast", forecast_files(model, {"eval": figures}), facts, origin)
-        weights = _heaviest_weights(model)
+        files = forecast_files(model, {"eval": figures})
+        version = publish_bundle(store, "forecast", files, facts, origin)
         tracker.tags({FORECAST_MODEL: version})
         tracker.metrics({f"horizon_{row['horizon']}": row["mape"] for row in figures}, "forecast.eval_mape_")
-        tracker.files(load_bundle(store, version).files, "forecast_model/bundle")
+        tracked = {name: data for name, data in files.items() if name != BACKTEST_FILE}  # large in a large panel
+        tracker.files(tracked, "forecast_model/bundle")
         context.add_output_metadata(
             {
                 "version": version,
-                "fits": table(
-                    pl.DataFrame(
-                        [
-                            {"targets before": month, "horizons": f"{fit.horizons[0]} to {fit.horizons[-1]}"}
-                            for month, fit in model.fits.items()
-                        ]
-                    )
-                ),
+                "fits": table(_horizons_of_fits(model)),
                 "error on eval, %": table(pl.DataFrame(figures)),
-                "what the ridge one month ahead weighs most": table(weights),
+                "what the ridge one month ahead weighs most": table(_heaviest_weights(model)),
                 **tracker.metadata(),
             }
         )
@@ -142,62 +135,46 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
     ) -> pl.DataFrame:
         store: Store = context.resources.store
         tracker: Tracker = context.resources.mlflow
-        require(store, FORECAST_EVALUATION, {CLEANED: []})  # what cleaned has against it is promotion's to weigh
+        # Problems of `cleaned` are reasons for the decision below, not for a stop.
+        require(store, FORECAST_EVALUATION, {CLEANED: []})
         history = History.from_table(price_history)
         candidate = _load(store, forecast_model["version"])
         grades = grade_forecasts(history, candidate, split)
         checks = problems(store, FORECAST_EVALUATION, {CLEANED: before_holdout})
-        if by_hand := replaced_by_hand(store, candidate.version):
-            checks["housing promote"] = by_hand
-        champion, problem = _champion(store)
-        champion_error = None
-        if champion is not None and champion.version != candidate.version:
-            other = backtest(history, champion)
-            before = grade(history, other, split, choose_published(other, split))
-            champion_error = _mean_error(before)
-        decision = decide_forecast(
-            evidence := ForecastEvidence(
-                candidate=candidate.version,
-                candidate_error=_mean_error(grades.graded),
-                champion=champion.version if champion else None,
-                champion_error=champion_error,
-                champion_problem=problem,
-                by_model=sum(name == MODEL for name in grades.published.values()),
-                checks=checks,
-                margin=config.margin,
-                override=config.override,
-            )
+        if replaced := replaced_by_hand(store, candidate.version):
+            checks["housing promote"] = replaced
+        champion, champion_problem = _champion_beside(store, history, grades, split)
+        evidence = ForecastEvidence(
+            candidate=candidate.version,
+            candidate_error=_mean_error(grades.graded),
+            champion=champion.version if champion else None,
+            champion_error=champion.error if champion and champion.version != candidate.version else None,
+            champion_problem=champion_problem,
+            by_model=sum(name == MODEL for name in grades.published.values()),
+            checks=checks,
+            margin=config.margin,
+            override=config.override,
         )
+        decision = decide_forecast(evidence)
         context.log.info(f"{candidate.version} is {decision.outcome}: {decision.reason}")
-        if decision.outcome == "refused" and champion is None:
-            raise dg.Failure(
-                f"{candidate.version} is not promoted: {decision.reason}. Mend that and run forecast_job again, or "
-                "promote it by hand: run config `override` of forecast_evaluation, with a reason",
-                allow_retries=False,
-            )
-        if decision.outcome == "refused" and champion is not None:
-            grades = grade_forecasts(history, champion, split)
+        if decision.outcome == "refused":
+            if champion is None:
+                raise dg.Failure(
+                    f"{candidate.version} is not promoted: {decision.reason}. Mend that and run forecast_job again, or "
+                    "promote it by hand: run config `override` of forecast_evaluation, with a reason",
+                    allow_retries=False,
+                )
+            grades = grade_backtest(history, champion.backtest, champion.version, split)
         publish_forecasts(store, grades)
         where = record_decision(store, candidate.version, decision.record(evidence) | {"dagster_run": context.run_id})
-        pictures = _pictures(grades.graded, grades.skill, grades.coverage)
+        pictures = forecast_pictures(grades)
         tracker.tags({"forecast_decision": decision.outcome, "forecast_decision_reason": decision.reason})
         tracker.files({f"{name.replace(' ', '_')}.png": png for name, png in pictures.items()}, FORECAST_EVALUATION)
-        overall = grades.graded.filter(pl.col("by") == "overall")
-        published = grades.published
-        tests = [{"test": name, "passed": passed, "figures": told} for name, passed, told in decision.tests]
         context.add_output_metadata(
             {
-                "forecasts by": grades.version,
-                "outcome": decision.outcome,
-                "reason": decision.reason,
-                "tests": table(pl.DataFrame(tests)),
                 "decision record": where,
-                "published": table(pl.DataFrame({"horizon": list(published), "predictor": list(published.values())})),
-                "mean absolute error, %": table(
-                    overall.pivot(on="predictor", index=["split", "horizon"], values="mape", sort_columns=True)
-                ),
-                "skill, % of the baseline's error saved": table(grades.skill),
-                "coverage of 90% intervals": table(grades.coverage),
+                **_decision_metadata(decision),
+                **_grades_metadata(grades),
                 **{name: picture(png) for name, png in pictures.items()},
                 **tracker.metadata(),
             }
@@ -220,32 +197,32 @@ def _monthly_forecasts(settings: Settings) -> dg.AssetsDefinition:
         require(store, MONTHLY_FORECASTS)
         months = list(context.partition_keys)
         history, made_from = open_sound_history(store)
-        late = [month for month in months if not history.first_month <= month <= history.last_month]
-        if late:
+        outside = [month for month in months if not history.first_month <= month <= history.last_month]
+        if outside:
             raise StoreError(
-                f"no forecasts from {late[0]}: the history is {history.first_month} to {history.last_month}. Ingest "
+                f"no forecasts from {outside[0]}: the history is {history.first_month} to {history.last_month}. Ingest "
                 "the months and materialize price_history first"
             )
         version, published = forecast_champion(store)
         model = _load(store, version)
         widths = store.read_table("forecast_intervals").filter(pl.col("model_version") == version)
-        lacking = sorted(set(months) - set(widths["origin"]))
-        if lacking:
+        missing = sorted(set(months) - set(widths["origin"]))
+        if missing:
             raise StoreError(
-                f"forecast_intervals has no {lacking[0]} of {version}: materialize forecast_evaluation first"
+                f"forecast_intervals has no {missing[0]} of {version}: materialize forecast_evaluation first"
             )
         by_month: list[dict[str, Any]] = []
 
         def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
             for month in months:
-                made = forecast(history, month, model, published, widths)
-                change = made["predicted_price"] / made["last_known_price"] - 1
+                forecasts = forecast(history, month, model, published, widths)
+                change = forecasts["predicted_price"] / forecasts["last_known_price"] - 1
                 facts = {
-                    f"median change over {h} months, %": 100 * float(change.filter(made["horizon"] == h).median())  # type: ignore[arg-type]
+                    f"median change over {h} months, %": 100 * float(change.filter(forecasts["horizon"] == h).median())  # type: ignore[arg-type]
                     for h in (HORIZONS[0], HORIZONS[-1])
                 }
-                by_month.append({"origin": month, "rows": made.height, **facts})
-                yield month, made, {"model version": version, **facts}
+                by_month.append({"origin": month, "rows": forecasts.height, **facts})
+                yield month, forecasts, {"model version": version, **facts}
 
         return monthly(context, frames(), lambda: {"this run": table(pl.DataFrame(by_month))}, made_from)
 
@@ -256,56 +233,88 @@ def _load(store: Store, version: str) -> ForecastModel:
     return forecast_model_from_files(load_bundle(store, version).files, version)
 
 
-def _champion(store: Store) -> tuple[ForecastModel | None, str | None]:
-    """The model that forecasts now; or None, and what is wrong with it if there is one."""
+@dataclass(frozen=True)
+class _Champion:
+    """The model that forecasts now, backtested on the history at hand.
+
+    Attributes:
+        version: of its bundle.
+        backtest: rows as `housing_assets.core.forecasting.backtest.backtest` returns them.
+        error: see `_mean_error`.
+    """
+
+    version: str
+    backtest: pl.DataFrame
+    error: float
+
+
+def _champion_beside(
+    store: Store, history: History, candidate: ForecastGrades, split: TimeSplit
+) -> tuple[_Champion | None, str | None]:
+    """The champion, backtested unless it is the candidate itself.
+
+    Returns:
+        None and None before the first champion, None and the reason where it cannot be read.
+    """
     try:
         version = champion_version(store, FORECAST_POINTER)
-        return (None if version is None else _load(store, version)), None
+        if version is None:
+            return None, None
+        champion = _load(store, version)
     except BundleError as error:
         return None, f"the forecast champion cannot be read ({error}): roll back with `housing promote VERSION`"
+    if version == candidate.version:
+        return _Champion(version, pl.DataFrame(), _mean_error(candidate.graded)), None
+    rows = backtest(history, champion)
+    graded = grade(history, rows, split, choose_published(rows, split))
+    return _Champion(version, rows, _mean_error(graded)), None
+
+
+def _decision_metadata(decision: Decision) -> dict[str, Any]:
+    tests = [{"test": name, "passed": passed, "figures": figures} for name, passed, figures in decision.tests]
+    return {"outcome": decision.outcome, "reason": decision.reason, "tests": table(pl.DataFrame(tests))}
+
+
+def _grades_metadata(grades: ForecastGrades) -> dict[str, Any]:
+    overall = grades.graded.filter(pl.col("by") == "overall")
+    errors = overall.pivot(on="predictor", index=["split", "horizon"], values="mape", sort_columns=True)
+    published = {"horizon": list(grades.published), "predictor": list(grades.published.values())}
+    return {
+        "forecasts by": grades.version,
+        "published": table(pl.DataFrame(published)),
+        "mean absolute error, %": table(errors),
+        "skill, % of the baseline's error saved": table(grades.skill),
+        "coverage of 90% intervals": table(grades.coverage),
+    }
+
+
+def _errors_on_eval(history: History, rows: pl.DataFrame, split: TimeSplit) -> list[dict[str, Any]]:
+    """Errors of what would be published, in percent: `horizon`, `mape`, `mdape`, `bias`, a row each."""
+    graded = grade(history, rows, split, choose_published(rows, split))
+    published = graded.filter((pl.col("by") == "overall") & (pl.col("predictor") == PUBLISHED))
+    return published.select("horizon", "mape", "mdape", "bias").to_dicts()
+
+
+def _horizons_of_fits(model: ForecastModel) -> pl.DataFrame:
+    rows = [(month, f"{fit.horizons[0]} to {fit.horizons[-1]}") for month, fit in model.fits.items()]
+    return pl.DataFrame(rows, schema=["targets before", "horizons"], orient="row")
 
 
 def _mean_error(graded: pl.DataFrame) -> float:
-    """Geometric mean over horizons of what is published: mean absolute % error on eval."""
-    held = graded.filter(
+    """Mean absolute % error of what is published on eval, as the geometric mean over horizons.
+
+    Raises:
+        HousingError: no forecast of eval has an outcome.
+    """
+    published = graded.filter(
         (pl.col("by") == "overall") & (pl.col("split") == Split.EVAL) & (pl.col("predictor") == PUBLISHED)
     )
-    if held.is_empty():
+    if published.is_empty():
         raise HousingError("no forecast of eval has an outcome: ingest the months of eval first")
-    return float(np.exp(np.log(held["mape"].to_numpy()).mean()))
+    return float(np.exp(np.log(published["mape"].to_numpy()).mean()))
 
 
 def _heaviest_weights(model: ForecastModel) -> pl.DataFrame:
     ridge = model.newest.ridges[model.newest.horizons[0]]
-    named = pl.DataFrame({"feature": HISTORY_FEATURES, "log growth for one deviation": ridge.weights})
-    return named.sort(pl.col("log growth for one deviation").abs(), descending=True).head(15)
-
-
-def _pictures(graded: pl.DataFrame, skill: pl.DataFrame, covered: pl.DataFrame) -> dict[str, bytes]:
-    pictures = {}
-    for split in graded["split"].unique(maintain_order=True):
-        overall = graded.filter((pl.col("by") == "overall") & (pl.col("split") == split))
-        horizons = overall["horizon"].unique().sort().to_list()
-        series = {}
-        for predictor in PREDICTORS:
-            of = dict(overall.filter(pl.col("predictor") == predictor).select("horizon", "mape").iter_rows())
-            series[predictor] = [of.get(h) for h in horizons]
-        pictures[f"error by horizon, {split}"] = lines_by_month(
-            [f"+{h}" for h in horizons], series, f"Forecasts of {split} months", "mean absolute error, % of the price"
-        )
-        of_year = covered.filter(pl.col("split") == split)
-        if of_year.height:
-            years = of_year["year"].unique().sort().to_list()
-            lines = {
-                year: [dict(of_year.filter(pl.col("year") == year).select("horizon", "coverage").iter_rows()).get(h)
-                       for h in horizons]
-                for year in years
-            }  # fmt: skip
-            pictures[f"coverage by horizon, {split}"] = lines_by_month(
-                [f"+{h}" for h in horizons], lines, f"90% intervals of {split} months", "% of prices inside", None, 90.0
-            )
-    last = skill.filter((pl.col("split") == skill["split"][-1]) & (pl.col("horizon") == pl.col("horizon").min()))
-    pictures["skill one month ahead"] = bars(
-        last["against"].to_list(), last["skill"].to_list(), f"Error saved against {len(NAIVE_GROWTH)} baselines", "%"
-    )
-    return pictures
+    weights = pl.DataFrame({"feature": HISTORY_FEATURES, "log growth for one deviation": ridge.weights})
+    return weights.sort(pl.col("log growth for one deviation").abs(), descending=True).head(15)

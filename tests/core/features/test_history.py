@@ -80,17 +80,17 @@ def test_no_value_after_the_origin_changes_a_feature(table, data, horizon):
 
 @pytest.mark.parametrize("horizon", [LONGEST_HORIZON + 1, 2 * LONGEST_HORIZON, 0, -1])
 def test_a_horizon_whose_features_would_read_after_the_origin_is_refused(table, horizon):
-    history = History.from_table(table)
-    for ask in (history.features, history.season_features):
+    at = History.from_table(table).at(MONTHS[20])
+    for features in (at.features, at.season_features):
         with pytest.raises(HousingError, match=rf"horizon={horizon} is not 1 to {LONGEST_HORIZON}.*: choose"):
-            ask(MONTHS[20], horizon)
+            features(horizon)
 
 
 def test_growth_reads_back_never_ahead(table):
-    history = History.from_table(table)
-    for ask in (history.growth, history.metro_growth):
+    at = History.from_table(table).at(ORIGIN)
+    for growth in (at.growth, at.metro_growth):
         with pytest.raises(HousingError, match="months=-1 is below 0"):
-            ask(ORIGIN, -1)
+            growth(-1)
 
 
 @pytest.mark.parametrize("last", [ORIGIN, "2018-01"])
@@ -148,7 +148,7 @@ def test_origins_in_any_order_have_the_features_they_have_alone(table):
         for _ in range(2):
             np.testing.assert_array_equal(history.features(origin, 3), alone)
     with pytest.raises(ValueError, match="read-only"):
-        history.origin_features("2018-06")[:] = 0
+        history.at("2018-06").origin_features[:] = 0
 
 
 def test_features_are_float32_of_every_zip_and_named_once(table):

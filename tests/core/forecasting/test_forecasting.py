@@ -1,5 +1,7 @@
 """Forecasts: graded on what a model never saw, published by the better, with intervals from known outcomes."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -20,6 +22,7 @@ from housing_assets.core.forecasting.model import (
     forecast_model_from_files,
 )
 from housing_assets.core.forecasting.publishing import forecast
+from housing_assets.core.forecasting.record import RecordedForecasts
 from housing_assets.core.forecasting.schema import (
     FALLBACK_PREDICTOR,
     FORECAST_SCHEMA,
@@ -29,6 +32,7 @@ from housing_assets.core.forecasting.schema import (
     PREDICTORS,
     PUBLISHED,
 )
+from housing_assets.core.models.growth import GrowthModel
 from housing_assets.core.months import TimeSplit, add_months, month_end, month_range
 from housing_assets.core.sample.spec import SampleSpec
 from housing_assets.core.sample.writers import sample_frame
@@ -95,6 +99,33 @@ def test_no_month_after_an_origin_changes_its_forecast(table, rows):
         rows.filter(upto).select("origin", "horizon", "zip", *PREDICTORS),
         check_exact=True,
     )
+
+
+def test_forecasts_on_record_are_those_that_would_be_made_again(table, model, rows, monkeypatch):
+    """Those of the months before the holdout, as `forecast_model` sees them; later origins are forecast now."""
+    known_then = History.from_table(table.filter(pl.col("date") <= month_end("2019-12")))
+    record = RecordedForecasts.from_backtest(backtest(known_then, model), known_then)
+    with_record = forecast_model_from_files(forecast_files(replace(model, record=record), {}), "forecast-1")
+    calls: list[str] = []
+    log_growth = GrowthModel.log_growth
+
+    def counted(self, at, horizon):
+        calls.append(at.origin)
+        return log_growth(self, at, horizon)
+
+    monkeypatch.setattr(GrowthModel, "log_growth", counted)
+    assert_frame_equal(backtest(History.from_table(table), with_record), rows, check_exact=True)
+    assert sorted(set(calls)) == month_range("2020-01", LAST)
+
+
+def test_forecasts_on_record_of_another_history_are_made_again(table, history, model, rows):
+    record = RecordedForecasts.from_backtest(rows.with_columns(pl.lit(9.0).alias(MODEL)), history)
+    restated = pl.when(pl.col("date") == month_end("2018-03")).then(pl.col("price") * 1.01).otherwise("price")
+    other = History.from_table(table.with_columns(price=restated))
+    assert record.agrees_with(history)
+    assert not record.agrees_with(other)
+    assert not record.agrees_with(History.from_table(table.filter(pl.col("date") < month_end(LAST))))
+    assert_frame_equal(backtest(other, replace(model, record=record)), backtest(other, model), check_exact=True)
 
 
 def test_a_panel_too_short_says_what_is_the_least(table):

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from housing_assets.core.baselines.growth import DAMPING, NAIVE_GROWTH, naive_growth, reference_growth
+from housing_assets.core.baselines.growth import NAIVE_FORECASTERS, reference_growth
 from housing_assets.core.errors import BundleError, HousingError
 from housing_assets.core.features.history import HISTORY_FEATURES, LEAST_MONTHS, LONGEST_HORIZON, History, history_table
 from housing_assets.core.models.growth import (
@@ -15,7 +15,6 @@ from housing_assets.core.models.growth import (
     fit_growth,
     growth_files,
     growth_from_files,
-    outcome,
     shrinkage_weight,
 )
 from housing_assets.core.models.ridge import fit_ridge
@@ -45,7 +44,7 @@ def mape(history: History, horizon: int, said) -> float:
     """Mean absolute error over the origins from `BEFORE` on, in percent."""
     errors = []
     for origin in month_range(BEFORE, add_months(history.last_month, -horizon)):
-        errors.append(np.abs(np.exp(said(origin) - outcome(history, origin, horizon)) - 1))
+        errors.append(np.abs(np.exp(said(origin) - history.outcome(origin, horizon)) - 1))
     return 100 * float(np.nanmean(np.concatenate(errors)))
 
 
@@ -59,7 +58,7 @@ def test_nothing_from_the_month_on_is_learned_from(table, history, model):
     assert growth_files(again) == growth_files(model)
     origin = add_months(BEFORE, -1)
     np.testing.assert_array_equal(
-        again.log_growth(History.from_table(changed), origin, 1), model.log_growth(history, origin, 1)
+        again.log_growth(History.from_table(changed).at(origin), 1), model.log_growth(history.at(origin), 1)
     )
 
 
@@ -70,24 +69,9 @@ def test_what_comes_before_it_is(table, model):
 
 
 def test_one_month_ahead_it_errs_less_than_every_naive_baseline(history, model):
-    own = mape(history, 1, lambda origin: model.log_growth(history, origin, 1))
-    for name in NAIVE_GROWTH:
-        assert own < 0.75 * mape(history, 1, lambda origin, name=name: naive_growth(history, origin, 1)[name])
-
-
-def test_the_naive_baselines_by_hand(history):
-    origin = "2019-03"
-    at = history.column(origin)
-    log = history.log_price
-    said = naive_growth(history, origin, 2)
-    assert tuple(said) == NAIVE_GROWTH
-    assert not said["flat"].any()
-    assert said["momentum_3"] == pytest.approx(2 * (log[:, at] - log[:, at - 3]) / 3)
-    assert said["momentum_12"] == pytest.approx(2 * (log[:, at] - log[:, at - 12]) / 12)
-    faded = (log[:, at] - log[:, at - 3]) / 3 * (DAMPING + DAMPING**2)
-    assert said["damped_momentum"] == pytest.approx(faded)
-    assert len(np.unique(said["metro_growth"].round(12))) == len(history.metros)
-    assert reference_growth(history, origin, 2) == pytest.approx((faded + said["metro_growth"]) / 2)
+    own = mape(history, 1, lambda origin: model.log_growth(history.at(origin), 1))
+    for naive in NAIVE_FORECASTERS.values():
+        assert own < 0.75 * mape(history, 1, lambda origin, naive=naive: naive.log_growth(history.at(origin), 1))
 
 
 def test_the_models_say_shrinks_with_the_horizon():
@@ -104,9 +88,9 @@ def test_a_model_is_an_average_of_its_parts_and_the_centre(history, model):
 
     ridge = model.ridges[horizon].predict(features)
     trees = horizon * model.trees.inplace_predict(tree_matrix(features, horizon), validate_features=False)
-    base = reference_growth(history, origin, horizon)
+    base = reference_growth(history.at(origin), horizon)
     expected = base + 0.5 * ((ridge + trees) / 2 - base)
-    assert model.log_growth(history, origin, horizon) == pytest.approx(expected)
+    assert model.log_growth(history.at(origin), horizon) == pytest.approx(expected)
     parts = model.ridges[horizon].parts(features)
     assert model.ridges[horizon].intercept + parts.sum(axis=1) == pytest.approx(ridge)
 
@@ -115,7 +99,7 @@ def test_a_zip_without_history_has_no_growth(table, model):
     young = (pl.col("zipcode") == table["zipcode"][0]) & (pl.col("date").dt.year() < 2019)
     history = History.from_table(table.filter(~young))
     place = history.zip_index[table["zipcode"][0]]
-    said = model.log_growth(history, "2019-09", 1)
+    said = model.log_growth(history.at("2019-09"), 1)
     assert np.isnan(said[place])
     assert np.isfinite(np.delete(said, place)).all()
 
@@ -146,7 +130,7 @@ def test_a_panel_too_short_says_what_is_the_least(history):
 
 def test_a_horizon_that_is_not_modelled_is_named(history, model):
     with pytest.raises(HousingError, match="horizon=2 is not modelled: choose one of 1, 3, 12"):
-        model.log_growth(history, "2019-09", 2)
+        model.log_growth(history.at("2019-09"), 2)
 
 
 @pytest.mark.parametrize("horizon", [0, LONGEST_HORIZON + 1])
@@ -154,8 +138,9 @@ def test_no_model_and_no_baseline_looks_further_than_the_features_allow(history,
     told = f"horizon={horizon} is not 1 to {LONGEST_HORIZON}"
     with pytest.raises(HousingError, match=told):
         fit_growth(history, [1, horizon], BEFORE)
-    with pytest.raises(HousingError, match=told):
-        naive_growth(history, "2019-03", horizon)
+    for naive in NAIVE_FORECASTERS.values():
+        with pytest.raises(HousingError, match=told):
+            naive.log_growth(history.at("2019-03"), horizon)
 
 
 # ---------------------------------------------------------------- files
@@ -166,8 +151,8 @@ def test_a_model_comes_back_from_its_files_to_the_last_bit(history, model):
     again = growth_from_files(files, "-2019")
     assert again is not None
     for horizon in model.horizons:
-        expected = model.log_growth(history, "2019-09", horizon)
-        np.testing.assert_array_equal(again.log_growth(history, "2019-09", horizon), expected)
+        expected = model.log_growth(history.at("2019-09"), horizon)
+        np.testing.assert_array_equal(again.log_growth(history.at("2019-09"), horizon), expected)
     assert growth_from_files(files) is None
 
 

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from housing_assets.core.baselines.growth import NAIVE_GROWTH, naive_growth
+from housing_assets.core.baselines.growth import NAIVE_FORECASTERS, NAIVE_GROWTH
 from housing_assets.core.baselines.prices import history_naive_predictions
 from housing_assets.core.evaluation.models import evaluate_models
 from housing_assets.core.features.history import History, history_table
@@ -59,7 +59,7 @@ def test_a_zip_with_a_history_is_predicted_from_it(grown, history, rows):
     assert made["from_history"].all()
     origin = add_months(MONTH, -1)
     last = np.exp(history.log_price[:, history.column(origin)])
-    expected = dict(zip(history.zips, last * np.exp(grown.growth.log_growth(history, origin, 1)), strict=True))
+    expected = dict(zip(history.zips, last * np.exp(grown.growth.log_growth(history.at(origin), 1)), strict=True))
     assert made["predicted_price"].to_list() == pytest.approx([expected[z] for z in made["zipcode"]])
     error = (made["predicted_price"] / made["actual_price"] - 1).abs().mean()
     assert error < 0.01
@@ -94,7 +94,7 @@ def test_no_value_of_the_month_or_after_it_changes_a_prediction(grown, whole, ro
 def test_a_longer_publication_lag_looks_no_later_than_it_may(model, history, rows):
     late = replace(model, growth=fit_growth(history, [3], "2020-01"), lag=3)
     origin = add_months(MONTH, -3)
-    growth = late.growth.log_growth(history, origin, 3)
+    growth = late.growth.log_growth(history.at(origin), 3)
     expected = np.exp(history.log_price[:, history.column(origin)] + growth)
     assert late.month_prices(history, MONTH) == pytest.approx(expected)
 
@@ -170,5 +170,5 @@ def test_naive_predictions_from_history_by_hand(history, rows):
     origin = add_months(MONTH, -1)
     at, place = history.column(origin), [history.zip_index[z] for z in some["zipcode"][:3]]
     for name in NAIVE_GROWTH:
-        grown = history.log_price[place, at] + naive_growth(history, origin, 1)[name][place]
+        grown = history.log_price[place, at] + NAIVE_FORECASTERS[name].log_growth(history.at(origin), 1)[place]
         assert said[name].tolist() == pytest.approx([*np.exp(grown), 7.0])
