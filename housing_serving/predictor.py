@@ -18,7 +18,7 @@ from housing_assets.core.models.price import PriceModel, twin_problem
 from housing_assets.core.models.publication import MODEL
 from housing_assets.core.months import add_months, month_end, month_of
 from housing_assets.core.panel.cleaning import CleaningRules
-from housing_assets.core.panel.metros import METRO_BY_KEY, metro_key
+from housing_assets.core.panel.places import place_of
 from housing_assets.core.panel.schema import BY_NAME, NUMERIC_FEATURES, Zero
 from housing_assets.store.bundles import Bundle, BundleError
 from housing_serving.engine import import_xgboost
@@ -40,13 +40,15 @@ _USUAL_MAX_LIST_PRICE = CleaningRules().max_list_price
 _NO_HISTORY = "zipcode", "no price history is published yet: predicted from the figures of the month alone, less surely"
 
 
-@lru_cache(maxsize=4096)
-def _place(name: str | None) -> tuple[str | None, float, float]:
-    """Standard name of a metro, with its place (degrees; NaN if it is not known)."""
-    if name is None:
-        return (None, *_UNKNOWN_METRO)
-    metro = METRO_BY_KEY.get(metro_key(name))
-    return (metro.name, metro.latitude, metro.longitude) if metro else (" ".join(name.split()), *_UNKNOWN_METRO)
+@lru_cache(maxsize=100_000)
+def _place(name: str | None, zipcode: str | None) -> tuple[str | None, float, float]:
+    """Standard name of a row's metro, or of its state's part without one, with its place (degrees; NaN: not known)."""
+    area = place_of(name, zipcode)
+    if area is None:
+        return (None if name is None else " ".join(name.split()), *_UNKNOWN_METRO)
+    if area.latitude is None or area.longitude is None:
+        return (area.name, *_UNKNOWN_METRO)
+    return (area.name, area.latitude, area.longitude)
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,7 @@ class Predictor:
 
     def warm(self) -> None:
         """Answer once through each engine, so that the first request is no slower than the next."""
+        _place(None, "00000")  # reads the table of zips
         nothing = np.full((FEW_ROWS + 1, len(FEATURES)), np.nan, np.float32)
         self.prices(nothing[:1])
         self.prices(nothing)
@@ -163,7 +166,7 @@ class Predictor:
         frequency, target = encoders.zipcode_frequency, encoders.city_full_target
         made = []
         for day, zipcode, city in zip(rows.dates, rows.zipcodes, rows.cities, strict=True):
-            metro, latitude, longitude = _place(city)
+            metro, latitude, longitude = _place(city, zipcode)
             made.append(
                 (
                     day.year,

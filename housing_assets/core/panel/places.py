@@ -103,6 +103,11 @@ def find_area(text: str) -> Area | None:
     return _one_of(exact.get(key, ()), states) or _one_of(first.get(_first_city(plain), ()) if states else (), states)
 
 
+def is_unknown(city_full: str | None) -> bool:
+    """True if a row names a metro and no area goes by that name; a row that names none is not unknown."""
+    return bool(city_full and city_full.strip()) and find_area(city_full) is None
+
+
 @lru_cache(maxsize=100_000)
 def place_of(city_full: str | None, zipcode: str | None) -> Area | None:
     """Where a row belongs: the metro it names, else its state's part without a metro, else the nation.
@@ -224,7 +229,7 @@ def _pools_by_key() -> dict[str, Area]:
 
 @cache
 def _zip_rows() -> dict[str, tuple[float | None, float | None, str | None, str | None, str | None, str | None]]:
-    table = pl.read_parquet(files(__package__).joinpath("tables/zips.parquet").read_bytes())
+    table = pl.read_parquet(_TABLES.joinpath("zips.parquet").read_bytes())
     return {zipcode: tuple(rest) for zipcode, *rest in table.iter_rows()}  # pyright: ignore[reportReturnType]
 
 
@@ -237,8 +242,11 @@ def _state_by_prefix() -> dict[str, str]:
     return {prefix: max(sorted(of), key=of.__getitem__) for prefix, of in counts.items()}
 
 
+_TABLES = files("housing_assets.core.panel").joinpath("tables")
+
+
 def _csv(name: str) -> pl.DataFrame:
-    return pl.read_csv(files(__package__).joinpath(f"tables/{name}.csv").read_bytes(), infer_schema=False)
+    return pl.read_csv(_TABLES.joinpath(f"{name}.csv").read_bytes(), infer_schema=False)
 
 
 def _plain(text: str) -> str:

