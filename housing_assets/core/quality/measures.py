@@ -13,17 +13,9 @@ _MODEL = _BUNDLE | {"months_after_train", "not_a_price", "median_error"}
 MEASURES: Mapping[str, frozenset[str]] = {
     "raw_splits": _FRAME
     | _KEYS
-    | {
-        "repeated_share",
-        "unknown_metros",
-        "metros_lost",
-        "not_finite",
-        "impossible_share",
-        "price_missing",
-        "missing_rise",
-    }
+    | {"repeated_share", "unknown_metros", "not_finite", "impossible_share", "price_missing", "missing_rise"}
     | {"frozen", "magnitude", "order_lost", "row_ratio", "zip_coverage", "jump_share", "jumps"}
-    | {"price_restated", "values_restated"},
+    | {"price_restated", "values_restated", "metros_lost"},
     "cleaned": _FRAME | _KEYS | {"repeated_keys", "impossible", "not_finite", "price_missing", "quarantined_share"},
     "interval_calibration": _FRAME | {"not_finite", "inverted", "not_past"},
     "monthly_predictions": _FRAME
