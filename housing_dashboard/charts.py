@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import polars as pl
 
 from housing_assets.core.months import month_end
-from housing_assets.core.panel.metros import METRO_BY_KEY, metro_key
+from housing_assets.core.panel.places import find_area
 from housing_dashboard.figures import percent
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#7F7F7F"
@@ -226,7 +226,7 @@ def metro_map(metros: pl.DataFrame, value: str, title: str, unit: str, diverging
             hoverinfo="skip",
         )
     )
-    placed = [(row, METRO_BY_KEY[metro_key(row["city_full"])]) for row in metros.to_dicts()]
+    placed = [(row, area) for row in metros.to_dicts() if (area := find_area(row["city_full"])) is not None]
     values = [row[value] for row, _ in placed]
     widest = max((abs(v) for v in values if v is not None), default=1)
     money = unit == "$"

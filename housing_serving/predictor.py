@@ -23,7 +23,7 @@ from housing_assets.core.models.publication import MODEL
 from housing_assets.core.months import add_months, month_end, month_of
 from housing_assets.core.panel.cleaning import CleaningRules
 from housing_assets.core.panel.gaps import GapRule
-from housing_assets.core.panel.metros import METRO_BY_KEY, metro_key
+from housing_assets.core.panel.places import place_of
 from housing_assets.core.panel.schema import NUMERIC_FEATURES
 from housing_assets.store.bundles import Bundle, BundleError
 from housing_serving.engine import import_xgboost
@@ -41,13 +41,15 @@ _USUAL_MAX_LIST_PRICE = CleaningRules().max_list_price
 _NO_HISTORY = "zipcode", "no price history is published yet: predicted from the figures of the month alone, less surely"
 
 
-@lru_cache(maxsize=4096)
-def _metro_and_place(name: str | None) -> tuple[str | None, float, float]:
-    """Standard name of a metro, with its place (degrees; NaN if it is not known)."""
-    if name is None:
-        return (None, *_UNKNOWN_METRO)
-    metro = METRO_BY_KEY.get(metro_key(name))
-    return (metro.name, metro.latitude, metro.longitude) if metro else (" ".join(name.split()), *_UNKNOWN_METRO)
+@lru_cache(maxsize=100_000)
+def _place(name: str | None, zipcode: str | None) -> tuple[str | None, float, float]:
+    """Standard name of a row's metro, or of its state's part without one, with its place (degrees; NaN: not known)."""
+    area = place_of(name, zipcode)
+    if area is None:
+        return (None if name is None else " ".join(name.split()), *_UNKNOWN_METRO)
+    if area.latitude is None or area.longitude is None:
+        return (area.name, *_UNKNOWN_METRO)
+    return (area.name, area.latitude, area.longitude)
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,7 @@ class Predictor:
 
     def warm(self) -> None:
         """Answer once through each engine, so that the first request is no slower than the next."""
+        _place(None, "00000")  # reads the table of zips
         nothing = np.full((FEW_ROWS + 1, len(FEATURES)), np.nan, np.float32)
         self.prices(nothing[:1])
         self.prices(nothing)
@@ -162,7 +165,7 @@ class Predictor:
         """Features of rows: float32 of shape (n, len(FEATURES)), missing NaN."""
         numbers = rows.numbers[:, FEATURE_NUMBERS]
         _GAPS.apply(numbers)
-        places = [_metro_and_place(city) for city in rows.cities]
+        places = [_place(city, zipcode) for city, zipcode in zip(rows.cities, rows.zipcodes, strict=True)]
         inputs = FeatureInputs(
             years=np.array([day.year for day in rows.dates]),
             months=np.array([day.month for day in rows.dates]),
@@ -218,7 +221,7 @@ class Predictor:
         factors: list[tuple[float, float]] = []
         warnings: list[RowWarning] = []
         for i, (day, zipcode, city) in enumerate(zip(rows.dates, rows.zipcodes, rows.cities, strict=True)):
-            metro = _metro_and_place(city)[0]
+            metro = _place(city, zipcode)[0]
             is_late = self._calibrated_until is not None and day > self._calibrated_until
             if tables is not None and from_history[i]:
                 # Neither the training rows nor the figures of the row have a part in its price.

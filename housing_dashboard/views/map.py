@@ -7,7 +7,7 @@ import streamlit as st
 
 from housing_assets.core.forecasting.schema import HORIZONS
 from housing_assets.core.months import add_months
-from housing_assets.core.panel.metros import is_metro
+from housing_assets.core.panel.places import find_area
 from housing_dashboard import charts, data, figures, shell
 
 VALUES = {
@@ -94,7 +94,8 @@ def forecast(ahead: int) -> None:
 def _placed(table: pl.DataFrame) -> pl.DataFrame:
     """Metros whose place on the map is known."""
     named = table.filter(pl.col("city_full").is_not_null())
-    return named.filter(pl.col("city_full").map_elements(is_metro, pl.Boolean))
+    placed = [(area := find_area(name)) is not None and area.latitude is not None for name in named["city_full"]]
+    return named.filter(pl.Series(placed, dtype=pl.Boolean))
 
 
 def _ends(placed: pl.DataFrame, column: str, shown: Callable[[float], str]) -> str:

@@ -4,14 +4,14 @@
 `clean_month` also decides which rows of a month stay, and says why the others do not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
 import polars as pl
 
 from housing_assets.core.panel.gaps import null_gaps
-from housing_assets.core.panel.metros import METRO_BY_KEY, Metro, metro_key
+from housing_assets.core.panel.places import Area, find_area, is_unknown, place_of
 from housing_assets.core.panel.schema import BY_NAME, COLUMN_NAMES, NUMBERS, RAW_SCHEMA, Zero
 
 CLEAN_SCHEMA: dict[str, pl.DataType] = {
@@ -25,8 +25,8 @@ CLEAN_SCHEMA: dict[str, pl.DataType] = {
 
 CLEAN_DESCRIPTIONS: dict[str, str] = {
     "split": "Part of the time split: train, eval or holdout",
-    "latitude": "Of the metro (degrees north); null if the metro is not known",
-    "longitude": "Of the metro (degrees east); null if the metro is not known",
+    "latitude": "Of the metro, or of the state for zips of no metro (degrees north); null if neither is known",
+    "longitude": "Of the metro, or of the state for zips of no metro (degrees east); null if neither is known",
     "repeats_previous": "Do all figures only repeat the zip's previous month?",
 }
 """What the columns are that the raw panel does not have."""
@@ -66,23 +66,41 @@ def standardize(raw: pl.DataFrame) -> pl.DataFrame:
         raw: any rows with the columns of `RAW_SCHEMA`; further columns are kept.
 
     Returns:
-        The same rows in the same order, with `latitude` and `longitude` (degrees; null for a metro that
-        the table does not know, whose name is only trimmed).
+        The same rows in the same order, with `latitude` and `longitude` (degrees). A row that names no metro, or one
+        that is not known, is pooled with its state: `Texas (no metro)`, at the state's centre. Where the zip does not
+        tell the state either, the name is only trimmed and the place null.
     """
     names = raw["city_full"].unique().drop_nulls().to_list()
-    known: dict[str, Metro] = {n: METRO_BY_KEY[metro_key(n)] for n in names if metro_key(n) in METRO_BY_KEY}
-    metro = pl.col("city_full")
+    areas = {n: area for n in names if (area := find_area(n)) is not None}
+    pooled = _pools(raw, areas)
+    metro, of_zip = pl.col("city_full"), pl.col("zipcode")
+    unnamed = ~metro.is_in(list(areas)).fill_null(False)
+    trimmed = metro.replace(names, [areas[n].name if n in areas else " ".join(n.split()) for n in names])
+    in_pool = of_zip.replace_strict(
+        list(pooled), [a.name for a in pooled.values()], default=None, return_dtype=pl.String
+    )
     return raw.with_columns(
         *null_gaps(),
         pl.col("date").dt.month_end(),
         pl.col("date").dt.year().cast(pl.Float64).alias("year"),
-        metro.replace(names, [known[n].name if n in known else " ".join(n.split()) for n in names]),
-        _lookup(metro, {n: m.latitude for n, m in known.items()}).alias("latitude"),
-        _lookup(metro, {n: m.longitude for n, m in known.items()}).alias("longitude"),
+        pl.when(unnamed).then(pl.coalesce(in_pool, trimmed)).otherwise(trimmed).alias("city_full"),
+        *(
+            pl.when(unnamed)
+            .then(_lookup(of_zip, {z: getattr(a, name) for z, a in pooled.items()}))
+            .otherwise(_lookup(metro, {n: getattr(a, name) for n, a in areas.items()}))
+            .alias(name)
+            for name in ("latitude", "longitude")
+        ),
     )
 
 
-def _lookup(column: pl.Expr, table: dict[str, float]) -> pl.Expr:
+def _pools(raw: pl.DataFrame, areas: Mapping[str, Area]) -> dict[str, Area]:
+    """By zip, the state's part without a metro, for the rows whose name is of none of some areas."""
+    zips = raw.filter(~pl.col("city_full").is_in(list(areas)).fill_null(False))["zipcode"].unique().drop_nulls()
+    return {z: area for z in zips.to_list() if (area := place_of(None, z)) is not None}
+
+
+def _lookup(column: pl.Expr, table: Mapping[str, float | None]) -> pl.Expr:
     return column.replace_strict(list(table), list(table.values()), default=None, return_dtype=pl.Float64)
 
 
@@ -105,7 +123,9 @@ def clean_month(
         raw = raw.with_columns(pl.lit(None, pl.String).alias("split"))
     rows = standardize(raw)
     gaps = sum((rows[c].null_count() - raw[c].null_count()) for c in NUMBERS if BY_NAME[c].zero is not Zero.VALUE)
-    respelled = int(raw["city_full"].ne_missing(rows["city_full"]).sum())
+    blank = raw["city_full"].fill_null("").str.strip_chars() == ""
+    respelled = int((raw["city_full"].ne_missing(rows["city_full"]) & ~blank).sum())
+    unknown = sum(n for name, n in raw["city_full"].value_counts().rows() if is_unknown(name))
     unique = _without_copies(rows, COLUMN_NAMES)
     suspect = unique.select(_suspect(rules)).to_series()
     # In one chunk: `pl.format` of polars 2.1 panics on several (pola-rs/polars issue 25339).
@@ -121,7 +141,8 @@ def clean_month(
             "rows in": raw.height,
             "rows kept": kept.height,
             "metro names normalized": respelled,
-            "metros unknown": int(rows["latitude"].null_count()),
+            "metros unknown": unknown,
+            "rows of no metro": int(blank.sum()),
             "0-coded gaps made missing": gaps,
             "exact copies dropped": raw.height - unique.height,
             "repeats of the previous month": int(kept["repeats_previous"].sum()),

@@ -116,9 +116,3 @@ METRO_BY_KEY: dict[str, Metro] = {
     metro_key(text): metro for metro in METROS for text in (metro.code, metro.name, *metro.spellings)
 }
 """Every metro by the key of its code, its name and each of its spellings."""
-
-
-@lru_cache(maxsize=10_000)
-def is_metro(text: str) -> bool:
-    """Is this a spelling of a metro of the source?"""
-    return metro_key(text) in METRO_BY_KEY

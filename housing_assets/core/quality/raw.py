@@ -9,7 +9,7 @@ from statistics import median
 import polars as pl
 
 from housing_assets.core.panel.cleaning import standardize
-from housing_assets.core.panel.metros import is_metro
+from housing_assets.core.panel.places import find_area, is_unknown, nearest_name
 from housing_assets.core.panel.schema import BY_NAME, NUMBERS, RAW_SCHEMA, Role, Zero
 from housing_assets.core.quality.measurement import FEW, SAME, Measurement, MeasurementRecorder, as_percent, share_of
 
@@ -33,8 +33,8 @@ _ORDERED = 500
 _MIN_ORDERED = 50
 """Fewer zips change places by chance."""
 
-_MANY_UNKNOWN = 0.01
-"""A month with more rows of unknown metros does not teach its spellings to the months after it."""
+_NAMED = 3
+"""Unknown metros that a message names."""
 
 _SLACK = 0.2
 """Loss of correlation up to which the month before is not doubted."""
@@ -99,14 +99,14 @@ class HistoryPriceTables:
     Attributes:
         figures: of up to 12 months: by column what `_FIGURES` and the correlation with the month before gave.
         rows: of these months.
-        metros: spellings of these months.
+        unplaced: of these months, the share of rows that name no metro that is known.
         prices: zip codes and prices of up to 3 months.
         values: the ranks of the last two months' numbers among their zips.
     """
 
     figures: deque[dict[str, float | None]] = field(default_factory=lambda: deque(maxlen=YEAR))
     rows: deque[int] = field(default_factory=lambda: deque(maxlen=YEAR))
-    metros: deque[frozenset[str]] = field(default_factory=lambda: deque(maxlen=YEAR))
+    unplaced: deque[float] = field(default_factory=lambda: deque(maxlen=YEAR))
     prices: deque[pl.DataFrame] = field(default_factory=lambda: deque(maxlen=RECENT))
     values: deque[pl.DataFrame] = field(default_factory=lambda: deque(maxlen=2))
 
@@ -153,15 +153,25 @@ def measure_raw_month(
 
 
 def _measure_metros(sheet: MeasurementRecorder, past: HistoryPriceTables) -> None:
-    counts = dict(sheet.frame["city_full"].value_counts().sort("city_full").iter_rows())
-    before = frozenset().union(*past.metros)
-    unknown = [n for n in counts if n is None or not (n in before or is_metro(n))]
+    counts: dict[str | None, int] = dict(sheet.frame["city_full"].value_counts().sort("city_full").iter_rows())
+    height = sheet.frame.height
+    unknown = sorted(n for n in counts if n is not None and is_unknown(n))
     rows = sum(counts[n] for n in unknown)
-    told = as_percent(rows, sheet.frame.height, "name a metro that is not known")
-    share = rows / sheet.frame.height if sheet.frame.height else None
-    sheet.add("unknown_metros", share, told + (f", for example {unknown[0]!r}" if unknown else ""), "city_full")
-    if share is not None and share <= _MANY_UNKNOWN:
-        past.metros.append(frozenset(n for n in counts if n is not None))
+    message = as_percent(rows, height, "name a metro that is not known")
+    if unknown:
+        shown = (f"{n!r} (nearest: {near})" if (near := nearest_name(n)) else repr(n) for n in unknown[:_NAMED])
+        message += ", for example " + ", ".join(shown)
+    sheet.add("unknown_metros", share_of(rows, height), message, "city_full")
+    if not height:
+        return
+    unplaced = sum(count for n, count in counts.items() if n is None or find_area(n) is None)
+    if past.unplaced:
+        rise = unplaced / height - min(past.unplaced)
+        message = as_percent(unplaced, height, "name no metro that is known")
+        sheet.add(
+            "metros_lost", rise, f"{message}, in the months before {min(past.unplaced):.1%} at least", "city_full"
+        )
+    past.unplaced.append(unplaced / height)
 
 
 def _measure_column(

@@ -101,9 +101,14 @@ RULES: tuple[Rule, ...] = (
          "A zip that counts twice in its month", _CODE),
     Rule("few_repeated_zips", _RAW, _E, "repeated_share", None, 0.03,
          "A month delivered twice, or mixed of two deliveries; a stray repeat is resolved by cleaning", _SOURCE),
-    Rule("metros_are_known", _RAW, _E, "unknown_metros", None, 0.01,
-         "A new spelling of a metro, which the model would take for a place never seen",
-         "Add the spelling to housing_assets/core/panel/metros.py, or mend it at the source, and ingest it again"),
+    Rule("metros_are_known", _RAW, _W, "unknown_metros", None, 0,
+         "A metro by a name that the Census never gave it: its zips are pooled with their state",
+         "If it is another spelling of a metro, add it to housing_assets/core/panel/tables/former_names.csv and ingest "
+         "the month again; otherwise nothing has to be done"),
+    Rule("metros_stay_known", _RAW, _E, "metros_lost", None, 0.5,
+         "A source that spells its metros in a new way or no longer names them: most rows would change their place",
+         "Mend the names at the source, or add the spellings to housing_assets/core/panel/tables/former_names.csv, and "
+         "ingest the month again"),
     # Values
     Rule("values_are_numbers", _PANEL, _E, "not_finite", None, 0,
          "NaN and infinity, which spread into every mean", _SOURCE),

@@ -32,6 +32,7 @@ from housing_assets.core.forecasting.schema import (
     MODEL,
     PUBLISHED,
 )
+from housing_assets.core.forecasting.unpredicted import reasons, unpredicted
 from housing_assets.core.months import Split, TimeSplit
 from housing_assets.ingestion.source import source_fingerprint
 from housing_assets.orchestration.assets.forecast_pictures import forecast_pictures
@@ -53,6 +54,10 @@ class ForecastConfig(dg.Config):
 
     margin: float = Field(MARGIN, ge=0, lt=1, description="Share of the champion's eval error to be better by")
     override: str = Field("", description="Promote in spite of failed tests, for this reason; it is recorded")
+
+
+_MOST_LISTED = 200
+"""Zips not forecast that the metadata of a run list, those of its newest months."""
 
 
 def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
@@ -212,6 +217,7 @@ def _monthly_forecasts(settings: Settings) -> dg.AssetsDefinition:
                 f"forecast_intervals has no {missing[0]} of {version}: materialize forecast_evaluation first"
             )
         by_month: list[dict[str, Any]] = []
+        left_out: list[pl.DataFrame] = []
 
         def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
             for month in months:
@@ -221,10 +227,20 @@ def _monthly_forecasts(settings: Settings) -> dg.AssetsDefinition:
                     f"median change over {h} months, %": 100 * float(change.filter(forecasts["horizon"] == h).median())  # type: ignore[arg-type]
                     for h in (HORIZONS[0], HORIZONS[-1])
                 }
+                left_out.append(unpredicted(history, month).with_columns(pl.lit(month).alias("origin")))
+                facts["zips not forecast"] = left_out[-1].height
                 by_month.append({"origin": month, "rows": forecasts.height, **facts})
                 yield month, forecasts, {"model version": version, **facts}
 
-        return monthly(context, frames(), lambda: {"this run": table(pl.DataFrame(by_month))}, made_from)
+        def run_metadata() -> dict[str, Any]:
+            listed = pl.concat(left_out)
+            return {
+                "this run": table(pl.DataFrame(by_month)),
+                "zips not forecast, by reason": reasons(listed),
+                "zips not forecast": table(listed.tail(_MOST_LISTED)),
+            }
+
+        return monthly(context, frames(), run_metadata, made_from)
 
     return monthly_forecasts
 

@@ -156,13 +156,29 @@ def test_every_dash_there_is_parts_the_cities_of_a_metro(raw_month):
     assert standardize(rows)["city_full"].unique().to_list() == ["Denver-Aurora-Centennial"]
 
 
-def test_an_unknown_metro_keeps_its_trimmed_name_and_is_counted(raw_month):
-    raw = edit(edit(raw_month, 0, {"city_full": "  New   Atlantis "}), 1, {"city_full": None})
+def test_rows_of_an_unknown_metro_or_of_none_are_pooled_with_their_state_and_counted(raw_month):
+    raw = edit(raw_month, 0, {"city_full": "  New   Atlantis ", "zipcode": "59715"})
+    raw = edit(edit(raw, 1, {"city_full": None, "zipcode": "79830"}), 2, {"city_full": " ", "zipcode": "00801"})
     result = clean_month(raw)
-    assert result.counts["metros unknown"] == 2
-    unknown = result.frame.filter(pl.col("latitude").is_null())
-    assert set(unknown["city_full"]) == {"New Atlantis", None}
-    assert unknown["longitude"].null_count() == 2
+    assert (result.counts["metros unknown"], result.counts["rows of no metro"]) == (1, 2)
+    pooled = result.frame.filter(pl.col("zipcode").is_in(["59715", "79830", "00801"]))
+    assert dict(pooled.select("zipcode", "city_full").iter_rows()) == {
+        "59715": "Montana (no metro)", "79830": "Texas (no metro)", "00801": "US Virgin Islands (no metro)",
+    }  # fmt: skip
+    assert pooled["latitude"].null_count() == pooled["longitude"].null_count() == 0
+
+
+def test_a_row_that_nobody_can_place_keeps_its_trimmed_name(raw_month):
+    raw = edit(raw_month.head(1), 0, {"city_full": "  New   Atlantis ", "zipcode": None})
+    row = standardize(raw).row(0, named=True)
+    assert (row["city_full"], row["latitude"], row["longitude"]) == ("New Atlantis", None, None)
+
+
+def test_cleaning_a_cleaned_name_again_changes_nothing(raw_month):
+    raw = edit(raw_month.head(2), 0, {"city_full": "Atlantis", "zipcode": "59715"})
+    once = standardize(raw)
+    again = standardize(once.select(raw.columns))
+    assert again.equals(once)
 
 
 def test_a_metro_without_a_name_is_not_counted_as_respelled(raw_month):
@@ -184,6 +200,8 @@ def test_a_zero_is_read_as_the_schema_says(raw_month, column: Column):
     )
     if column.name == "year":
         assert surveyed == bare == 2021
+    elif column.name == "city_full":
+        assert surveyed == bare == "Massachusetts (no metro)"
     elif column.zero is Zero.VALUE:
         assert surveyed == bare == zero
     elif column.zero is Zero.MISSING:

@@ -94,8 +94,8 @@ DEFECTS: dict[str, tuple[Breaker, str, str]] = {
         "zipcode: 60 of 60 rows are not 5 digits"),
     "no zips": (change(zipcode=pl.lit(None, pl.String)), "keys_are_known", "zipcode: 60 of 60 rows have no zip code"),
     "a metro spelled otherwise": (
-        change(city_full=pl.lit("Greater ") + pl.col("city_full")), "metros_are_known",
-        "city_full: 60 of 60 rows (100.0%) name a metro that is not known, for example 'Greater "),
+        change(city_full=pl.lit("Greater ") + pl.col("city_full")), "metros_stay_known",
+        "city_full: 60 of 60 rows (100.0%) name no metro that is known, in the months before 0.0% at least"),
 }  # fmt: skip
 
 

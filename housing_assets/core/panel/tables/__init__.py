@@ -1,0 +1,1 @@
+"""Small geographic tables and the script that makes them."""
