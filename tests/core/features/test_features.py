@@ -2,6 +2,7 @@
 
 from datetime import date
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -10,10 +11,14 @@ from polars.testing import assert_frame_equal
 
 from housing_assets.core.errors import HousingError
 from housing_assets.core.features.monthly import (
+    COMPUTED,
     FEATURE_INPUTS,
     FEATURES,
     KEYS,
+    describe_feature,
+    feature_inputs,
     make_features,
+    make_matrix,
     make_training_features,
     silent_features,
 )
@@ -34,6 +39,18 @@ def test_the_matrix_has_its_columns_in_order_as_float32(panel, encoders):
     assert set(made.schema.values()) == {pl.Float32}
     assert made.height == panel.height
     assert len(FEATURES) == len(set(FEATURES)) == 7 + 32
+
+
+def test_frame_and_matrix_are_the_same_and_every_feature_is_described(panel, encoders):
+    matrix = make_matrix(feature_inputs(panel), encoders)
+    np.testing.assert_array_equal(matrix, feature_matrix(make_features(panel, encoders)))
+    inputs = feature_inputs(panel)
+    for feature in COMPUTED:
+        expected = np.asarray(feature.compute(inputs, encoders), np.float32)
+        np.testing.assert_array_equal(matrix[:, FEATURES.index(feature.name)], expected)
+    for name in NUMERIC_FEATURES:
+        np.testing.assert_array_equal(inputs.number(name).astype(np.float32), matrix[:, FEATURES.index(name)])
+    assert all(map(describe_feature, FEATURES))
 
 
 @FEW
