@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from housing_assets.core.months import consecutive, month_range
+from housing_assets.core.run_tags import FIRST_MONTH_TAG, LAST_MONTH_TAG, MONTH_TAG
 
 if TYPE_CHECKING:
     import httpx
 
 JOB = "predictions_job"
 ASSET = "monthly_predictions"
-_FIRST, _LAST, _MONTH = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end", "dagster/partition"
 _ASKED_BY = {"key": "housing/asked_by", "value": "run_batch"}
 _RUNNING = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "MANAGED", "CANCELING")
 _SECONDS = 20
@@ -119,8 +119,8 @@ class DagsterRuns:
 
     async def _run_of(self, client: "httpx.AsyncClient", location: _JobLocation, months: Sequence[str]) -> Run:
         # One month is a run as the UI launches it, so that the UI shows it under its partition.
-        range_tags = {_FIRST: months[0], _LAST: months[-1]} if len(months) > 1 else {_MONTH: months[0]}
-        tags = [{"key": key, "value": value} for key, value in range_tags.items()]
+        wanted = {FIRST_MONTH_TAG: months[0], LAST_MONTH_TAG: months[-1]} if len(months) > 1 else {MONTH_TAG: months[0]}
+        tags = [{"key": key, "value": value} for key, value in wanted.items()]
         running = await self._runs(client, {"pipelineName": JOB, "statuses": list(_RUNNING), "tags": tags})
         if running:
             return running[0]
@@ -162,8 +162,8 @@ class DagsterRuns:
 
 def _run(fields: Mapping[str, Any]) -> Run:
     tags = {tag["key"]: tag["value"] for tag in fields["tags"]}
-    if _MONTH in tags:
-        months = (tags[_MONTH],)
+    if MONTH_TAG in tags:
+        months = (tags[MONTH_TAG],)
     else:
-        months = tuple(month_range(tags[_FIRST], tags[_LAST])) if _FIRST in tags else ()
+        months = tuple(month_range(tags[FIRST_MONTH_TAG], tags[LAST_MONTH_TAG])) if FIRST_MONTH_TAG in tags else ()
     return Run(fields["runId"], months, fields["status"])

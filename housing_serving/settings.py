@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from housing_assets.config.environment import HttpAddress
-from housing_assets.store.layout import DEFAULT_URI
+from housing_assets.core.limits import DEFAULT_STORE_URI
 
 _HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
 
@@ -18,7 +18,7 @@ class ServingSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="HOUSING_", env_ignore_empty=True, frozen=True, extra="ignore")
 
-    store_uri: str = Field(DEFAULT_URI, description="Where assets live: a folder or s3://bucket/prefix")
+    store_uri: str = Field(DEFAULT_STORE_URI, description="Where assets live: a folder or s3://bucket/prefix")
     dagster_url: HttpAddress = Field("http://127.0.0.1:3000", description="Where /run_batch finds Dagster's webserver")
     api_keys: SecretStr = Field(SecretStr(""), description="Comma-separated keys; empty: no key is asked for")
     cors_origins: str = Field(

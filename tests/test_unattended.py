@@ -13,7 +13,7 @@ import polars as pl
 from platform_fixtures import HELD, command_line, free_port, wait_for
 from serving_fixtures import process
 
-from housing_assets.orchestration.tags import tagged_months
+from housing_assets.core.run_tags import tagged_months
 from housing_assets.store.layout import Store
 from housing_assets.store.verdicts import PASSING, states
 

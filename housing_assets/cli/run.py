@@ -30,12 +30,12 @@ from housing_assets.core.errors import HousingError
 from housing_assets.core.forecasting.schema import LEAST_FORECAST_MONTHS
 from housing_assets.core.months import consecutive, describe_months, parse_month_range
 from housing_assets.core.processes import is_known_dead, this_process
+from housing_assets.core.run_tags import month_tags
 from housing_assets.core.source.panel import fingerprint
 from housing_assets.ingestion.panel_start import begin_panel, derives_start, known_panel
 from housing_assets.ingestion.source import source_uri
 from housing_assets.orchestration.build import build_definitions
 from housing_assets.orchestration.names import CODE_VERSION, OWNER_TAG
-from housing_assets.orchestration.tags import month_tags
 from housing_assets.orchestration.work import FORECASTS_ALONE, read_facts, work_to_do
 from housing_assets.store.layout import Store
 from housing_assets.store.pointers import FORECAST_POINTER, champion_version, point_to, provisional_reason

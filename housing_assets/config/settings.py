@@ -9,9 +9,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from housing_assets.config.environment import read_environment
 from housing_assets.core.errors import HousingError
-from housing_assets.core.evaluation.promotion import Judged
-from housing_assets.core.features.history import LONGEST_HORIZON
-from housing_assets.core.forecasting.schema import LEAST_FORECAST_MONTHS
+from housing_assets.core.evaluation.judged import Judged
+from housing_assets.core.limits import DEFAULT_STORE_URI, LONGEST_HORIZON, MAX_TRIALS
 from housing_assets.core.months import (
     PANEL_END,
     PANEL_START,
@@ -23,8 +22,6 @@ from housing_assets.core.months import (
     parse_month,
 )
 from housing_assets.core.sample.spec import MOST_ZIPS
-from housing_assets.core.tuning.space import MAX_TRIALS
-from housing_assets.store.layout import DEFAULT_URI
 
 
 class Settings(BaseSettings):
@@ -35,7 +32,7 @@ class Settings(BaseSettings):
     )
 
     source_uri: str = Field("", description="Raw panel: a file, folder or s3:// place; empty: a generated sample")
-    store_uri: str = Field(DEFAULT_URI, description="Where assets live: a folder or s3://bucket/prefix")
+    store_uri: str = Field(DEFAULT_STORE_URI, description="Where assets live: a folder or s3://bucket/prefix")
     eval_start: str = Field("2020-01", description="First month of eval; every earlier month is train")
     holdout_start: str = Field("2022-01", description="First month of holdout")
     panel_start: str = Field(
@@ -120,7 +117,7 @@ class Settings(BaseSettings):
 
     @property
     def uses_sample(self) -> bool:
-        """Is the source the generated, synthetic panel?"""
+        """True if the source is the generated, synthetic panel."""
         return not self.source_uri
 
     @property
@@ -156,7 +153,10 @@ class Settings(BaseSettings):
 
     @property
     def can_forecast(self) -> bool:
-        """Are there enough months before eval for a forecast model?"""
+        """True if there are enough months before eval for a forecast model."""
+        # Imported here, since it brings Polars, which settings are read without.
+        from housing_assets.core.forecasting.schema import LEAST_FORECAST_MONTHS
+
         return len(self.split_months(Split.TRAIN)) >= LEAST_FORECAST_MONTHS
 
     @property

@@ -28,9 +28,6 @@ from housing_assets.store.months import Months
 from housing_assets.store.parquet import decode_parquet, encode_parquet
 from housing_assets.store.table import TableFile
 
-DEFAULT_URI = "data/store"
-"""Where assets live if HOUSING_STORE_URI does not say."""
-
 GROUP_ROWS = 65_536
 """Rows of a table that are read at a time: some 10 MB of the matrix; with fewer, reading takes longer than training."""
 

@@ -12,8 +12,8 @@ from data_path import MONTHS
 from housing_assets.config.instance import load_instance_settings, write_instance
 from housing_assets.config.settings import Settings
 from housing_assets.core.months import PANEL_END
+from housing_assets.core.run_tags import month_tags
 from housing_assets.orchestration.build import build_definitions
-from housing_assets.orchestration.tags import month_tags
 
 RESULT = "dagster.json"
 

@@ -34,10 +34,10 @@ from housing_assets.core.features.monthly import make_features
 from housing_assets.core.models.rows import feature_matrix
 from housing_assets.core.months import PANEL_END
 from housing_assets.core.panel.schema import COLUMN_NAMES
+from housing_assets.core.run_tags import month_tags
 from housing_assets.core.sample.spec import SampleSpec
 from housing_assets.core.sample.writers import write_sample
 from housing_assets.orchestration.build import build_definitions
-from housing_assets.orchestration.tags import month_tags
 from housing_assets.store.layout import Store
 from housing_assets.store.pointers import load_champion
 

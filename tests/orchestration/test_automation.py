@@ -16,9 +16,9 @@ import pytest
 from platform_fixtures import EVAL, HELD, LONG, MONTHS, Platform
 
 from housing_assets.core.processes import this_process
+from housing_assets.core.run_tags import month_tags, tagged_months
 from housing_assets.orchestration.automation import asking
 from housing_assets.orchestration.names import OWNER_TAG
-from housing_assets.orchestration.tags import month_tags, tagged_months
 from housing_assets.store.bundles import list_versions
 from housing_assets.store.pointers import champion_version, point_to
 

@@ -1,12 +1,13 @@
 """Promotion: whether a candidate becomes the champion, as a pure decision with its reasons."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from housing_assets.core.errors import HousingError
+from housing_assets.core.evaluation.judged import Judged
 from housing_assets.core.models.publication import MIN_COVERAGE_ROWS
-from housing_assets.core.months import add_months, describe_months
+from housing_assets.core.months import describe_months
 
 MUST_BEAT: tuple[str, ...] = ("train_median", "metro_median")
 """Naive baselines that a same-month model has to beat. The zip's last known price is shown beside the
@@ -15,49 +16,6 @@ COVERAGE_LIMITS = (0.85, 0.95)
 """Share of eval prices that the candidate's own rolling 90% intervals contain, if they are neither narrow nor wide."""
 MARGIN = 0.002
 """Share of the champion's MAE that a candidate must be better by, so that noise does not swap models."""
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What a model was judged by: figures of two models compare where these agree.
-
-    Attributes:
-        publication_lag: months from the last price that is known to the month predicted.
-        eval_start, holdout_start: of the time split.
-        max_list_price: US dollars: rows with a higher `median_list_price` took no part; None: not recorded.
-    """
-
-    publication_lag: int
-    eval_start: str
-    holdout_start: str
-    max_list_price: float | None = None
-
-    @classmethod
-    def from_manifest(cls, manifest: Mapping[str, Any]) -> "Judged":
-        """Read a bundle's manifest; of one from before this was recorded, what its months and lag say.
-
-        Raises:
-            HousingError: it tells neither.
-        """
-        if told := manifest.get("judged"):
-            names = {f.name for f in fields(cls)}
-            return cls(**{name: value for name, value in told.items() if name in names})
-        try:
-            first, last = manifest["months"]["eval"]
-            return cls(manifest.get("history", {}).get("publication_lag", 1), first, add_months(last, 1))
-        except (KeyError, ValueError) as error:
-            raise HousingError(
-                f"the manifest of {manifest.get('version')} names no eval months: train again"
-            ) from error
-
-    def differs(self, other: "Judged") -> str:
-        """Where two differ, in words; empty if they agree."""
-        pairs = (
-            ("HOUSING_PUBLICATION_LAG", self.publication_lag, other.publication_lag),
-            ("HOUSING_EVAL_START", self.eval_start, other.eval_start),
-            ("HOUSING_HOLDOUT_START", self.holdout_start, other.holdout_start),
-        )
-        return ", ".join(f"{name} {theirs} instead of {ours}" for name, ours, theirs in pairs if ours != theirs)
 
 
 def months_to_compare(candidate: Judged, champion: Judged, lag_matters: bool, months: Sequence[str]) -> list[str]:

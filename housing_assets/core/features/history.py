@@ -23,6 +23,7 @@ from housing_assets.core.features.series import (
     deviation_of_known,
     mean_of_known,
 )
+from housing_assets.core.limits import LONGEST_HORIZON
 from housing_assets.core.months import add_months, month_at, month_index
 
 HISTORY_SCHEMA: dict[str, pl.DataType] = {
@@ -43,8 +44,6 @@ HISTORY_SCHEMA: dict[str, pl.DataType] = {
 
 LAGS: tuple[int, ...] = (1, 2, 3, 6, 12, 24)
 """Months over which growth is measured."""
-LONGEST_HORIZON = 12
-"""Months: the season a year ago covers horizons up to here."""
 LEAST_MONTHS = 12
 """Months with a price of its own that a zip's history needs: a year, since growth over a year and the growth of the
 same season a year ago are what a prediction rests on. See `History.known`."""

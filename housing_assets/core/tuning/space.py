@@ -6,13 +6,11 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from housing_assets.core.errors import HousingError
+from housing_assets.core.limits import MAX_TRIALS
 from housing_assets.core.models.trees import PARAM_LIMITS, TARGETS, TrainingParams
 
 if TYPE_CHECKING:
     import optuna
-
-
-MAX_TRIALS = 10_000
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from housing_assets.core.months import Split
 from housing_assets.orchestration.described import described_asset
 from housing_assets.orchestration.metadata import picture, table
 from housing_assets.orchestration.plots import bars, lines_by_month, predicted_against_actual, residuals_by_price
-from housing_assets.orchestration.resources.io_manager import MonthReader
+from housing_assets.orchestration.resources.io_manager import AS_JSON, MonthReader
 from housing_assets.orchestration.resources.tracking import Tracker
 from housing_assets.store.bundles import BundleError, load_bundle
 from housing_assets.store.gates import require
@@ -37,7 +37,7 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         MODEL_EVALUATION,
         settings,
         required_resource_keys={"store", "mlflow"},
-        ins={CLEANED: dg.AssetIn(partition_mapping=every)},
+        ins={CLEANED: dg.AssetIn(partition_mapping=every), BASELINE_MODEL: AS_JSON, TUNED_MODEL: AS_JSON},
         description="Errors of the tuned model, the baseline model, the present champion and the naive baselines on "
         "the same rows: overall, by metro, month and price decile, on eval and on what there is of holdout, with "
         "skill scores and the coverage of rolling intervals. Holdout is reported and decides nothing.",

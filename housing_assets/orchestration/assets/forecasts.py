@@ -35,11 +35,11 @@ from housing_assets.core.forecasting.schema import (
 from housing_assets.core.forecasting.unpredicted import reasons, unpredicted
 from housing_assets.core.months import Split, TimeSplit
 from housing_assets.ingestion.source import source_fingerprint
-from housing_assets.orchestration.assets.forecast_pictures import forecast_pictures
 from housing_assets.orchestration.described import described_asset
+from housing_assets.orchestration.forecast_pictures import forecast_pictures
 from housing_assets.orchestration.metadata import column_schema, picture, table
 from housing_assets.orchestration.partitions import monthly
-from housing_assets.orchestration.resources.io_manager import MonthlyFrames, MonthReader
+from housing_assets.orchestration.resources.io_manager import AS_JSON, MonthlyFrames, MonthReader
 from housing_assets.orchestration.resources.tracking import Tracker, git_commit
 from housing_assets.store.bundles import load_bundle, publish_bundle
 from housing_assets.store.forecasts import publish_forecasts, replaced_by_hand
@@ -130,6 +130,7 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
     @described_asset(
         FORECAST_EVALUATION,
         settings,
+        ins={FORECAST_MODEL: AS_JSON},
         required_resource_keys={"store", "mlflow"},
         description="Errors of forecasts of eval and holdout months, with every training target before the origin, "
         "beside flat, momentum and metro growth: by horizon, year, metro and price decile. Decides on eval what is "

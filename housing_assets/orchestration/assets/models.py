@@ -14,7 +14,7 @@ from pydantic import Field
 from housing_assets.config.settings import Settings
 from housing_assets.core.addresses import without_password
 from housing_assets.core.baselines.prices import history_naive_predictions, naive_predictions
-from housing_assets.core.catalogue import BASELINE_MODEL, CLEANED, TUNED_MODEL
+from housing_assets.core.catalogue import BASELINE_MODEL, CLEANED, TRAINING_FEATURES, TUNED_MODEL
 from housing_assets.core.errors import HousingError
 from housing_assets.core.evaluation.metrics import compare
 from housing_assets.core.evaluation.models import ITSELF, decide_publication
@@ -36,7 +36,7 @@ from housing_assets.orchestration.described import described_asset
 from housing_assets.orchestration.metadata import picture, table
 from housing_assets.orchestration.names import CODE_VERSION
 from housing_assets.orchestration.plots import bars, predicted_against_actual, trial_history
-from housing_assets.orchestration.resources.io_manager import MonthReader
+from housing_assets.orchestration.resources.io_manager import AS_FILE, MonthReader
 from housing_assets.orchestration.resources.tracking import Tracker, git_commit
 from housing_assets.store.bundles import BundleError, load_bundle, publish_bundle
 from housing_assets.store.gates import require
@@ -104,7 +104,10 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         settings,
         required_resource_keys={"store", "mlflow"},
         # Its bundle's golden rows are of this month.
-        ins={CLEANED: dg.AssetIn(partition_mapping=dg.SpecificPartitionsPartitionMapping([golden]))},
+        ins={
+            CLEANED: dg.AssetIn(partition_mapping=dg.SpecificPartitionsPartitionMapping([golden])),
+            TRAINING_FEATURES: AS_FILE,
+        },
         description="XGBoost with the reference's parameters, fitted on train, graded on eval beside naive "
         "baselines. The asset is a reference to its bundle under `models/`.",
     )
@@ -126,7 +129,10 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         TUNED_MODEL,
         settings,
         required_resource_keys={"store", "mlflow"},
-        ins={CLEANED: dg.AssetIn(partition_mapping=dg.SpecificPartitionsPartitionMapping(before_holdout))},
+        ins={
+            CLEANED: dg.AssetIn(partition_mapping=dg.SpecificPartitionsPartitionMapping(before_holdout)),
+            TRAINING_FEATURES: AS_FILE,
+        },
         description="XGBoost with hyperparameters from a seeded Optuna study over rolling-origin folds inside the "
         "train months, for zips without a history; growth of the last known price for those with one. Eval and holdout "
         "take no part in either. An interrupted study goes on where it stopped.",

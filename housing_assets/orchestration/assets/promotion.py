@@ -10,13 +10,14 @@ from pydantic import Field
 
 from housing_assets.config.settings import Settings
 from housing_assets.core.baselines.prices import NAIVE
-from housing_assets.core.catalogue import CHAMPION_MODEL, CLEANED, RAW_SPLITS
+from housing_assets.core.catalogue import BASELINE_MODEL, CHAMPION_MODEL, CLEANED, RAW_SPLITS, TUNED_MODEL
 from housing_assets.core.evaluation.promotion import MARGIN, Evidence, Judged, decide, months_to_compare
 from housing_assets.core.models.price import twin_problem
 from housing_assets.core.months import Split
 from housing_assets.orchestration.assets.evaluation import BASELINE, CANDIDATE, CHAMPION
 from housing_assets.orchestration.described import described_asset
 from housing_assets.orchestration.metadata import table
+from housing_assets.orchestration.resources.io_manager import AS_JSON
 from housing_assets.orchestration.resources.tracking import Tracker
 from housing_assets.store.bundles import BundleError, load_bundle
 from housing_assets.store.gates import problems
@@ -39,6 +40,7 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     @described_asset(
         CHAMPION_MODEL,
         settings,
+        ins={BASELINE_MODEL: AS_JSON, TUNED_MODEL: AS_JSON},
         required_resource_keys={"store", "mlflow"},
         description="The model that predictions use: one pointer to an immutable bundle. The candidate must pass "
         "every test (data checks, naive baselines, golden rows, ONNX twin, the champion before it) on eval; else the "

@@ -11,8 +11,8 @@ from housing_assets.config.settings import Settings
 from housing_assets.core.catalogue import INGEST_JOB
 from housing_assets.core.months import describe_months
 from housing_assets.core.processes import is_known_dead
+from housing_assets.core.run_tags import month_tags, tagged_months
 from housing_assets.orchestration.names import OWNER_TAG
-from housing_assets.orchestration.tags import month_tags, tagged_months
 from housing_assets.orchestration.work import Task
 
 TASK_TAG = "housing/task"

@@ -14,10 +14,10 @@ from housing_assets.config.settings import Settings
 from housing_assets.core.errors import HousingError
 from housing_assets.core.months import month_range, parse_month_range
 from housing_assets.core.quality.rules import CHECKED, Severity, rules_of
+from housing_assets.core.run_tags import month_tags
 from housing_assets.orchestration.automation.jobs import CHECKS_JOB
 from housing_assets.orchestration.build import build_definitions
 from housing_assets.orchestration.checks.common import limits
-from housing_assets.orchestration.tags import month_tags
 from housing_assets.store.layout import Store
 
 _WIDTH = 110

@@ -13,6 +13,7 @@ from housing_assets.core.quality.cleaned import measure_clean_month
 from housing_assets.core.quality.measurement import Measurement
 from housing_assets.core.quality.predictions import measure_calibration_month, measure_prediction_month
 from housing_assets.core.quality.raw import RECENT, YEAR, measure_raw_months
+from housing_assets.core.run_tags import tagged_months
 from housing_assets.orchestration.checks.common import MONTHS, Measured, checks_of
 from housing_assets.orchestration.work import raw_digests
 from housing_assets.store.histories import made_from_history
@@ -50,13 +51,7 @@ def asked_months(context: dg.AssetCheckExecutionContext, store: Store, asset: st
     """
     if text := context.op_execution_context.op_config[MONTHS]:
         return month_range(*parse_month_range(text))
-    tags = context.run.tags
-    first, last = (tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
-    if first and last:
-        return month_range(first, last)
-    if month := tags.get("dagster/partition"):
-        return [month]
-    return store.months(asset).available()
+    return tagged_months(context.run.tags) or store.months(asset).available()
 
 
 def _raw_months(context: dg.AssetCheckExecutionContext, source: str) -> Measured:

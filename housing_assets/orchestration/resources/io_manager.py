@@ -17,6 +17,11 @@ from housing_assets.store.months import Months
 from housing_assets.store.table import TableFile
 
 _REPORT_SECONDS = 5.0
+_READ_AS = "housing/read_as"
+AS_JSON = dg.AssetIn(metadata={_READ_AS: "json"})
+"""Input of an asset that is a dict."""
+AS_FILE = dg.AssetIn(metadata={_READ_AS: "file"})
+"""Input of an asset that is a table, given as a `TableFile` that reads it in pieces."""
 
 
 @dataclass(frozen=True)
@@ -95,15 +100,22 @@ class StoreIOManager(dg.IOManager):
             context.add_output_metadata({"path": f"{self.store.uri}/{name}.json"})
 
     def load_input(self, context: dg.InputContext) -> MonthReader | TableFile | pl.DataFrame | dict:
-        """A reader over the mapped months of a monthly asset; the dict, the table in pieces or the frame of another."""
+        """What an asset is given of another.
+
+        Returns:
+            A reader over the mapped months of a monthly asset. Of an asset without months its dict for an input that
+            is `AS_JSON`, its file unread for one that is `AS_FILE`, else its frame.
+        """
         name = context.asset_key.path[-1]
         if context.has_asset_partitions:
             return MonthReader(self.store.months(name), tuple(context.asset_partition_keys))
-        if context.dagster_type.typing_type is dict:
-            return self.store.read_json(f"{name}.json")
-        if context.dagster_type.typing_type is TableFile:
-            return self.store.table(name)
-        return self.store.read_table(name)
+        match (context.definition_metadata or {}).get(_READ_AS):
+            case "json":
+                return self.store.read_json(f"{name}.json")
+            case "file":
+                return self.store.table(name)
+            case _:
+                return self.store.read_table(name)
 
     def _write_months(self, context: dg.OutputContext, name: str, obj: MonthlyFrames) -> None:
         """Write months as they are made."""
