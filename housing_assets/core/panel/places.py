@@ -158,8 +158,10 @@ def state_pool(state: str | None) -> Area | None:
 def nation() -> Area:
     """The nation, at the mean place of its metros."""
     placed = [m for m in metros().values() if m.latitude is not None]
-    centre = [round(sum(getattr(m, c) for m in placed) / len(placed), 4) for c in ("latitude", "longitude")]
-    return Area(UNITED_STATES, NATION, (), *centre, None, UNITED_STATES)
+    latitude, longitude = (
+        round(sum(getattr(m, c) for m in placed) / len(placed), 4) for c in ("latitude", "longitude")
+    )
+    return Area(UNITED_STATES, NATION, (), latitude, longitude, None, UNITED_STATES)
 
 
 @cache
