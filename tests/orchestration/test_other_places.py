@@ -8,7 +8,8 @@ from housing_assets.core.sample.writers import sample_frame
 
 PLACES = {
     "96813": "Urban Honolulu, HI", "96814": "Honolulu, HI", "96720": "Hilo, HI", "59715": "Bozeman, MT",
-    "59718": "Bozeman, MT metro area", "59301": "Montana nonmetropolitan area", "59001": "New Atlantis", "00901": "San Juan-Carolina, PR",
+    "59718": "Bozeman, MT metro area", "59301": "Montana nonmetropolitan area",
+    "59001": "New Atlantis", "00901": "San Juan-Carolina, PR",
     "02139": "Boston, MA", "04101": "Portland, ME", "00801": "New Atlantis", "79830": "Texas (no metro)",
 }  # fmt: skip
 STANDARD = {
