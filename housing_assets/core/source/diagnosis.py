@@ -9,7 +9,8 @@ from housing_assets.core.errors import SourceError
 from housing_assets.core.source.containers import not_utf8_error
 from housing_assets.core.source.content import Content
 from housing_assets.core.source.parsing import Spelling
-from housing_assets.core.source.values import LISTED, Problem, Rules, normalize_rows, refusal_of
+from housing_assets.core.source.values import LISTED, PREDICT_RULES, Problem, Rules, normalize_rows, refusal_of
+from housing_assets.core.text import first_line
 
 _DIAGNOSIS_ROWS = 8_192
 
@@ -73,3 +74,8 @@ def diagnose_csv(
     if problems:
         return refusal_of(content.name, "line", sorted(problems, key=lambda p: p.row))
     return SourceError(f"{content.name}: cannot be read as CSV ({reason}): export it again")
+
+
+def unreadable_error(content: Content, error: Exception) -> SourceError:
+    """The error of a file that is no table throughout: it names the lines whose number of values is another."""
+    return diagnose_csv(content, {}, (), PREDICT_RULES, Spelling(), first_line(error))

@@ -7,7 +7,7 @@ rolling periods of 90 days. Shares are fractions in some releases and percent in
 
 import csv
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple, cast
 
@@ -19,6 +19,7 @@ from housing_assets.core.errors import SourceError
 from housing_assets.core.panel.schema import COLUMN_NAMES
 from housing_assets.core.source.content import Content, not_parquet_error
 from housing_assets.core.source.delimited import read_blocks
+from housing_assets.core.source.diagnosis import unreadable_error
 from housing_assets.core.source.formats import LABELS_SCHEMA, Reading
 from housing_assets.core.source.parsing import NULLS, Spelling
 from housing_assets.core.source.spelling import spelling_of
@@ -32,7 +33,6 @@ from housing_assets.core.source.values import (
     read_zips,
     refusal_of,
 )
-from housing_assets.core.text import first_line
 
 _TRACKER_MARKET = (
     "median_sale_price",
@@ -273,7 +273,8 @@ class _Account:
         for days, count in self.durations.items():
             if _within(days, _ROLLING_DAYS):
                 self.reading.notes.add(
-                    f"{self.name}: rolling periods of {days} days taken as the month they end in", count
+                    f"{self.name}: rolling periods of {days} days belong to the month of period_end",
+                    count,
                 )
 
 
@@ -418,8 +419,8 @@ def _refuse_renamed(content: Content, places: dict[str, int]) -> None:
         near = None if column in places else nearest_name(column, extra, 0.75)
         if near:
             raise SourceError(
-                f"{content.name}: column {column!r} is missing, and {near!r} is unknown; did you mean {column!r}? If the "
-                "publisher renamed it, rename it back in the file, or remove it"
+                f"{content.name}: column {column!r} is missing, and {near!r} is unknown; did you mean {column!r}? If "
+                "the publisher renamed it, rename it back in the file, or remove it"
             )
 
 
@@ -435,11 +436,13 @@ _OTHER = [
 ]
 
 
-def _read(content: Content, columns: dict[int, str], numbers: tuple[str, ...], tidy) -> Iterator[_Block]:
+def _read(
+    content: Content, columns: dict[int, str], numbers: tuple[str, ...], tidy: Callable[[pl.DataFrame], _Block]
+) -> Iterator[_Block]:
     try:
         yield from read_blocks(content, columns, numbers, tidy)
     except (pa.ArrowException, csv.Error) as error:
-        raise SourceError(f"{content.name}: cannot be read as CSV ({first_line(error)}): download it again") from error
+        raise unreadable_error(content, error) from error
 
 
 def _parquet_blocks(content: Content, columns: dict[int, str]) -> Iterator[pl.DataFrame]:

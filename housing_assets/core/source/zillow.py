@@ -1,7 +1,7 @@
 """Zillow's wide layout: a row for each region, a column for each month.
 
-Source: Zillow Research, https://www.zillow.com/research/data/ (ZHVI, ZIP code). `RegionName` is the ZIP code. `Metro` is
-empty for zips that belong to no metro.
+Source: Zillow Research, https://www.zillow.com/research/data/ (ZHVI, ZIP code). `RegionName` is the ZIP code. `Metro`
+is empty for zips that belong to no metro.
 """
 
 import csv
@@ -18,11 +18,11 @@ from housing_assets.core.errors import SourceError
 from housing_assets.core.months import consecutive, describe_months, month_at, month_end, month_index, month_of
 from housing_assets.core.source.content import Content, not_parquet_error
 from housing_assets.core.source.delimited import read_blocks
+from housing_assets.core.source.diagnosis import unreadable_error
 from housing_assets.core.source.formats import LABELS_SCHEMA, Reading
 from housing_assets.core.source.parsing import NULLS, SLASH_DAY, Spelling, parse_day
 from housing_assets.core.source.spelling import spelling_of
 from housing_assets.core.source.values import LISTED, Problem, complaint_about, read_numbers, read_zips, refusal_of
-from housing_assets.core.text import first_line
 
 _LOWEST_HOME_VALUE = 10_000
 """A median value below this is of another index of Zillow, such as its rents, which have the same columns."""
@@ -79,7 +79,8 @@ class ZillowReader:
         """Prices of zips, without the months in which a zip has none."""
         if "basedate" in content.positions():
             raise SourceError(
-                f"{content.name}: holds Zillow's own forecasts (it has a column BaseDate), not home values: download ZHVI"
+                f"{content.name}: holds Zillow's own forecasts (it has a column BaseDate), not home values: "
+                "download ZHVI"
             )
         days = _month_columns(content)
         self._check_months(content, days, reading)
@@ -102,8 +103,8 @@ class ZillowReader:
             raise SourceError(f"{content.name}: ZIP code {repeated[0]} has more than one row: keep one of them")
         if newest and cast(float, pl.Series(newest).median()) < _LOWEST_HOME_VALUE:
             raise SourceError(
-                f"{content.name}: the median value of the newest month is {pl.Series(newest).median():,.0f}, too low for "
-                "homes in US dollars: this may be another index of Zillow, such as rents. Download ZHVI of ZIP codes"
+                f"{content.name}: the median value of the newest month is {pl.Series(newest).median():,.0f}, too low "
+                "for homes in US dollars: it may be another index of Zillow, such as rents. Download ZHVI of ZIP codes"
             )
 
     def _check_months(self, content: Content, days: dict[int, date], reading: Reading) -> None:
@@ -116,6 +117,8 @@ class ZillowReader:
                 f"{content.name}: the column of {max(months)} lies in the future (this month is {reading.latest}): "
                 "remove it"
             )
+        slashed = sum(SLASH_DAY.fullmatch(content.header[i]) is not None for i in days)
+        reading.notes.add(f"{content.name}: month columns read with days and months between slashes", slashed)
         first, last = month_index(min(months)), month_index(max(months))
         absent = [month_at(i) for i in range(first, last + 1) if month_at(i) not in months]
         for run in consecutive(absent):
@@ -135,8 +138,8 @@ def _month_columns(content: Content) -> dict[int, date]:
         first, second = (max(int(m[g]) for m in matches) for g in (1, 3))
         if (first > 12 and second > 12) or (first <= 12 and second <= 12):
             raise SourceError(
-                f"{content.name}: the column {matches[0][0]!r} can be month/day or day/month, and no column tells which: "
-                "name months as YYYY-MM-DD"
+                f"{content.name}: the column {matches[0][0]!r} can be month/day or day/month, and no column tells "
+                "which: name months as YYYY-MM-DD"
             )
         day_first = first > 12
     days = {}
@@ -169,7 +172,7 @@ def _blocks(content: Content, days: dict[int, date]) -> Iterator[_Block]:
     try:
         yield from read_blocks(content, columns | months, typed, tidy)
     except (pa.ArrowException, csv.Error) as error:
-        raise SourceError(f"{content.name}: cannot be read as CSV ({first_line(error)}): download it again") from error
+        raise unreadable_error(content, error) from error
 
 
 def _parquet_blocks(content: Content, columns: dict[int, str], months: list[str]) -> Iterator[_Block]:
