@@ -46,7 +46,7 @@ class HousetsReader:
 
     def recognizes(self, content: Content) -> bool:
         """True if there are a date, a ZIP code and at least one more column of the contract."""
-        names = contract_names(content)
+        names = {*contract_names(content), *content.folder_values}
         return set(_KEYS) <= set(names) and any(n in BY_NAME and n not in _KEYS for n in names)
 
     def columns(self, content: Content) -> tuple[str, ...]:

@@ -67,8 +67,9 @@ _DOWNLOAD_MARKET = {
 _PERCENT_ABOVE = {"avg_sale_to_list": 10.0, "sold_above_list": 1.0, "off_market_in_two_weeks": 1.0}
 """Values above these are percent. The first is a ratio near 1, the others are shares."""
 
-_MOSTLY, _RARELY = 0.5, 0.1
-"""Shares of values above the limit: from the first on a block is percent, up to the second it is fractions."""
+_RATIO_MOSTLY, _SHARE_MOSTLY, _RARELY = 0.9, 0.5, 0.1
+"""A block is percent if at least that part of its positive values is above the limit (all ratios are, shares of less than
+one percent are not), and fractions if at most the last part is."""
 
 _MONTHLY_DAYS, _ROLLING_DAYS = (28, 31), (89, 92)
 _PARQUET_ROWS = 131_072
@@ -288,7 +289,7 @@ def _is_percent(values: pl.Series, limit: float, name: str, column: str) -> bool
     if positive.is_empty():
         return None
     above = cast(float, (positive > limit).mean())
-    if above >= _MOSTLY:
+    if above >= (_RATIO_MOSTLY if limit > 1 else _SHARE_MOSTLY):
         return True
     if above <= _RARELY:
         # A few small percentages cannot be told from fractions; a ratio of prices always can.

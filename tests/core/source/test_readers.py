@@ -32,11 +32,30 @@ PRICES = {
     ("99950", "2024-02"): 251000.0,
     ("99950", "2024-03"): 252000.0,
 }
-TRACKER_HEADER = (
-    "period_begin period_end period_duration region_type region_type_id table_id is_seasonally_adjusted region city state "
-    "state_code property_type property_type_id median_sale_price median_sale_price_mom homes_sold inventory median_dom "
-    "avg_sale_to_list sold_above_list parent_metro_region last_updated"
-).split()
+TRACKER_HEADER = [
+    "period_begin",
+    "period_end",
+    "period_duration",
+    "region_type",
+    "region_type_id",
+    "table_id",
+    "is_seasonally_adjusted",
+    "region",
+    "city",
+    "state",
+    "state_code",
+    "property_type",
+    "property_type_id",
+    "median_sale_price",
+    "median_sale_price_mom",
+    "homes_sold",
+    "inventory",
+    "median_dom",
+    "avg_sale_to_list",
+    "sold_above_list",
+    "parent_metro_region",
+    "last_updated",
+]
 
 
 def zillow(months: str = SPELLINGS["as published"]) -> str:
@@ -212,7 +231,10 @@ def test_a_tracker_in_parts_of_folders_is_one_source(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([tracker_row(region_type="national", region=" National")], "its rows are of level 'national', where 'zip code'"),
+        (
+            [tracker_row(region_type="national", region=" National")],
+            "its rows are of level 'national', where 'zip code'",
+        ),
         ([tracker_row(property_type="Townhouse")], "no row is of a ZIP code, of All Residential"),
         ([tracker_row(is_seasonally_adjusted="t")], "(1 seasonally adjusted)"),
         ([tracker_row(period_duration="7")], "has periods of 7 days"),
@@ -362,7 +384,11 @@ def test_a_panel_gives_the_columns_that_it_has(tmp_path):
     ("text", "note", "count"),
     [
         (panel('1/31/2022,2139,"$500,000",3'), "column 'date': dates read as month/day/year", 1),
-        (panel('1/31/2022,2139,"$500,000",3'), "column 'price': numbers read with dollar signs, thousands separators", 1),
+        (
+            panel('1/31/2022,2139,"$500,000",3'),
+            "column 'price': numbers read with dollar signs, thousands separators",
+            1,
+        ),
         (panel("31.01.2022,2139,500000,3"), "column 'date': dates read as day/month/year", 1),
         (panel("2022-01,2139,500000,3", "2022-01,20004,1,3"), "column 'date': months read without a day", 2),
         (panel("2022-01-31,02139-1234,500000,3"), "column 'zipcode': ZIP codes read without four more digits", 1),
@@ -393,7 +419,10 @@ def test_lines_before_the_header_are_passed_over(tmp_path, before):
     [
         (panel("03/04/2020,2139,500000,3"), "the date '03/04/2020' can be 2020-03-04 or 2020-04-03"),
         (panel("2020-01-31,2139,500000,3", "03/04/2020,2139,5,3"), "'03/04/2020' can be 2020-03-04 or 2020-04-03"),
-        (panel("2020-01-31,2139,1.234,3", mark=";"), "the number '1.234' of a file separated by semicolons can be 1234 or 1.234"),
+        (
+            panel("2020-01-31,2139,1.234,3", mark=";"),
+            "the number '1.234' of a file separated by semicolons can be 1234 or 1.234",
+        ),
     ],
 )
 def test_what_has_two_readings_is_refused_with_both(tmp_path, text, words):
