@@ -97,7 +97,7 @@ def look(path: Path, name: str) -> Content:
     Raises:
         SourceError: it is empty, damaged, no table (a web page, JSON, binary), or has no rows.
     """
-    values = dict(m.groups() for part in name.split("/")[:-1] if (m := _HIVE.fullmatch(part)))
+    values = {m[1]: m[2] for part in name.split("/")[:-1] if (m := _HIVE.fullmatch(part))}
     with damage_errors(name):
         if path.stat().st_size == 0:
             raise SourceError(f"{name}: the file is empty: export it again")

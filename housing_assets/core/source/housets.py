@@ -122,9 +122,10 @@ def _read_parquet(
 ) -> Iterator[pl.DataFrame]:
     problems: list[Problem] = []
     before = 0
-    renamed = {written: n for written, n in zip(content.schema.names, names, strict=True) if n in BY_NAME}
+    schema = cast(pa.Schema, content.schema)
+    renamed = {written: n for written, n in zip(schema.names, names, strict=True) if n in BY_NAME}
     for written, column in renamed.items():
-        kind = content.schema.field(written).type
+        kind = schema.field(written).type
         if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
             raise SourceError(f"{content.name}: column {column!r} holds {kind}: write plain values")
     try:

@@ -68,8 +68,8 @@ _PERCENT_ABOVE = {"avg_sale_to_list": 10.0, "sold_above_list": 1.0, "off_market_
 """Values above these are percent. The first is a ratio near 1, the others are shares."""
 
 _RATIO_MOSTLY, _SHARE_MOSTLY, _RARELY = 0.9, 0.5, 0.1
-"""A block is percent if at least that part of its positive values is above the limit (all ratios are, shares of less than
-one percent are not), and fractions if at most the last part is."""
+"""A block is percent if at least that part of its positive values is above the limit (all ratios are, shares of less
+than one percent are not), and fractions if at most the last part is."""
 
 _MONTHLY_DAYS, _ROLLING_DAYS = (28, 31), (89, 92)
 _PARQUET_ROWS = 131_072
