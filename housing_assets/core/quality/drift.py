@@ -173,10 +173,12 @@ def measure_drift_month(table: pl.DataFrame, month: str) -> list[Measurement]:
     share, distance = drifted_share(table), prediction_distance(table)
     farthest = table.filter("drifted")["feature"].head(5).to_list()
     known = table.filter(pl.col("train_missing") <= 1 - LEAST_KNOWN).height
-    told = f"{share:.0%} of {known} features have drifted" + (f", farthest {', '.join(farthest)}" if farthest else "")
+    message = f"{share:.0%} of {known} features have drifted" + (
+        f", farthest {', '.join(farthest)}" if farthest else ""
+    )
     said = f"{distance or 0:.2f} standard deviations from the predictions for train"
     return [
-        Measurement(month, "(rows)", "drifted_share", share, told),
+        Measurement(month, "(rows)", "drifted_share", share, message),
         Measurement(month, PREDICTION, "prediction_drift", np.nan if distance is None else distance, said),
     ]
 
@@ -186,11 +188,11 @@ def eval_errors(rows: pl.DataFrame, model: PriceModel, history: History | None =
     known = rows.filter(pl.col("price").is_not_null())
     said = pl.Series(model.prices(known, history))
     errors = known.select("city_full", (said / pl.col("price") - 1).abs().alias("error"))
-    found: dict[str | None, float] = dict(
+    errors_by_metro: dict[str | None, float] = dict(
         errors.drop_nulls("city_full").group_by("city_full").agg(100 * pl.col("error").mean()).iter_rows()
     )
-    found[None] = 100 * float(errors["error"].mean())  # type: ignore[arg-type]
-    return found
+    errors_by_metro[None] = 100 * float(errors["error"].mean())  # type: ignore[arg-type]
+    return errors_by_metro
 
 
 def accuracy_table(predictions: pl.DataFrame, on_eval: dict[str | None, float]) -> pl.DataFrame:
@@ -222,10 +224,10 @@ def measure_accuracy_month(table: pl.DataFrame, month: str) -> list[Measurement]
     """Measure a month of `prediction_accuracy`; NaN where no price is known yet."""
     row = table.filter(pl.col("city_full").is_null()).row(0, named=True)
     ratio = row["ratio"]
-    told = "no price is known yet"
+    message = "no price is known yet"
     if ratio is not None:
-        told = (
+        message = (
             f"the mean absolute error of {row['rows']} rows is {row['mape']:.2f}%, {ratio:.2f} times the "
             f"{row['eval_mape']:.2f}% of eval"
         )
-    return [Measurement(month, PREDICTION, "error_ratio", np.nan if ratio is None else ratio, told)]
+    return [Measurement(month, PREDICTION, "error_ratio", np.nan if ratio is None else ratio, message)]

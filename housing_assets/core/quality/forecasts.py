@@ -32,10 +32,10 @@ def measure_history(table: pl.DataFrame) -> list[Measurement]:
         return sheet.found
     twice = pl.struct("zipcode", "date").is_duplicated()
     sheet.count("repeated_keys", twice, "zipcode", "are of a zip and month that another row is of")
-    there = table.select(pl.col("date").dt.strftime("%Y-%m")).to_series().unique().sort().to_list()
-    missing = sorted(set(month_range(there[0], there[-1])) - set(there)) if there else []
-    told = f"{len(missing)} months are missing: {describe_months(missing)}"
-    sheet.add("months_missing", len(missing), told, "date")
+    table_months = table.select(pl.col("date").dt.strftime("%Y-%m")).to_series().unique().sort().to_list()
+    missing = sorted(set(month_range(table_months[0], table_months[-1])) - set(table_months)) if table_months else []
+    message = f"{len(missing)} months are missing: {describe_months(missing)}"
+    sheet.add("months_missing", len(missing), message, "date")
     return sheet.found
 
 
@@ -48,12 +48,12 @@ def measure_forecast_model(fits: Iterable[str], holdout_start: str, problem: str
         problem: what is wrong with its bundle; None: nothing.
     """
     late = [month for month in fits if month > holdout_start]
-    told = f"{len(late)} fits look beyond {holdout_start}: {describe_months(late)}"
+    message = f"{len(late)} fits look beyond {holdout_start}: {describe_months(late)}"
     return [
         Measurement(
             "", WHOLE_TABLE, "bundle_problems", 0 if problem is None else 1, problem or "the bundle is as published"
         ),
-        Measurement("", WHOLE_TABLE, "months_after_train", len(late), told),
+        Measurement("", WHOLE_TABLE, "months_after_train", len(late), message),
     ]
 
 
@@ -68,10 +68,10 @@ def measure_forecast_evaluation(graded: pl.DataFrame) -> list[Measurement]:
         for (horizon, name), error in errors.items()
         if name == PUBLISHED and error > min(e for (h, _), e in errors.items() if h == horizon) * (1 + SAME_ERROR)
     ]
-    told = f"{len(lacking)} errors on eval are missing: {', '.join(lacking[:3]) or 'none'}"
+    message = f"{len(lacking)} errors on eval are missing: {', '.join(lacking[:3]) or 'none'}"
     better = f"{len(worse)} horizons publish what another predictor beats on eval: {', '.join(worse[:3]) or 'none'}"
     return [
-        Measurement("", "mape", "figures_missing", len(lacking), told),
+        Measurement("", "mape", "figures_missing", len(lacking), message),
         Measurement("", "mape", "published_worse", len(worse), better),
     ]
 
@@ -88,10 +88,10 @@ def measure_forecast_month(frame: pl.DataFrame, month: str) -> list[Measurement]
     twice = pl.struct("zipcode", "horizon").is_duplicated()
     sheet.count("repeated_keys", twice, "zipcode", "are of a zip and horizon that another row is of")
     lacking = frame.group_by("zipcode").agg(pl.col("horizon").n_unique().alias("n")).filter(pl.col("n") < len(HORIZONS))
-    told = f"{lacking.height} zips lack a horizon" + (
+    message = f"{lacking.height} zips lack a horizon" + (
         f", for example {lacking['zipcode'][0]}" if lacking.height else ""
     )
-    sheet.add("horizons_missing", lacking.height, told, "horizon")
+    sheet.add("horizons_missing", lacking.height, message, "horizon")
     price, low, high = (pl.col(f"predicted_{part}") for part in ("price", "low", "high"))
     sheet.count("not_a_price", ~true_not_null(price.is_finite() & (price > 0)), "predicted_price", "are no price")
     outside = low.is_not_null() & ~true_not_null((low <= price) & (price <= high))
@@ -99,6 +99,6 @@ def measure_forecast_month(frame: pl.DataFrame, month: str) -> list[Measurement]
     sheet.count("intervals_missing", low.is_null() | high.is_null(), "predicted_low", "have no interval")
     far = frame.filter((price / pl.col("last_known_price")).log().abs() > math.log(_FAR_AHEAD))["zipcode"].n_unique()
     zips = frame["zipcode"].n_unique()
-    told = f"{far} of {zips} zips are forecast beyond {_FAR_AHEAD:g} times what they cost"
-    sheet.add("far_share", share_of(far, zips), told, "predicted_price")
+    message = f"{far} of {zips} zips are forecast beyond {_FAR_AHEAD:g} times what they cost"
+    sheet.add("far_share", share_of(far, zips), message, "predicted_price")
     return sheet.found

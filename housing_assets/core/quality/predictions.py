@@ -33,9 +33,9 @@ def measure_prediction_month(
     sheet.repeated()
     predicted = set(frame["zipcode"])
     unmatched = sorted(str(z) for z in predicted ^ set(zips))
-    told = f"{len(unmatched)} zips are in the month or in the predictions, not in both"
+    message = f"{len(unmatched)} zips are in the month or in the predictions, not in both"
     sheet.add(
-        "zips_unmatched", len(unmatched), told + (f", for example {unmatched[0]}" if unmatched else ""), "zipcode"
+        "zips_unmatched", len(unmatched), message + (f", for example {unmatched[0]}" if unmatched else ""), "zipcode"
     )
     price, low, high = (pl.col(f"predicted_{part}") for part in ("price", "low", "high"))
     sheet.count("not_a_price", ~true_not_null(price.is_finite() & (price > 0)), "predicted_price", "are no price")
@@ -47,12 +47,12 @@ def measure_prediction_month(
         both = frame.join(usual, on="zipcode")
         ratio = (price / pl.col("usual")).log().abs()
         far = both.filter(ratio > math.log(FAR))
-        told = f"{far.height} of {both.height} zips are beyond {FAR:g} times what they cost in the months before"
+        message = f"{far.height} of {both.height} zips are beyond {FAR:g} times what they cost in the months before"
         if far.height:
             first = far.row(0, named=True)
-            told += f", for example {first['zipcode']}: {first['predicted_price']:,.0f} after {first['usual']:,.0f}"
-        sheet.add("far_share", share_of(far.height, both.height), told, "predicted_price")
-        sheet.add("far", far.height, told, "predicted_price")
+            message += f", for example {first['zipcode']}: {first['predicted_price']:,.0f} after {first['usual']:,.0f}"
+        sheet.add("far_share", share_of(far.height, both.height), message, "predicted_price")
+        sheet.add("far", far.height, message, "predicted_price")
     return sheet.found
 
 

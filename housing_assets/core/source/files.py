@@ -1,7 +1,7 @@
 """Which files a source URI names, and how they come to be local.
 
 What belongs here: paths, folders, S3, and the fingerprint of contents. What does not: what is inside a
-file (`rows`) and what a panel is (`panel`).
+file (`content`) and what a panel is (`panel`).
 """
 
 import hashlib
@@ -15,9 +15,13 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from housing_assets.core.errors import SourceError
+from housing_assets.core.source.notes import Notes
 
-SUFFIXES = (".csv", ".csv.gz", ".parquet")
-_KINDS = "a CSV (.csv, .csv.gz) or Parquet (.parquet) file"
+_FORMATS = (".csv", ".tsv", ".tsv000", ".txt")
+_PACKED = ("", ".gz", ".zip", ".zst")
+SUFFIXES = (*(kind + packed for kind in _FORMATS for packed in _PACKED), ".zip", ".parquet")
+_KINDS = "a CSV (.csv, .tsv, .txt, also .gz, .zip, .zst) or Parquet (.parquet) file"
+_DOCUMENTS = ("readme", "license", "licence")
 _CONNECT_SECONDS = 5
 _READ_SECONDS = 60
 _MISSING = frozenset({"404", "NoSuchBucket", "NoSuchKey", "NotFound"})
@@ -39,7 +43,7 @@ class SourceFile:
     """One file of a source.
 
     Attributes:
-        name: its name without the folder.
+        name: its path below the folder or prefix that was asked for; the bare name of a single file.
         size: in bytes.
         location: local path, or S3 key.
         etag: what S3 says its content is; empty for a local file.
@@ -51,19 +55,40 @@ class SourceFile:
     etag: str = ""
 
 
-def list_files(uri: str) -> tuple[list[SourceFile], list[str]]:
+def list_files(uri: str) -> tuple[list[SourceFile], Notes]:
     """The data files of a source, sorted by name, and notes on what was passed over.
+
+    A folder or prefix is read with the folders below it. A single file is taken whatever its name. Files and folders
+    that begin with a dot or an underscore do not count.
 
     Raises:
         SourceError: there is no such file, folder or object, it cannot be reached, or it holds no data file.
     """
-    found = _list_s3(uri) if uri.startswith("s3://") else _list_local(uri)
-    files = sorted((f for f in found if f.name.lower().endswith(SUFFIXES)), key=lambda f: f.name)
+    listed = _list_s3(uri) if uri.startswith("s3://") else _list_local(uri)
+    listed = [f for f in listed if not any(part.startswith((".", "_")) for part in f.name.split("/")[:-1])]
+    files = sorted((f for f in listed if _is_data(f.name)), key=lambda f: f.name)
+    if _names_one(uri, listed):
+        files = listed
     if not files:
         raise SourceError(f"{uri}: holds no data file: put {_KINDS} there")
-    others = sorted(f.name for f in found if f not in files and not f.name.startswith("."))
-    notes = [f"ignored the file {name}: not {_KINDS}" for name in others]
+    notes = Notes()
+    for name in sorted(f.name for f in listed if f not in files and not Path(f.name).name.startswith((".", "_"))):
+        notes.add(f"ignored the file {name}: not {_KINDS}")
     return files, notes
+
+
+def _is_data(name: str) -> bool:
+    plain = Path(name).name.lower()
+    return plain.endswith(SUFFIXES) and not plain.startswith((".", "_", *_DOCUMENTS))
+
+
+def _names_one(uri: str, listed: list[SourceFile]) -> bool:
+    """True if the URI is that of the one file which was listed."""
+    if len(listed) != 1:
+        return False
+    if uri.startswith("s3://"):
+        return _split_s3(uri)[1] == listed[0].location
+    return _local_path(uri) == Path(listed[0].location)
 
 
 @contextmanager
@@ -87,6 +112,7 @@ def local_paths(
                 if progress:
                     progress(f"downloading {file.name} ({file.size / 1e6:.1f} MB)")
                 path = Path(folder) / file.name
+                path.parent.mkdir(parents=True, exist_ok=True)
                 client.download_file(bucket, file.location, str(path))
                 paths.append(path)
         yield paths
@@ -122,18 +148,24 @@ def fingerprint_of(uri: str, files: list[SourceFile]) -> str:
     return total.hexdigest()
 
 
-def _list_local(uri: str) -> list[SourceFile]:
+def _local_path(uri: str) -> Path:
     parts = urlsplit(uri)
     if "://" in uri and parts.scheme != "file":
         raise SourceError(f"{uri}: cannot read {parts.scheme}://: use a local path or s3://bucket/key")
-    path = Path(unquote(parts.path) if parts.scheme == "file" else uri).expanduser()
+    return Path(unquote(parts.path) if parts.scheme == "file" else uri).expanduser()
+
+
+def _list_local(uri: str) -> list[SourceFile]:
+    path = _local_path(uri)
     try:
         if path.is_dir():
-            return [SourceFile(p.name, p.stat().st_size, str(p)) for p in path.iterdir() if p.is_file()]
+            return [
+                SourceFile(p.relative_to(path).as_posix(), p.stat().st_size, str(p))
+                for p in path.rglob("*")
+                if p.is_file()
+            ]
         if not path.exists():
             raise SourceError(f"{uri}: no such file or folder: check the path of the source")
-        if not path.name.lower().endswith(SUFFIXES):
-            raise SourceError(f"{uri}: not {_KINDS}: convert or rename it")
         return [SourceFile(path.name, path.stat().st_size, str(path))]
     except OSError as error:
         raise SourceError(f"{uri}: cannot be read: {error.strerror}: check its permissions") from error
@@ -176,9 +208,9 @@ def _list_s3(uri: str) -> list[SourceFile]:
                 raise
             return [SourceFile(Path(key).name, head["ContentLength"], key, head["ETag"])]
         prefix = key if key.endswith("/") or not key else key + "/"
-        pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         return [
-            SourceFile(Path(entry["Key"]).name, entry["Size"], entry["Key"], entry["ETag"])
+            SourceFile(entry["Key"].removeprefix(prefix), entry["Size"], entry["Key"], entry["ETag"])
             for page in pages
             for entry in page.get("Contents", [])
             if not entry["Key"].endswith("/")

@@ -22,6 +22,7 @@ from housing_assets.core.errors import MissingMonthError, SourceError
 from housing_assets.core.months import describe_months, month_end, month_of
 from housing_assets.core.panel.schema import COLUMN_NAMES
 from housing_assets.core.source.files import SourceFile, fingerprint, fingerprint_of, list_files, local_paths
+from housing_assets.core.source.notes import Notes
 from housing_assets.core.source.rows import read_frames
 from housing_assets.core.source.values import PREDICT_RULES, panel_rules
 
@@ -43,10 +44,10 @@ def open_panel(
     """Read a source once and offer its months; temporary files go on leaving.
 
     Args:
-        uri: a .csv, .csv.gz or .parquet file, a folder of them, `s3://bucket/key` or `s3://bucket/prefix/`.
+        uri: a file, a folder, `s3://bucket/key` or `s3://bucket/prefix/`: see `files.list_files`.
         months: the months to keep; None keeps all.
         today: rows of a month after this day's are refused; None is the current day.
-        progress: told in words what is being read.
+        progress: receives in words what is being read.
         spool_bytes: rows to hold in memory before temporary files are used.
 
     Raises:
@@ -78,7 +79,7 @@ class Panel:
         notes: what a person should know though it is no error.
     """
 
-    def __init__(self, uri: str, files: list[SourceFile], notes: list[str], spool: "_Spool") -> None:
+    def __init__(self, uri: str, files: list[SourceFile], notes: Notes, spool: "_Spool") -> None:
         self.files = tuple(files)
         self.rows = 0
         self._uri = uri
@@ -95,7 +96,7 @@ class Panel:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know though it is no error."""
-        return tuple(self._notes)
+        return tuple(map(str, self._notes))
 
     @cached_property
     def fingerprint(self) -> str:

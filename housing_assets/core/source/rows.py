@@ -1,21 +1,20 @@
 """One raw file as a stream of frames that have the types of the column contract."""
 
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 
 from housing_assets.core.errors import SourceError
-from housing_assets.core.source.csv import read_csv
-from housing_assets.core.source.parquet import read_parquet
+from housing_assets.core.source.content import look
+from housing_assets.core.source.housets import HousetsReader, read_panel_rows
+from housing_assets.core.source.notes import Notes
+from housing_assets.core.source.registry import READERS
 from housing_assets.core.source.values import Rules
 
 
-def read_frames(path: Path, name: str, rules: Rules, notes: list[str]) -> Iterator[pl.DataFrame]:
+def read_frames(path: Path, name: str, rules: Rules, notes: Notes) -> Iterator[pl.DataFrame]:
     """Frames of one file in row order, with the columns, order and types of `RAW_SCHEMA`.
-
-    Dates are moved to the end of their month. Extra columns are added to `notes`.
 
     Args:
         path: the file, on this machine.
@@ -24,10 +23,11 @@ def read_frames(path: Path, name: str, rules: Rules, notes: list[str]) -> Iterat
         notes: receives what a person should know though it is no error.
 
     Raises:
-        SourceError: the file is unreadable, empty, or breaks the contract; it names the first bad values.
+        SourceError: the file is unreadable, empty, of another layout, or breaks the contract; it names the first bad
+            values.
     """
-    reader = read_parquet if path.name.lower().endswith(".parquet") else read_csv
-    try:
-        yield from reader(path, name, rules, notes)
-    except (OSError, EOFError, zlib.error) as error:
-        raise SourceError(f"{name}: cannot be read, or is damaged: {error}: copy or export it again") from error
+    content = look(path, name)
+    other = next((r for r in READERS if r.kind != HousetsReader.kind and r.recognizes(content)), None)
+    if other:
+        raise SourceError(f"{name}: is {other.title}, where {HousetsReader.title} is asked for")
+    yield from read_panel_rows(content, rules, notes)

@@ -1,10 +1,10 @@
 """What a valid value is, and how a message names an invalid one."""
 
 import difflib
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import date, datetime
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 import polars as pl
@@ -12,16 +12,23 @@ import polars as pl
 from housing_assets.core.errors import SourceError
 from housing_assets.core.months import month_end, month_of
 from housing_assets.core.panel.schema import BY_NAME, COLUMN_NAMES, COLUMNS, REQUIRED
+from housing_assets.core.source.content import plain_name
+from housing_assets.core.source.notes import Notes
+from housing_assets.core.source.parsing import (
+    NULLS,
+    SLASH_DAY,
+    WORD_NULLS,
+    Spelling,
+    parse_amount,
+    parse_day,
+    parse_zip,
+)
 
 LISTED = 5
 
 _NEAR = 0.75
 
-NULLS = ("", "nan", "NaN", "Nan", "NAN", "null", "NULL", "na", "NA")
-
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
-
-_ZIP = re.compile(r"([0-9]{1,5})(\.0+)?")
 
 _FIRST_YEAR, _LAST_YEAR = 1900, 2100
 
@@ -46,6 +53,11 @@ def panel_rules(today: date) -> Rules:
     return Rules(REQUIRED, frozenset({"date", "zipcode", "city_full"}), month_of(today))
 
 
+def source_rules(today: date) -> Rules:
+    """What is asked of one source of several: a place and a month; the others give what it lacks."""
+    return Rules(("date", "zipcode"), frozenset({"date", "zipcode"}), month_of(today))
+
+
 PREDICT_RULES = Rules(("date", "zipcode"), frozenset({"date", "zipcode"}))
 """What is asked of rows to predict: a place and a month."""
 
@@ -59,69 +71,99 @@ class Problem:
     text: str
 
 
+@dataclass
+class NormalizedRows:
+    """Rows in the contract's types.
+
+    Attributes:
+        frame: with the columns of `RAW_SCHEMA`; null where a value is invalid.
+        problems: the first invalid values, in row order; rows count from 0.
+        assumed: what had to be assumed to read the values, by column and words, with the number of values.
+    """
+
+    frame: pl.DataFrame
+    problems: list[Problem]
+    assumed: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def add_notes(self, name: str, notes: Notes) -> None:
+        """Add what was assumed to the notes of a run."""
+        for (column, words), count in self.assumed.items():
+            notes.add(f"{name}: column {column!r}: {words}", count)
+
+
 # ---------------------------------------------------------------- columns
 
 
-def check_columns(names: list[str], name: str, rules: Rules, notes: list[str]) -> None:
-    """Refuse missing, repeated and misspelled columns; note the extra ones."""
-    repeated = sorted({n for n in names if names.count(n) > 1 and n in BY_NAME})
+def check_columns(names: Collection[str], name: str, rules: Rules, notes: Notes) -> None:
+    """Refuse missing, repeated and misspelled columns; note the extra ones.
+
+    Args:
+        names: of the file's columns, those of the contract already as the contract spells them.
+        name: of the file.
+        rules: what is asked of it.
+        notes: receives the extra columns.
+    """
+    counts = Counter(names)
+    repeated = sorted(n for n, count in counts.items() if count > 1 and n in BY_NAME)
     if repeated:
         raise SourceError(f"{name}: column {repeated[0]!r} occurs more than once: keep one of them")
-    extra = [n for n in dict.fromkeys(names) if n not in BY_NAME]
+    extra = [n for n in counts if n not in BY_NAME]
     for column in rules.required:
-        if column not in names:
-            near = _nearest(column, extra, cutoff=0.6)
-            hint = f"did you mean {near!r}? Rename it" if near else f"the file has {', '.join(names[:50])}"
+        if column not in counts:
+            near = nearest_name(column, extra, cutoff=0.6)
+            hint = f"did you mean {near!r}? Rename it" if near else f"the file has {', '.join(list(names)[:50])}"
             raise SourceError(f"{name}: column {column!r} is missing; {hint}")
-    absent = [n for n in COLUMN_NAMES if n not in names]
+    absent = [n for n in COLUMN_NAMES if n not in counts]
     for column in extra:
-        near = _nearest(column, absent, cutoff=_NEAR)
+        near = nearest_name(column, absent, cutoff=_NEAR)
         if near:
             raise SourceError(f"{name}: column {column!r} is unknown; did you mean {near!r}? Rename it, or remove it")
     if extra:
-        notes.append(f"{name}: ignored columns that are not in the contract: {', '.join(map(repr, extra))}")
+        notes.add(f"{name}: ignored columns that are not in the contract: {', '.join(map(repr, extra))}")
 
 
-def _nearest(name: str, among: list[str], cutoff: float) -> str | None:
+def nearest_name(name: str, among: Iterable[str], cutoff: float) -> str | None:
     """The most similar of some names, whatever their case, spaces and underscores."""
-
-    def plain(text: str) -> str:
-        return text.strip().casefold().replace("_", " ")
-
-    known = {plain(n): n for n in among}
-    near = difflib.get_close_matches(plain(name), known, n=1, cutoff=cutoff)
-    return known[near[0]] if near else None
+    by_plain_name = {plain_name(n): n for n in among}
+    near = difflib.get_close_matches(plain_name(name), by_plain_name, n=1, cutoff=cutoff)
+    return by_plain_name[near[0]] if near else None
 
 
 # ---------------------------------------------------------------- values
 
 
-def normalize_rows(frame: pl.DataFrame, rules: Rules) -> tuple[pl.DataFrame, list[Problem]]:
-    """Bring raw columns to the contract's types; the problems count rows from 0 and come in row order."""
+def normalize_rows(frame: pl.DataFrame, rules: Rules, spelling: Spelling = Spelling()) -> NormalizedRows:  # noqa: B008
+    """Bring raw columns to the contract's types."""
     clean: list[pl.Series] = []
     problems: list[Problem] = []
+    assumed: Counter[tuple[str, str]] = Counter()
     for column in COLUMNS:
         name = column.name
         if name not in frame.columns:
             clean.append(pl.Series(name, [None], dtype=column.dtype).new_from_index(0, frame.height))
             continue
         raw = frame[name]
+        words: Counter[str] = Counter()
         if column.kind == "number":
-            values = _numbers(raw)
+            values = read_numbers(raw, spelling, words)
         elif column.kind == "date":
-            values = _dates(raw, rules)
+            values = read_days(raw, spelling, words, rules.latest)
+        elif name == "zipcode":
+            values = read_zips(raw, words)
         else:
-            values = _translated(raw, _parse_zip if name == "zipcode" else _parse_text, pl.String())
+            values = _read_texts(raw, words)
         clean.append(values.alias(name))
+        assumed.update({(name, text): count for text, count in words.items()})
         if values.null_count() == 0 or (values.null_count() == raw.null_count() and name not in rules.filled):
             continue
         missing = _is_missing(raw, column.kind)
         for i in (values.is_null() & ~missing).arg_true().head(LISTED):
-            problems.append(Problem(i, name, _complaint(name, raw[i], rules)))
+            problems.append(Problem(i, name, complaint_about(name, raw[i], rules.latest)))
         if name in rules.filled:
             for i in missing.arg_true().head(LISTED):
                 problems.append(Problem(i, name, "is empty: fill it in, or remove the row"))
-    return pl.DataFrame(clean), sorted(problems, key=lambda p: (p.row, COLUMN_NAMES.index(p.column)))
+    ordered = sorted(problems, key=lambda p: (p.row, COLUMN_NAMES.index(p.column)))
+    return NormalizedRows(pl.DataFrame(clean), ordered, assumed)
 
 
 def _is_missing(raw: pl.Series, kind: str) -> pl.Series:
@@ -134,51 +176,73 @@ def _is_missing(raw: pl.Series, kind: str) -> pl.Series:
     return raw.is_null()
 
 
-def _numbers(raw: pl.Series) -> pl.Series:
-    """Numbers; null where there is none or the value is no finite number."""
+def read_numbers(raw: pl.Series, spelling: Spelling, assumed: Counter[str]) -> pl.Series:
+    """Numbers; null where there is none or the value is no finite number.
+
+    Args:
+        raw: numbers, or text.
+        spelling: of the file.
+        assumed: receives what was assumed, with the number of values.
+    """
     if raw.dtype.is_numeric() or raw.dtype in (pl.Boolean, pl.Null):
         values = raw.cast(pl.Float64)
     else:
         text = raw.cast(pl.String).str.strip_chars()
-        digits = text.str.strip_prefix("+")
-        values = digits.set(~text.str.contains(_NUMBER), None).cast(pl.Float64, strict=False)
+        plain = text.str.contains(_NUMBER)
+        if spelling.decimal_comma:
+            plain = plain & ~text.str.contains(".", literal=True)
+        values = text.str.strip_prefix("+").set(~plain, None).cast(pl.Float64, strict=False)
+        odd = text.set(plain.fill_null(True), None)
+        if odd.null_count() < odd.len():
+            parsed = _mapped(odd, lambda value: parse_amount(value, spelling.decimal_comma), pl.Float64(), assumed)
+            values = pl.select(pl.coalesce(values, parsed)).to_series()
     return values if values.is_finite().all() else values.set(~values.is_finite(), None)
 
 
-def _dates(raw: pl.Series, rules: Rules) -> pl.Series:
-    """Month ends; null where there is no date, or one the rules do not allow."""
-    typed = raw.dtype in (pl.Date, pl.Datetime)
-    days = raw.dt.date() if typed else _translated(raw, _parse_day, pl.Date())
-    last = date(_LAST_YEAR, 12, 31) if rules.latest is None else month_end(rules.latest)
+def read_days(raw: pl.Series, spelling: Spelling, assumed: Counter[str], latest: str | None) -> pl.Series:
+    """Month ends; null where there is no date, or one outside 1900 to 2100 or after the month `latest`."""
+    if raw.dtype in (pl.Date, pl.Datetime):
+        days = raw.dt.date()
+    else:
+        days = _mapped(raw, lambda value: parse_day(value, spelling.day_first), pl.Date(), assumed)
+    last = date(_LAST_YEAR, 12, 31) if latest is None else month_end(latest)
     in_range = days.is_between(date(_FIRST_YEAR, 1, 1), last)
     return (days if in_range.all() else days.set(~in_range, None)).dt.month_end()
 
 
-def _translated(raw: pl.Series, parse: Callable[[str], Any], dtype: pl.DataType) -> pl.Series:
+def read_zips(raw: pl.Series, assumed: Counter[str]) -> pl.Series:
+    """ZIP codes of five characters; null where there is none or the value is none."""
+    return _mapped(raw, parse_zip, pl.String(), assumed)
+
+
+def _read_texts(raw: pl.Series, assumed: Counter[str]) -> pl.Series:
+    def parse(text: str) -> tuple[str, str] | None:
+        return None if text in NULLS else (text, "")
+
+    return _mapped(raw, parse, pl.String(), assumed)
+
+
+def _mapped(
+    raw: pl.Series, parse: Callable[[str], tuple[Any, str] | None], dtype: pl.DataType, assumed: Counter[str]
+) -> pl.Series:
     """Each distinct text parsed once: a panel has few dates, zips and metros for its many rows."""
     text = raw.cast(pl.String)
     distinct = text.drop_nulls().unique()
-    parsed = pl.Series([parse(value.strip()) for value in distinct], dtype=dtype)
-    return text.replace_strict(distinct, parsed, default=None, return_dtype=dtype)
+    parsed = [parse(value.strip()) for value in distinct]
+    words = [
+        "words for no value read as empty" if value.strip() in WORD_NULLS else result[1] if result else ""
+        for value, result in zip(distinct, parsed, strict=True)
+    ]
+    if any(words):
+        counts = dict(text.value_counts(name="rows").iter_rows())
+        for value, word in zip(distinct, words, strict=True):
+            if word:
+                assumed[word] += counts[value]
+    values = pl.Series([result[0] if result else None for result in parsed], dtype=dtype)
+    return text.replace_strict(distinct, values, default=None, return_dtype=dtype)
 
 
-def _parse_day(text: str) -> date | None:
-    try:
-        return datetime.fromisoformat(text).date()
-    except ValueError:
-        return None
-
-
-def _parse_zip(text: str) -> str | None:
-    match = _ZIP.fullmatch(text)
-    return match[1].zfill(5) if match else None
-
-
-def _parse_text(text: str) -> str | None:
-    return None if text in NULLS else text
-
-
-def _complaint(column: str, value: object, rules: Rules) -> str:
+def complaint_about(column: str, value: object, latest: str | None) -> str:
     """What is wrong with a value, and what to write instead."""
     text = str(value)
     shown = repr(text if len(text) <= 40 else text[:40] + "...")
@@ -186,9 +250,12 @@ def _complaint(column: str, value: object, rules: Rules) -> str:
         return f"{shown} is not a ZIP code: write at most 5 digits"
     if column != "date":
         return f"{shown} is not a number: write a finite number such as 1234.5, or leave it empty"
-    day = _parse_day(text.strip())
-    if day and rules.latest and month_of(day) > rules.latest:
-        return f"{shown} lies in the future (this month is {rules.latest}): correct it, or remove the row"
+    day = parse_day(text.strip())
+    if day and latest and month_of(day.value) > latest:
+        return f"{shown} lies in the future (this month is {latest}): correct it, or remove the row"
+    month_first, day_first = parse_day(text.strip(), False), parse_day(text.strip(), True)
+    if not day and month_first and day_first and SLASH_DAY.fullmatch(text.strip()):
+        return f"{shown} can be {month_first.value} or {day_first.value}: write YYYY-MM-DD"
     return f"{shown} is not a date of {_FIRST_YEAR} to {_LAST_YEAR}: write YYYY-MM-DD"
 
 

@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 
 from housing_assets.core.errors import MissingMonthError, SourceError
 from housing_assets.core.panel.schema import COLUMN_NAMES, RAW_SCHEMA
-from housing_assets.core.source import csv, diagnosis, parquet
+from housing_assets.core.source import delimited, diagnosis, housets
 from housing_assets.core.source import files as source_files
 from housing_assets.core.source.panel import fingerprint, open_panel, read_rows
 
@@ -117,7 +117,7 @@ def test_a_byte_order_mark_crlf_blank_lines_and_gzip_are_tolerated(tmp_path):
 
 
 def test_quoted_commas_and_newlines_survive_the_cut_into_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr(csv, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 64)
     rows = [f'2022-01-31,{i},1,"a, metro\nof ""{i}"""' for i in range(200)]
     uri = write(tmp_path / "panel.csv", *rows)
     assert read(uri)["city_full"].to_list() == [f'a, metro\nof "{i}"' for i in range(200)]
@@ -197,7 +197,7 @@ def test_progress_is_told_in_words(tmp_path):
 
 
 def test_rows_on_disk_equal_rows_in_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(csv, "BLOCK_BYTES", 2000)
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 2000)
     dice = random.Random(1)
     rows = [f"2022-{dice.randint(1, 12):02d}-01,{dice.randint(1, 99999)},{dice.random()},Metro" for _ in range(600)]
     uri = write(tmp_path / "panel.csv", *rows)
@@ -243,10 +243,10 @@ def test_a_repeated_column(tmp_path):
     assert "column 'price' occurs more than once" in refusal(uri)
 
 
-@pytest.mark.parametrize(("mark", "spelled"), [(";", "';'"), ("\t", "a tab"), ("|", "'|'")])
-def test_a_wrong_delimiter(tmp_path, mark, spelled):
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_values_may_be_separated_by_other_marks(tmp_path, mark):
     uri = write(tmp_path / "panel.csv", ROWS[0].replace(",", mark), header=HEADER.replace(",", mark))
-    assert f"panel.csv: its columns are separated by {spelled}: export it with commas" in refusal(uri)
+    assert read(uri).select("zipcode", "price").rows() == [("02139", 500000)]
 
 
 @pytest.mark.parametrize(
@@ -256,14 +256,14 @@ def test_a_wrong_delimiter(tmp_path, mark, spelled):
         ("a.csv", b"\n\n", "the file is empty"),
         ("a.csv", HEADER.encode(), "has a header but no rows"),
         ("a.csv", b"\x89PNG\r\n\x00\x00\x01", "binary content, not CSV text"),
-        ("a.csv", b"PAR1\x15", "is a Parquet file: rename it"),
+        ("a.csv", b"PAR1\x15", "not a whole Parquet file"),
         ("a.csv", f"{HEADER}\n2022-01-31,2139,1,Québec\n".encode("latin-1"), "not UTF-8: save it again"),
         ("a.csv", "date,zipcode,price,city_full,Größe\n".encode("latin-1"), "not UTF-8"),
         ("a.csv.gz", gzip.compress(os.urandom(5000))[:2000], "damaged"),
-        ("a.csv.gz", b"plain text", "damaged"),
+        ("a.csv.gz", b"plain text", "has a header but no rows"),
         ("a.parquet", b"", "the file is empty"),
         ("a.parquet", b"not parquet at all", "not a whole Parquet file"),
-        ("a.txt", b"x", "not a CSV"),
+        ("a.txt", b"x", "has a header but no rows"),
     ],
 )
 def test_a_file_that_is_no_panel(tmp_path, name, content, words):
@@ -311,7 +311,7 @@ def test_a_missing_path_an_empty_folder_and_an_unknown_scheme(tmp_path):
         ("2022-01-31,2139.5,1,Boston", "zipcode", "'2139.5' is not a ZIP code"),
         ("2022-01-31,NA,1,Boston", "zipcode", "is empty"),
         ("2022-01-31,2139,abc,Boston", "price", "'abc' is not a number: write a finite number"),
-        ('2022-01-31,2139,"$1,000",Boston', "price", "'$1,000' is not a number"),
+        ('2022-01-31,2139,"$1,00",Boston', "price", "'$1,00' is not a number"),
         ("2022-01-31,2139,1_000,Boston", "price", "'1_000' is not a number"),
         ("2022-01-31,2139,inf,Boston", "price", "'inf' is not a number"),
         ("2022-01-31,2139,1e999,Boston", "price", "'1e999' is not a number"),
@@ -340,8 +340,8 @@ def test_a_quote_that_is_never_closed_does_not_swallow_rows(tmp_path):
 
 
 def test_a_row_without_an_end_is_refused_before_it_fills_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(csv, "BLOCK_BYTES", 100)
-    monkeypatch.setattr(csv, "_LONGEST_ROW_BYTES", 1000)
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(delimited, "_LONGEST_ROW_BYTES", 1000)
     message = refusal(write(tmp_path / "panel.csv", '2022-01-31,2139,1,"Boston', *ROWS * 100))
     assert "line 2: unexpected end of data: mend its quotes" in message
 
@@ -374,13 +374,13 @@ def test_a_ragged_row_is_named_with_its_fields_after_a_quoted_newline(tmp_path):
 
 def test_a_bad_value_far_into_the_file_has_the_right_line(tmp_path, monkeypatch):
     monkeypatch.setattr(diagnosis, "_DIAGNOSIS_ROWS", 10)
-    monkeypatch.setattr(csv, "BLOCK_BYTES", 500)
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 500)
     rows = ["2022-01-31,2139,1,Boston"] * 333
     assert "line 335, column 'price': 'x'" in refusal(write(tmp_path / "panel.csv", *rows, "2022-01-31,2139,x,Boston"))
 
 
 def test_a_bad_value_in_parquet_is_named_with_its_row(tmp_path, monkeypatch):
-    monkeypatch.setattr(parquet, "_PARQUET_ROWS", 3)
+    monkeypatch.setattr(housets, "PARQUET_ROWS", 3)
     pl.DataFrame(
         {"date": [date(2022, 1, 1)] * 9, "zipcode": [1, 2, 3, 4, -5, 6, 7, 8, 123456], "city_full": "X"}
     ).with_columns(price=pl.Series([1.0] * 6 + [float("inf")] * 3)).write_parquet(tmp_path / "panel.parquet")
@@ -453,7 +453,7 @@ def s3(s3_env, s3_admin):
     client.put_object(Bucket="raw", Key="all/panel.csv", Body="\n".join([HEADER, *ROWS]).encode())
     client.put_object(Bucket="raw", Key="parts/a.csv", Body="\n".join([HEADER, ROWS[0]]).encode())
     client.put_object(Bucket="raw", Key="parts/b.csv", Body="\n".join([HEADER, ROWS[1]]).encode())
-    client.put_object(Bucket="raw", Key="parts/deeper/c.csv", Body=b"no panel")
+    client.put_object(Bucket="raw", Key="parts/deeper/c.md", Body=b"no panel")
     return client
 
 

@@ -1,0 +1,123 @@
+"""Reading delimited text block by block, each block parsed ahead on another thread.
+
+What belongs here: cutting a stream at row ends and parsing it. What does not: what columns mean.
+"""
+
+import csv
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import BinaryIO, TypeVar, cast
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from housing_assets.core.prefetch import prefetch_map
+from housing_assets.core.source.containers import damage_errors
+from housing_assets.core.source.content import Content
+from housing_assets.core.source.parsing import FAST_NULLS
+
+BLOCK_BYTES = 16 << 20
+
+_PARSE_BYTES = 2 << 20
+
+_LONGEST_ROW_BYTES = 64 << 20
+
+Parsed = TypeVar("Parsed")
+
+
+def read_blocks(
+    content: Content,
+    columns: Mapping[int, str],
+    numbers: Collection[str],
+    function: Callable[[pl.DataFrame], Parsed],
+) -> Iterator[Parsed]:
+    """What a function makes of each block of rows, in order.
+
+    Args:
+        content: of the file.
+        columns: names of the wanted columns, by position.
+        numbers: names of those to hold as numbers. A block in which one of them is written in another way has all its
+            columns as text.
+        function: of a block; it is called from other threads.
+
+    Raises:
+        pa.ArrowException: a row has another number of values.
+        csv.Error: quotes do not pair.
+        SourceError: the file is damaged or cut off.
+    """
+    names = [columns.get(i, f"unread {i}") for i in range(len(content.header))]
+    typed_first = bool(numbers)
+
+    def parse(numbered: tuple[int, bytes]) -> Parsed:
+        number, block = numbered
+        if typed_first:
+            try:
+                return function(_parse(block, number == 0, names, list(columns.values()), numbers, content.delimiter))
+            except pa.ArrowInvalid:
+                pass
+        return function(_parse(block, number == 0, names, list(columns.values()), (), content.delimiter))
+
+    with content.open() as stream:
+        yield from prefetch_map(parse, enumerate(_undamaged(_blocks(stream), content.name)), "parse")
+
+
+def _parse(
+    block: bytes, first: bool, names: list[str], wanted: list[str], numbers: Collection[str], delimiter: str
+) -> pl.DataFrame:
+    table = pa_csv.read_csv(
+        pa.BufferReader(block),
+        read_options=pa_csv.ReadOptions(
+            column_names=names, skip_rows_after_names=int(first), block_size=max(_PARSE_BYTES, len(block) // 8)
+        ),
+        parse_options=pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=b'"' in block),
+        convert_options=pa_csv.ConvertOptions(
+            column_types={name: pa.float64() if name in numbers else pa.string() for name in wanted},
+            include_columns=wanted,
+            null_values=FAST_NULLS,
+            strings_can_be_null=True,
+        ),
+    )
+    return cast(pl.DataFrame, pl.from_arrow(table))
+
+
+def _undamaged(blocks: Iterator[bytes], name: str) -> Iterator[bytes]:
+    while True:
+        with damage_errors(name):
+            block = next(blocks, None)
+        if block is None:
+            return
+        yield block
+
+
+def _blocks(stream: BinaryIO) -> Iterator[bytes]:
+    """Pieces that end where a row ends, each parsed on all cores.
+
+    pyarrow's own streaming reader converts on one core and takes about twice as long.
+
+    Raises:
+        csv.Error: quotes do not pair.
+    """
+    rest = b""
+    while data := stream.read(BLOCK_BYTES):
+        rest += data
+        cut = _row_end(rest)
+        if cut:
+            yield rest[:cut]
+            rest = rest[cut:]
+        elif len(rest) > _LONGEST_ROW_BYTES:
+            raise csv.Error(f"no row ends within {_LONGEST_ROW_BYTES >> 20} MB: mend its quotes and line ends")
+    if rest.count(b'"') % 2:  # pyarrow would take all that follows for one value
+        raise csv.Error("a double quote is never closed")
+    if rest.strip():
+        yield rest
+
+
+def _row_end(data: bytes) -> int:
+    """Length of the whole rows in `data`: up to the last newline that is not inside quotes; 0 if none."""
+    cut = data.rfind(b"\n") + 1
+    quotes = data.count(b'"', 0, cut)
+    while cut and quotes % 2:
+        before = data.rfind(b"\n", 0, cut - 1) + 1
+        quotes -= data.count(b'"', before, cut)
+        cut = before
+    return cut
