@@ -10,6 +10,7 @@ UV := $(BIN)/uv
 LOCKS := $(addprefix requirements/,assets.txt serving.txt dashboard.txt)
 # Tests wait for processes a third of their time.
 TEST_PROCESSES := $(shell n=$$(nproc); echo $$((n + n / 2)))
+FAST := not process and not browser and not database and not s3 and not slow
 STACKS := $(addprefix infra/,network.yaml data.yaml services.yaml github.yaml)
 
 export UV_COMPILE_BYTECODE := 1
@@ -20,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 export DAGSTER_HOME ?= $(CURDIR)/data/dagster
 
-.PHONY: help run api serve notebook test bench soak lint audit docs format lock clean
+.PHONY: help run api serve notebook check fast-tests test bench soak lint audit docs format lock clean
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -35,6 +36,12 @@ serve: $(VENV)/.installed-assets $(VENV)/.installed-serving $(VENV)/.installed-d
 
 notebook: $(VENV)/.installed-dev ## notebooks/eda.ipynb over what `make run` made, as data/eda.html
 	@$(BIN)/python notebooks/render.py
+
+check: $(VENV)/.installed-dev ## lint and types beside the fast tests, for every change
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint fast-tests
+
+fast-tests: $(VENV)/.installed-dev
+	@$(BIN)/pytest --numprocesses $$(nproc) --dist loadfile -m "$(FAST)"
 
 test: $(VENV)/.installed-dev ## the whole test suite
 	@$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder

@@ -1,16 +1,20 @@
 """What every test shares: no settings from outside, an S3 server, and skips that count under CI."""
 
+import inspect
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
-from platform_fixtures import LONG, Platform, free_port, write_long_source, write_source
+from platform_fixtures import LONG, Platform, free_port, pictures, write_long_source, write_source
 
 STRICT = "HOUSING_TEST_STRICT"
 # A busy machine is no fault: no example of a property is timed.
@@ -39,8 +43,57 @@ _SLOWEST = {
 }
 
 
+_NEEDS = {
+    "process": {"Popen", "check_call", "check_output", "multiprocessing", "shell", "start", "subprocess"},
+    "browser": {"sync_playwright"},
+    "database": {"postgres"},
+    "s3": {"s3_server"},
+    "slow": {"Platform", "command_line", "execute_in_process"},
+}
+"""Names in the code of a test, of its fixtures and of what both call, by the mark that they stand for."""
+_TESTS = str(Path(__file__).parent)
+
+
+@cache
+def _names_reached(function: Callable) -> frozenset[str]:
+    """Every name in the code of a function and of those functions of the tests that it calls, directly or not."""
+    names: set[str] = set()
+    seen: set[Callable] = set()
+    functions = [function]
+    while functions:
+        current = inspect.unwrap(functions.pop())
+        if current in seen or not inspect.isfunction(current) or not current.__code__.co_filename.startswith(_TESTS):
+            continue
+        seen.add(current)
+        codes = [current.__code__]
+        own: set[str] = set()
+        while codes:
+            code = codes.pop()
+            own |= {*code.co_names, *code.co_freevars}
+            codes += [constant for constant in code.co_consts if inspect.iscode(constant)]
+        names |= own
+        functions += [current.__globals__[name] for name in own if callable(current.__globals__.get(name))]
+    return frozenset(names)
+
+
+def _mark_needs(item: pytest.Item) -> None:
+    """Mark a test by what it needs, so that nobody has to think of it."""
+    if not isinstance(item, pytest.Function):
+        return
+    fixtures = item._fixtureinfo.name2fixturedefs  # pytest has no public way to a test's fixtures
+    names = {*fixtures, *_names_reached(item.function)}
+    for definitions in fixtures.values():
+        names |= _names_reached(definitions[-1].func)
+    for mark, signs in _NEEDS.items():
+        if names & signs:
+            item.add_marker(mark)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The slowest files first: one that begins last would leave the other processes without work."""
+    """Marks by need. The slowest files first: one that begins last would leave the other processes without work."""
+    for item in items:
+        _mark_needs(item)
     items.sort(key=lambda item: item.path.name not in _SLOWEST)
 
 
@@ -79,23 +132,59 @@ def _no_mlflow_of_another_test(_no_settings_from_outside) -> Iterator[None]:
     os.environ["MLFLOW_TRACKING_URI"] = _no_settings_from_outside
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _placeholders_for_pictures() -> Iterator[None]:
+    """`made`, `grown` and processes draw their pictures. Other platforms need none."""
+    with pictures(drawn=False):
+        yield
+
+
 @pytest.fixture(scope="session")
-def source(tmp_path_factory) -> Path:
+def built_once(tmp_path_factory, request) -> Callable[[str, Callable[[Path], object]], Path]:
+    """A function that builds a folder in the first process that needs it, and gives its path to all of them."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if hasattr(request.config, "workerinput") else root
+
+    def build(name: str, into: Callable[[Path], object]) -> Path:
+        folder, whole = root / name, root / f"{name}.whole"
+        with FileLock(root / f"{name}.lock"):
+            if not whole.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a process that failed to build it
+                folder.mkdir()
+                into(folder)
+                whole.touch()
+        return folder
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def source(built_once) -> Path:
     """A small raw panel with dirt."""
-    return write_source(tmp_path_factory.mktemp("source") / "panel.csv")
+    return built_once("source", lambda folder: write_source(folder / "panel.csv")) / "panel.csv"
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory, source) -> Platform:
+def made(built_once, source) -> Platform:
     """A platform with every stage run once. Nothing may change it: tests that do take a copy."""
-    return Platform(tmp_path_factory.mktemp("made"), source).run_all()
+
+    def run(folder: Path) -> None:
+        with pictures(drawn=True):
+            Platform(folder, source, kept_runs=True).run_all()
+
+    return Platform(built_once("made", run), source, kept_runs=True)
 
 
 @pytest.fixture(scope="session")
-def grown(tmp_path_factory) -> Platform:
+def grown(built_once) -> Platform:
     """A platform over months enough for history and forecasts. Nothing may change it."""
-    root = tmp_path_factory.mktemp("grown")
-    return Platform(root, write_long_source(root / "panel.csv"), dict(LONG)).run_months()
+
+    def run(folder: Path) -> None:
+        with pictures(drawn=True):
+            Platform(folder, write_long_source(folder / "panel.csv"), dict(LONG), kept_runs=True).run_months()
+
+    root = built_once("grown", run)
+    return Platform(root, root / "panel.csv", dict(LONG), kept_runs=True)
 
 
 @pytest.fixture

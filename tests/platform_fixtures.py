@@ -1,5 +1,6 @@
 """A tiny platform for tests: its source, its folders, and ways to run it in and out of process."""
 
+import base64
 import contextlib
 import hashlib
 import io
@@ -26,6 +27,8 @@ from housing_assets.config.settings import Settings
 from housing_assets.core.months import month_index, month_of, month_range
 from housing_assets.core.sample.spec import SampleSpec
 from housing_assets.core.sample.writers import sample_frame, write_sample
+from housing_assets.orchestration import plots
+from housing_assets.orchestration.assets import monitoring
 from housing_assets.orchestration.build import build_definitions
 from housing_assets.store.layout import Store
 
@@ -100,6 +103,24 @@ def momentum_panel(zips: int, start: str, end: str, eval_start: str, noise_grows
     return raw.with_columns(pl.Series("price", of_zip[0] * np.exp(of_zip[1] * since + noise)))
 
 
+_DRAW, _REPORT = plots._png, monitoring.drift_html
+_PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII="
+)
+
+
+@contextlib.contextmanager
+def pictures(drawn: bool) -> Iterator[None]:
+    """Draw plots and Evidently's reports in this process, or write placeholders for them.
+
+    Drawing them takes half of the time of a run over the small platform.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "_png", _DRAW if drawn else lambda figure: _PIXEL)
+        patch.setattr(monitoring, "drift_html", _REPORT if drawn else lambda reference, current: b"<html></html>")
+        yield
+
+
 @dataclass
 class Platform:
     """One platform in a folder of its own, run in process."""
@@ -107,6 +128,8 @@ class Platform:
     root: Path
     source: Path
     changes: dict[str, Any] = field(default_factory=dict)
+    kept_runs: bool = False
+    """True if its runs are kept in its folder, where another process finds them."""
 
     def __post_init__(self) -> None:
         window = {k.removeprefix("HOUSING_").lower(): v for k, v in WINDOW.items()}
@@ -114,7 +137,12 @@ class Platform:
         self.settings = Settings(**values)
         self.store = Store.open(self.settings.store_uri)
         self.definitions = build_definitions(self.settings)
-        self.instance = dg.DagsterInstance.ephemeral()
+        if self.kept_runs:
+            runs = self.root / "runs"
+            runs.mkdir(exist_ok=True)
+            self.instance = dg.DagsterInstance.local_temp(str(runs))
+        else:
+            self.instance = dg.DagsterInstance.ephemeral()
 
     @property
     def folder(self) -> Path:

@@ -4,7 +4,7 @@ from housing_assets.store.blobs import Blobs, open_blobs
 from housing_assets.store.layout import Store
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=["folder", pytest.param("s3", marks=[pytest.mark.s3, pytest.mark.process])])
 def blobs(request, tmp_path) -> Blobs:
     """An empty place: a folder, and a prefix of a bucket."""
     if request.param == "folder":
