@@ -33,7 +33,7 @@ class Blobs(Protocol):
         ...
 
     def create(self, key: str, data: bytes) -> bool:
-        """Put `data` at `key` unless something is there: True for one of those who try at once, False for the others."""
+        """Put `data` at `key` unless something is there: True for one of those who try at once, else False."""
         ...
 
     def open(self, key: str) -> io.BufferedReader:

@@ -24,7 +24,6 @@ class MonthlySort:
         columns: `date`, `zipcode`, then the others as they came.
         months: in order; set by `finish`.
         rows: in all.
-        zips: different ones; set by `finish`.
     """
 
     def __init__(self, name: str) -> None:
@@ -36,10 +35,15 @@ class MonthlySort:
         self._name = name
         self._waiting: list[pl.DataFrame] = []
         self._by_month: dict[str, list[pl.DataFrame]] = {}
+        self._zips: set[str] = set()
         self.columns: tuple[str, ...] = ()
         self.months: list[str] = []
         self.rows = 0
-        self.zips = 0
+
+    @property
+    def zips(self) -> int:
+        """How many different ones were added."""
+        return len(self._zips)
 
     def add(self, frame: pl.DataFrame) -> None:
         """Take rows.
@@ -59,9 +63,9 @@ class MonthlySort:
                 raise StoreError(f"{missing} rows of {self._name} have no {name}: leave them out and note their number")
         if frame.height:
             self.rows += frame.height
-            self._waiting.append(
-                frame.select(pl.col("date").dt.month_end(), *(_compact(frame[c]) for c in self.columns[1:]))
-            )
+            self._zips.update(frame["zipcode"].unique())
+            others = (_compact(frame[name]) for name in self.columns[1:])
+            self._waiting.append(frame.select(pl.col("date").dt.month_end(), *others))
             if sum(f.height for f in self._waiting) >= _GATHERED_ROWS:
                 self._split()
 
@@ -75,16 +79,14 @@ class MonthlySort:
         if not self.rows:
             raise StoreError(f"{self._name} has no rows: a vintage has at least one. Check what was published")
         self.months = sorted(self._by_month)
-        digest, codes = hashlib.sha256("\0".join(self.columns).encode()), pl.Series(dtype=pl.String())
+        digest = hashlib.sha256("\0".join(self.columns).encode())
         for month in self.months:
             pieces = self._by_month[month]
             merged = pl.concat(pieces).with_columns(pl.col("zipcode").cast(pl.String))
             frame = merged if merged["zipcode"].is_sorted() else merged.sort("zipcode", maintain_order=True)
-            codes = pl.concat([codes, frame["zipcode"]]).unique()
             for column in frame.rechunk():
                 _feed(digest, column)
             self._by_month[month] = [frame.with_columns(_compact(frame["zipcode"]))]
-        self.zips = codes.len()
         return digest.hexdigest()
 
     def groups(self, least_rows: int) -> Iterator[pl.DataFrame]:
@@ -123,9 +125,12 @@ def _feed(digest: "hashlib._Hash", column: pl.Series) -> None:
     if column.dtype == pl.Categorical:
         column = column.cast(pl.String)
     if column.dtype == pl.String:
-        digest.update(column.str.len_bytes().fill_null(_NO_TEXT).cast(pl.UInt32).to_numpy().tobytes())
-        digest.update("".join(column.drop_nulls().to_list()).encode())
+        lengths = column.str.len_bytes().fill_null(_NO_TEXT).cast(pl.UInt32)
+        text = column.drop_nulls().to_arrow(compat_level=pl.CompatLevel.oldest())
+        digest.update(lengths.to_numpy().data)
+        if len(text):
+            digest.update(text.buffers()[2])
         return
     values = column.to_physical()
-    digest.update(values.is_null().cast(pl.UInt8).to_numpy().tobytes())
-    digest.update(values.fill_null(0).to_numpy().tobytes())
+    digest.update(values.is_null().cast(pl.UInt8).to_numpy().data)
+    digest.update(values.fill_null(0).to_numpy().data)

@@ -19,6 +19,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
+from polars import selectors
 
 from housing_assets.core.addresses import without_password
 from housing_assets.core.errors import DamagedError, StoreError
@@ -180,8 +181,9 @@ def publish(
     before = newest(store, source)
     if before and before.rows_sha256 == digest and _holds(store, before):
         return before
-    _remove_abandoned(store, source)
-    with _claimed(store, source, now or datetime.now(UTC)) as time:
+    now = now or datetime.now(UTC)
+    _remove_abandoned(store, source, now)
+    with _claimed(store, source, now) as time:
         candidate = Vintage(
             **_fields(origin()),
             source=source,
@@ -231,7 +233,12 @@ def _write_rows(store: Store, vintage: Vintage, rows: MonthlySort) -> str:
         writer: pq.ParquetWriter | None = None
         for frame in rows.groups(GROUP_ROWS):
             table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
-            writer = writer or pq.ParquetWriter(hashed, table.schema, compression="zstd", compression_level=1)
+            if writer is None:
+                # Prices hardly repeat: a dictionary of them would be tried in vain for each row group.
+                texts = frame.select("date", selectors.string()).columns
+                writer = pq.ParquetWriter(
+                    hashed, table.schema, compression="zstd", compression_level=1, use_dictionary=texts
+                )
             writer.write_table(table, row_group_size=max(1, table.num_rows))
         if writer:
             writer.close()
@@ -279,13 +286,13 @@ def _claimed(store: Store, source: str, now: datetime) -> Iterator[str]:
         store.blobs.delete(claim)
 
 
-def _remove_abandoned(store: Store, source: str) -> None:
+def _remove_abandoned(store: Store, source: str, now: datetime) -> None:
     """Remove what killed publications left behind long ago."""
     keys = store.blobs.keys(f"{FOLDER}/{source}/")
     whole = {key.split("/")[2] for key in keys if key.endswith(f"/{_MANIFEST}")}
     for key in keys:
         time = key.split("/")[2]
-        if time not in whole and (began := _parsed_time(time)) and datetime.now(UTC) - began > ABANDONED:
+        if time not in whole and (began := _parsed_time(time)) and now - began > ABANDONED:
             store.blobs.delete(key)
 
 
