@@ -444,6 +444,36 @@ def iterate(
                     yield month, frame if columns is None else frame.select(columns)
 
 
+def paired_months(
+    store: Store, old: Vintage, new: Vintage, columns: Sequence[str] | None = None
+) -> Iterator[tuple[str, pl.DataFrame | None, pl.DataFrame | None]]:
+    """Months of either of two vintages in order, with the rows of both; None where one has none.
+
+    For `housing_assets.core.vintages.revisions.revisions_of`: memory holds a row group of each.
+
+    Args:
+        store: where they are.
+        old, new: to compare.
+        columns: to read; those that a vintage lacks are left out of its rows; None reads all.
+
+    Raises:
+        DamagedError: the data of one is missing or no Parquet.
+    """
+    sides = []
+    for vintage in (old, new):
+        asked = None if columns is None else ["zipcode", *(c for c in columns if c in vintage.columns)]
+        sides.append(iterate(store, vintage, columns=asked and list(dict.fromkeys(asked))))
+    before, after = (next(side, None) for side in sides)
+    while before or after:
+        month = min(side[0] for side in (before, after) if side)
+        rows = [side[1] if side and side[0] == month else None for side in (before, after)]
+        yield month, rows[0], rows[1]
+        if before and before[0] == month:
+            before = next(sides[0], None)
+        if after and after[0] == month:
+            after = next(sides[1], None)
+
+
 def available_months(store: Store, vintage: Vintage) -> dict[str, int]:
     """The months that a vintage has, in order, with their rows; errors as of `read`."""
     counts = read(store, vintage, columns=["date"]).group_by("date").len().sort("date")
