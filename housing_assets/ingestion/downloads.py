@@ -317,9 +317,10 @@ def _refuse_page(address: str, head: bytes, content_type: str) -> None:
         return
     title = _TITLE.search(head[:65_536])
     words = " ".join(title[2].decode(errors="replace").split())[:100] if title else ""
+    shown = f" ({words!r})" if words else ""
     raise SourceError(
-        f"{address}: gave a page{f' ({words!r})' if words else ''} instead of data: an error, a login, or a notice that "
-        "the file has moved. Open the address in a browser, and name the file itself in HOUSING_SOURCE_URI"
+        f"{address}: gave a page{shown} instead of data: an error, a login, or a notice that the file has moved. "
+        "Open the address in a browser, and name the file itself in HOUSING_SOURCE_URI"
     )
 
 
@@ -392,7 +393,7 @@ def _trim(cache: Path, current: Path) -> None:
     """Remove the files that were used longest ago, while all of them are more than the cache may hold."""
     folders = {f: sum(_size(p) for p in f.rglob("*")) for f in cache.iterdir() if f.is_dir()}
     total = sum(folders.values())
-    for folder in sorted(folders, key=lambda f: _used(f)):
+    for folder in sorted(folders, key=_used):
         if total <= CACHE_BYTES:
             return
         if folder != current:

@@ -52,10 +52,12 @@ def site() -> Iterator[Site]:
                 if site.retry_after:
                     self.send_header("Retry-After", site.retry_after)
                 self.send_header("Content-Length", "0")
-                return self.end_headers()
+                self.end_headers()
+                return
             if self.headers.get("If-None-Match") == site.etag:
                 self.send_response(304)
-                return self.end_headers()
+                self.end_headers()
+                return
             start = 0
             if (asked := self.headers.get("Range")) and self.headers.get("If-Range") == site.etag:
                 start = int(asked.removeprefix("bytes=").rstrip("-"))
