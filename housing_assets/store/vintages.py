@@ -237,7 +237,11 @@ def _write_rows(store: Store, vintage: Vintage, rows: MonthlySort) -> str:
                 # Prices hardly repeat: a dictionary of them would be tried in vain for each row group.
                 texts = frame.select("date", selectors.string()).columns
                 writer = pq.ParquetWriter(
-                    hashed, table.schema, compression="zstd", compression_level=1, use_dictionary=texts
+                    hashed,
+                    table.schema,
+                    compression="zstd",
+                    compression_level=1,
+                    use_dictionary=texts,  # type: ignore[arg-type]  # the stubs know no list of columns
                 )
             writer.write_table(table, row_group_size=max(1, table.num_rows))
         if writer:
