@@ -18,7 +18,12 @@ from housing_assets.core.sample.profiles import PROFILES
 from housing_assets.core.sample.spec import SampleSpec
 
 _COMPRESSED = (".gz", ".zip", ".zst")
-_TEXT = (".csv", ".tsv", ".tsv000", ".txt")
+_ENDINGS = {
+    "housets": (".csv", ".parquet"),
+    "zillow": (".csv",),
+    "redfin": (".tsv", ".tsv000", ".txt", ".csv"),
+}
+"""Of a file's name, before that of the compression."""
 _METRO_NAMES = {m.spellings[0]: m for m in METROS}
 
 
@@ -42,13 +47,12 @@ def check_layout(layout: str, path: Path) -> None:
     """
     if layout not in LAYOUTS:
         raise HousingError(f"layout={layout!r} is none: choose one of {', '.join(LAYOUTS)}")
-    if layout == "housets" and path.suffix == ".parquet":
-        return
-    plain = path.with_suffix("") if path.suffix in _COMPRESSED else path
-    if plain.suffix not in _TEXT:
-        ends = ".csv or .parquet" if layout == "housets" else ".csv" if layout == "zillow" else ".tsv"
+    packed = path.suffix in _COMPRESSED
+    plain = path.with_suffix("") if packed else path
+    if plain.suffix not in _ENDINGS[layout] or (packed and plain.suffix == ".parquet"):
         raise HousingError(
-            f"cannot write a sample to {path}: end its name in {ends}; a further {', '.join(_COMPRESSED)} compresses it"
+            f"cannot write a sample to {path}: end its name in {' or '.join(_ENDINGS[layout])}; a further "
+            f"{', '.join(_COMPRESSED)} packs text"
         )
 
 
