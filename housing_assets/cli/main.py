@@ -29,19 +29,27 @@ def main() -> None:
 
 @app.command()
 def sample(
-    out: Annotated[Path, typer.Option(help="File to write: .csv or .parquet")],
+    out: Annotated[
+        Path,
+        typer.Option(help="File to write: .csv (.tsv), or .parquet of housets; a further .gz, .zip, .zst packs it"),
+    ],
     zips: Annotated[int, typer.Option(help="Number of ZIP codes")] = 400,
     start: Annotated[str, typer.Option(help="First month, YYYY-MM")] = "2012-03",
     end: Annotated[str, typer.Option(help="Last month, YYYY-MM")] = "2023-12",
     seed: Annotated[int, typer.Option(help="Same seed, same panel")] = 7,
-    dirt: Annotated[bool, typer.Option(help="Plant what cleaning has to deal with")] = True,
+    dirt: Annotated[bool, typer.Option(help="Plant what cleaning has to deal with (housets alone)")] = True,
+    layout: Annotated[
+        str, typer.Option(help="Of the file: housets, zillow (wide prices), redfin (tracker)")
+    ] = "housets",
+    vintage: Annotated[int, typer.Option(help="Publication: each after the first is revised and a month longer")] = 1,
 ) -> None:
-    """Write a synthetic panel in the HouseTS layout."""
+    """Write a synthetic panel in the layout of a publisher."""
     from housing_assets.core.months import parse_month
     from housing_assets.core.sample.spec import SampleSpec
     from housing_assets.core.sample.writers import write_sample
 
-    report = write_sample(SampleSpec(zips, parse_month(start), parse_month(end), seed, dirt), out)
+    spec = SampleSpec(zips, parse_month(start), parse_month(end), seed, dirt)
+    report = write_sample(spec, out, layout=layout, vintage=vintage)
     typer.echo(f"{out}: {report.rows:,} rows, synthetic")
     for kind, count in report.planted.items():
         typer.echo(f"  {kind}: {count:,}")

@@ -1,25 +1,28 @@
-"""A sample in chunks, as one frame, or as a CSV or Parquet file."""
+"""A sample in chunks, as one frame, or as a file in the layout of a publisher."""
 
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Protocol
 
 import numpy as np
 import polars as pl
 
 from housing_assets.core.errors import HousingError
 from housing_assets.core.months import (
+    add_months,
     month_end,
 )
 from housing_assets.core.panel.metros import METROS
-from housing_assets.core.panel.schema import COLUMN_NAMES, RAW_SCHEMA
+from housing_assets.core.panel.schema import COLUMN_NAMES
 from housing_assets.core.sample.census import make_amenities, make_census
 from housing_assets.core.sample.dirt import plant_dirt
 from housing_assets.core.sample.draws import Draws, Ints
+from housing_assets.core.sample.layouts import check_layout, opened_sink
 from housing_assets.core.sample.market import make_market
 from housing_assets.core.sample.profiles import zip_table
+from housing_assets.core.sample.revisions import revise
 from housing_assets.core.sample.spec import BLOCK_ZIPS, DIRT_RATES, SampleReport, SampleSpec
 from housing_assets.core.sample.world import World, make_world, make_zips
 
@@ -54,12 +57,12 @@ def _block(spec: SampleSpec, world: World, block: int, codes: list[str], metro: 
     return pl.DataFrame([columns[name] for name in COLUMN_NAMES])
 
 
-def _chunks(spec: SampleSpec) -> Iterator[tuple[pl.DataFrame, dict[str, int]]]:
+def _chunks(spec: SampleSpec, vintage: int = 1) -> Iterator[tuple[pl.DataFrame, dict[str, int]]]:
     world = make_world(spec)
     codes, metro = zip_table(spec.zips)
     for block, at in enumerate(range(0, len(codes), BLOCK_ZIPS)):
         part = slice(at, at + BLOCK_ZIPS)
-        frame = _block(spec, world, block, codes[part], metro[part])
+        frame = revise(spec, block, _block(spec, world, block, codes[part], metro[part]), vintage)
         yield plant_dirt(spec, block, frame) if spec.dirt else (frame, {})
 
 
@@ -74,60 +77,30 @@ def sample_frame(spec: SampleSpec) -> pl.DataFrame:
     return pl.concat(sample_chunks(spec))
 
 
-class _Sink(Protocol):
-    """Takes the sample chunk by chunk."""
-
-    def add(self, frame: pl.DataFrame) -> None: ...
-    def close(self) -> None: ...
-
-
-class _CsvSink:
-    """CSV as the real source has it: the zip is an integer, so its leading zeros are lost."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file, self._header = file, True
-
-    def add(self, frame: pl.DataFrame) -> None:
-        frame = frame.with_columns(pl.col("zipcode").cast(pl.Int64))
-        frame.write_csv(self._file, include_header=self._header)
-        self._header = False
-
-    def close(self) -> None:
-        self._file.flush()
-
-
-class _ParquetSink:
-    """Parquet, one row group for each chunk; the zip is text and whole."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        import pyarrow.parquet as pq
-
-        schema = pl.DataFrame(schema=RAW_SCHEMA).to_arrow(compat_level=pl.CompatLevel.oldest()).schema
-        self._writer = pq.ParquetWriter(file, schema, compression="zstd")
-
-    def add(self, frame: pl.DataFrame) -> None:
-        self._writer.write_table(frame.to_arrow(compat_level=pl.CompatLevel.oldest()))
-
-    def close(self) -> None:
-        self._writer.close()
-
-
-_SINKS: dict[str, Callable[[IO[bytes]], _Sink]] = {".csv": _CsvSink, ".parquet": _ParquetSink}
-
-
-def write_sample(spec: SampleSpec, path: Path, progress: Callable[[int, int], None] | None = None) -> SampleReport:
+def write_sample(
+    spec: SampleSpec,
+    path: Path,
+    progress: Callable[[int, int], None] | None = None,
+    layout: str = "housets",
+    vintage: int = 1,
+) -> SampleReport:
     """Write the sample to one file, chunk by chunk. The file appears whole or not at all.
 
     Args:
-        spec: what to generate.
-        path: ends in `.csv` or `.parquet`; its directory is made if it is missing, a file there is replaced.
+        spec: what to generate. Dirt is that of the HouseTS layout: the others have none.
+        path: its name's end says the compression: none, `.gz`, `.zip` or `.zst`; `.parquet` for `housets`. Its
+            directory is made if it is missing, a file there is replaced.
         progress: called with the zips done and the zips in all, after each chunk.
+        layout: of `LAYOUTS`.
+        vintage: 1, or how often the publisher published since: each time the past is revised and a month is added.
 
     Raises:
-        HousingError: the suffix is another, or the file cannot be written.
+        HousingError: the suffix or the layout is another, the vintage is below 1, or the file cannot be written.
     """
-    if path.suffix not in _SINKS:
-        raise HousingError(f"cannot write a sample to {path}: end its name in .csv or .parquet")
+    if vintage < 1:
+        raise HousingError(f"vintage={vintage} is out of range: the first vintage is 1; choose 1 or more")
+    check_layout(layout, path)
+    spec = replace(spec, end=add_months(spec.end, vintage - 1), dirt=spec.dirt and layout == "housets")
     rows, planted, temporary = 0, dict.fromkeys(DIRT_RATES, 0) if spec.dirt else {}, None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -135,15 +108,13 @@ def write_sample(spec: SampleSpec, path: Path, progress: Callable[[int, int], No
             dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False
         ) as file:
             temporary = Path(file.name)
-            sink = _SINKS[path.suffix](file)
-            for block, (frame, found) in enumerate(_chunks(spec)):
-                sink.add(frame)
-                rows += len(frame)
-                for kind, count in found.items():
-                    planted[kind] += count
-                if progress:
-                    progress(min((block + 1) * BLOCK_ZIPS, spec.zips), spec.zips)
-            sink.close()
+            with opened_sink(layout, file, path.name, spec) as sink:
+                for block, (frame, found) in enumerate(_chunks(spec, vintage)):
+                    rows += sink.add(frame)
+                    for kind, count in found.items():
+                        planted[kind] += count
+                    if progress:
+                        progress(min((block + 1) * BLOCK_ZIPS, spec.zips), spec.zips)
         temporary.chmod(0o644)  # a temporary file is private; the sample is not
         os.replace(temporary, path)  # noqa: PTH105
     except OSError as error:

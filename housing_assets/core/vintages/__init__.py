@@ -1,0 +1,1 @@
+"""Vintages as frames: what one changed of another (`revisions`), and several sources as one panel (`join`)."""
