@@ -1,4 +1,6 @@
-"""Is the data whole: months, checks, drift, and what was quarantined."""
+"""The Data health page: newest months, checks, drift, and quarantined rows."""
+
+from collections import Counter
 
 import polars as pl
 import streamlit as st
@@ -35,7 +37,7 @@ _MOST_MONTHS = 36
 
 def page() -> None:
     """The page."""
-    shell.header("Data health", "Is every month there, did its checks pass, and does the data drift?")
+    shell.header("Data health", "Is every month present, did its checks pass, and does the data drift?")
     months = data.expected_months()
     if not months:
         shell.empty("No month is cleaned yet", "Run `make run`, or `ingest_job` in Dagster.")
@@ -56,46 +58,49 @@ def freshness() -> None:
     with st.container(key="figures-freshness"):
         cells = st.columns(len(_NEWEST))
     for cell, asset in zip(cells, _NEWEST, strict=True):
-        there = data.months_of(asset)
-        found = data.verdicts(asset).get(there[-1]) if there else None
+        months = data.months_of(asset)
+        verdict = data.verdicts(asset).get(months[-1]) if months else None
         with cell.container(border=True, gap=None):
-            st.metric(asset, there[-1] if there else "none")
-            st.caption(f"checked {found.checked[:16].replace('T', ' ')} UTC" if found else "never checked")
+            st.metric(asset, months[-1] if months else "none")
+            st.caption(f"checked {data.minute_of(verdict.checked)}" if verdict else "never checked")
     for asset in RESTS_ON_HISTORY:
         if stale := data.stale(asset):
-            told = f"`{asset}` of {describe_months(stale)} rests on months that were restated since"
-            st.warning(f"{told}: run its job for these months.", icon=":material/history:")
+            sentence = f"`{asset}` of {describe_months(stale)} was made from months that were restated later"
+            st.warning(f"{sentence}. Run its job for these months.", icon=":material/history:")
 
 
 def checks(months: list[str]) -> None:
-    """States by asset and month, and every problem in words."""
+    """Check results by asset and month, and every problem in words."""
     st.subheader("Checks", anchor=False)
     shown = st.toggle("All months", key="all-months")
     shown = months if shown else months[-_MOST_MONTHS:]
-    found: dict[str, dict[str, str]] = {}
+    states: dict[str, dict[str, str]] = {}
     for asset in MONTHLY:
-        there = set(data.months_of(asset))
-        found[asset] = {m: str(s) for m, s in data.check_states(asset, [m for m in shown if m in there]).items()}
-    counts: dict[str, int] = {}
-    for known in found.values():
-        for state in known.values():
-            counts[state] = counts.get(state, 0) + 1
-    told = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "none"
-    table = pl.DataFrame([{"asset": a, "month": m, "state": s} for a, known in found.items() for m, s in known.items()])
-    figure = charts.state_grid(MONTHLY, shown, found)
-    shell.chart(figure, f"What the checks said of {shown[0]} to {shown[-1]}: {told}.", table, "states")
-    whole = [{"asset": a, "state": str(s), "checked": when} for a in TRAINED for s, when in data.whole_state(a)]
+        available = set(data.months_of(asset))
+        states[asset] = {m: str(s) for m, s in data.check_states(asset, [m for m in shown if m in available]).items()}
+    counts = Counter(state for by_month in states.values() for state in by_month.values())
+    sentence = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "none"
+    table = pl.DataFrame(
+        [{"asset": a, "month": m, "state": s} for a, by_month in states.items() for m, s in by_month.items()]
+    )
+    figure = charts.state_grid(MONTHLY, shown, states)
+    shell.chart(figure, f"Check results of {shown[0]} to {shown[-1]}: {sentence}.", table, "states")
+    whole = [
+        {"asset": asset, "state": str(result[0]), "checked": result[1]}
+        for asset in TRAINED
+        if (result := data.unpartitioned_state(asset))
+    ]
     if whole:
         listed = pl.DataFrame(whole)
         bad = [f"`{row['asset']}` is {row['state']}" for row in whole if row["state"] not in ("green", "warn")]
-        st.markdown("Assets without months: " + ("; ".join(bad) if bad else "all checked, none red") + ".")
+        st.markdown("Assets without months: " + (", ".join(bad) if bad else "all are checked and none is red") + ".")
         with st.expander("Assets without months, one by one"):
-            shell.show_table(listed, "whole", "What the checks said of assets without months")
+            shell.show_table(listed, "whole", "Check results of assets without months")
     missing = [m for m in months if m not in set(data.months_of("cleaned"))]
     if missing:
-        st.warning(f"`cleaned` lacks {describe_months(missing)}: the checks of their raw rows say why.")
+        st.warning(f"`cleaned` lacks {describe_months(missing)}. The checks of `raw_splits` say why.")
     problems = [
-        {"asset": a, "month": m, "severity": p.severity, "check": p.rule, "column": p.column, "found": p.told}
+        {"asset": a, "month": m, "severity": p.severity, "check": p.rule, "column": p.column, "found": p.sentence}
         for a in (*MONTHLY, *TRAINED)
         for m, v in data.verdicts(a).items()
         for p in v.problems
@@ -103,11 +108,11 @@ def checks(months: list[str]) -> None:
     if problems:
         shell.show_table(pl.DataFrame(problems), "problems", "Problems that the checks found")
     else:
-        st.success("No check has anything to say.", icon=":material/check_circle:")
+        st.success("No check found a problem.", icon=":material/check_circle:")
 
 
 def drift() -> None:
-    """How far the newest months are from train."""
+    """How far the distribution of each month is from that of train."""
     st.subheader("Drift", anchor=False)
     months = data.months_of("drift_report")
     read = data.read_months("drift_report", months)
@@ -120,8 +125,10 @@ def drift() -> None:
     shares = [(m, 100 * drifted_share(table)) for (m,), table in rows.group_by("month")]
     trend = pl.DataFrame(shares, schema={"month": pl.String, "share": pl.Float64}, orient="row").sort("month")
     newest = trend.row(-1, named=True)
-    told = f"Share of features whose values are far from those of train; {newest['share']:.0f}% in {newest['month']}."
-    shell.chart(charts.lines(trend, "month", {"share": "features that drifted"}), told, trend, "drift")
+    sentence = (
+        f"Share of features whose distribution is far from that of train: {newest['share']:.0f}% in {newest['month']}."
+    )
+    shell.chart(charts.lines(trend, "month", {"share": "features that drifted"}), sentence, trend, "drift")
     words = pl.col("feature").replace({name: describe_feature(name) for name in FEATURES})
     last = rows.filter(month=newest["month"]).sort("distance", descending=True, nulls_last=True)
     shell.chart(
@@ -133,17 +140,19 @@ def drift() -> None:
 
 
 def quarantined() -> None:
-    """Rows that cleaning set aside, with the reason."""
+    """Rows that cleaning quarantined, with the reason."""
     st.subheader("Quarantined rows", anchor=False)
     read = data.read_months("quarantined", data.months_of("quarantined"))
     shell.damaged(read.damaged)
     if read.frame.is_empty():
-        st.success("No row was set aside.", icon=":material/check_circle:")
+        st.success("No row is quarantined.", icon=":material/check_circle:")
         return
     kind = pl.col("reason").str.extract(r"^([^:]+)").alias("why")
     by_reason = read.frame.group_by(kind).len("rows").sort("rows", descending=True)
-    told = f"{read.frame.height:,} rows of all months were set aside; most of them: {by_reason['why'][0]}."
-    shell.chart(charts.bars(by_reason, "why", "rows", "rows"), told, by_reason, "reasons")
+    sentence = (
+        f"{read.frame.height:,} rows of all months are quarantined. The most frequent reason: {by_reason['why'][0]}."
+    )
+    shell.chart(charts.bars(by_reason, "why", "rows", "rows"), sentence, by_reason, "reasons")
     rows = read.frame.select("date", "zipcode", "city_full", "price", "reason").sort("date", descending=True)
     shell.show_table(rows, "quarantined", "Quarantined rows with their reason")
 
