@@ -98,10 +98,15 @@ def histories(version: str, rows: pl.DataFrame) -> None:
         row = kinds.get(kind)
         if row and row["mape"] is not None:
             sentence += f"The mean error of predictions {name} is {figures.percent(row['mape'])}, "
-            sentence += f"with {row['coverage']:.1f}% of prices inside intervals of median width {figures.percent(row['width'])}. "
+            sentence += (
+                f"with {row['coverage']:.1f}% of prices in intervals of median width {figures.percent(row['width'])}. "
+            )
     of_eval, without = data.eval_figures(version), data.eval_figures_without_history(version)
     if without:
-        sentence += f"The mean error on eval is {figures.percent(of_eval['mape'])}, and {figures.percent(without['mape'])} if no "
+        sentence += (
+            f"The mean error on eval is {figures.percent(of_eval['mape'])}, and {figures.percent(without['mape'])} "
+            "if no "
+        )
         sentence += "history is used."
     st.markdown(sentence)
 
@@ -116,7 +121,10 @@ def compared() -> None:
     for split in ("holdout", "eval"):
         part = overall.filter(split=split).sort("mape")
         best = part.row(0, named=True)
-        sentence = f"Mean absolute error in percent on {split}, on a logarithmic axis. The lowest is that of “{best['predictor']}”: "
+        sentence = (
+            f"Mean absolute error in percent on {split}, on a logarithmic axis. The lowest is that of "
+            f"“{best['predictor']}”: "
+        )
         sentence += f"{figures.percent(best['mape'])}."
         kept = part.select("predictor", "rows", "mae", "rmse", "mape", "mdape", "within_5", "coverage")
         shell.chart(charts.dots(part, "predictor", "mape", "mean % error"), sentence, kept, f"against-{split}")
@@ -194,7 +202,10 @@ def skill(split: str) -> None:
         shell.empty(f"No skill is known on {split}", "Materialize `forecast_evaluation` again.")
         return
     sure = figures.surely_skilled(part)
-    sentence = "How much lower the model's error is than that of each naive baseline, with a 95% interval from resampling months. "
+    sentence = (
+        "How much lower the model's error is than that of each naive baseline, with a 95% interval from resampling "
+        "months. "
+    )
     sentence += (
         f"It is surely lower than that of every baseline {figures.spans(sure)} ahead."
         if sure
@@ -248,7 +259,10 @@ def errors(rows: pl.DataFrame) -> None:
     st.subheader("Where predictions are wrong", anchor=False)
     grid = figures.error_grid(known)
     worst = figures.by_metro(known).sort("mape").row(-1, named=True)
-    sentence = f"Mean absolute % error by metro and month. The largest is that of {worst['city_full'] or 'zips without a metro'}: "
+    sentence = (
+        "Mean absolute % error by metro and month. The largest is that of "
+        f"{worst['city_full'] or 'zips without a metro'}: "
+    )
     sentence += f"{figures.percent(worst['mape'])}."
     shell.chart(charts.heat(grid, "city_full", "% error"), sentence, grid, "error-grid")
     one, two = st.columns(2)
@@ -278,7 +292,10 @@ def drivers(version: str) -> None:
     described = pl.col("feature").map_elements(describe_feature, pl.String).alias("what it is")
     table = data.importance(version).with_columns(described)
     first = table.row(0, named=True)
-    sentence = f"Share of the total gain of all splits. The largest is that of {first['what it is'].lower()}: {first['share']:.1f}%."
+    sentence = (
+        f"Share of the total gain of all splits. The largest is that of {first['what it is'].lower()}: "
+        f"{first['share']:.1f}%."
+    )
     shell.chart(charts.bars(table.head(_TOP), "what it is", "share", "% of the gain"), sentence, table, "importance")
 
 
@@ -311,7 +328,8 @@ def decided(champion: data.Champion) -> None:
         st.markdown(f"The newest, on {newest['version']}: **{newest['outcome']}**, because {newest['reason']}.")
     shell.show_table(table, "decisions", "Promotion decisions, the newest first")
     st.caption(
-        f"{len(data.versions())} versions are kept. `housing promote VERSION --reason WHY` makes an earlier one the champion again."
+        f"{len(data.versions())} versions are kept. `housing promote VERSION --reason WHY` makes an earlier one "
+        "the champion again."
     )
 
 

@@ -49,7 +49,8 @@ def live(start: dict[str, Any]) -> None:
         published = api.predict(row)
     except ApiAwayError as error:
         st.warning(
-            f"No live prediction, because the API is not available ({error}). Stored predictions are on the other pages."
+            f"No live prediction, because the API is not available ({error}). Stored predictions are on the "
+            "other pages."
         )
         st.button("Try again", icon=":material/refresh:")
         return

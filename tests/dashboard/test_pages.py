@@ -181,7 +181,8 @@ def test_the_model_page_says_that_a_champion_is_provisional(changeable):
     time.sleep(2.1)
     (told,) = open_page("model").warning
     assert told.value == (
-        "This champion is provisional, because none has passed promotion: eval MAE 2 does not beat metro_median 1 US dollars"
+        "This champion is provisional, because none has passed promotion: eval MAE 2 does not beat "
+        "metro_median 1 US dollars"
     )
 
 
