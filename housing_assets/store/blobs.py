@@ -32,6 +32,10 @@ class Blobs(Protocol):
         """Put `data` at `key` in one step, in place of what was there."""
         ...
 
+    def create(self, key: str, data: bytes) -> bool:
+        """Put `data` at `key` unless something is there: True for one of those who try at once, else False."""
+        ...
+
     def open(self, key: str) -> io.BufferedReader:
         """The bytes of `key` as a file to seek in, where memory should not hold them all; errors as of `read`."""
         ...
@@ -91,6 +95,22 @@ class FolderBlobs:
         """See `Blobs.write`."""
         with self.writing(key) as file:
             file.write(data)
+
+    def create(self, key: str, data: bytes) -> bool:
+        """See `Blobs.create`: what was written aside is linked to its name, which fails where that is taken."""
+        path = self.root / key
+        with self._explained(key, "written"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(prefix=f".{path.name}.", suffix=".part", dir=path.parent) as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+                Path(file.name).chmod(0o644)
+                try:
+                    path.hardlink_to(file.name)
+                except FileExistsError:
+                    return False
+        return True
 
     @contextmanager
     def writing(self, key: str) -> Iterator[BinaryIO]:

@@ -51,6 +51,23 @@ class S3Blobs:
             told = {SHA256: hashlib.sha256(data).hexdigest()}
             self.client.put_object(Bucket=self.bucket, Key=self._full(key), Body=data, Metadata=told)
 
+    def create(self, key: str, data: bytes) -> bool:
+        """See `Blobs.create`: a conditional write; a service that knows none replaces what is there."""
+        from botocore.exceptions import ClientError
+
+        told = {SHA256: hashlib.sha256(data).hexdigest()}
+        with self._explained(key, "written"):
+            try:
+                self.client.put_object(
+                    Bucket=self.bucket, Key=self._full(key), Body=data, Metadata=told, IfNoneMatch="*"
+                )
+            except ClientError as error:
+                # 409: another conditional write of the same key is under way.
+                if error.response.get("Error", {}).get("Code") in ("PreconditionFailed", "ConditionalRequestConflict"):
+                    return False
+                raise
+        return True
+
     def open(self, key: str) -> io.BufferedReader:
         """See `Blobs.open`: read in ranges, as they are asked for, of the object as it is now."""
         with self._explained(key, "read"):

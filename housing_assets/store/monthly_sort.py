@@ -1,0 +1,136 @@
+"""Rows that arrive in any order, sorted by month and zip in memory that holds them once."""
+
+import hashlib
+from collections.abc import Iterator
+
+import polars as pl
+
+from housing_assets.core.errors import StoreError
+from housing_assets.core.months import month_of
+
+_GATHERED_ROWS = 500_000
+"""Rows that are split into months at a time: a publisher's blocks are smaller and of all months."""
+_NO_TEXT = 0xFFFFFFFF
+"""Length that stands for null in the digest: longer than any text."""
+
+
+class MonthlySort:
+    """Rows gathered by month.
+
+    A sort of the whole frame would hold it twice. Here rows are split into months as they arrive, with texts as codes,
+    and each month is sorted by itself. Rows of one zip and month keep their order.
+
+    Attributes:
+        columns: `date`, `zipcode`, then the others as they came.
+        months: in order; set by `finish`.
+        rows: in all.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Make an empty one.
+
+        Args:
+            name: of the source, for messages.
+        """
+        self._name = name
+        self._waiting: list[pl.DataFrame] = []
+        self._by_month: dict[str, list[pl.DataFrame]] = {}
+        self._zips: set[str] = set()
+        self.columns: tuple[str, ...] = ()
+        self.months: list[str] = []
+        self.rows = 0
+
+    @property
+    def zips(self) -> int:
+        """How many different ones were added."""
+        return len(self._zips)
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """Take rows.
+
+        Raises:
+            StoreError: a column is missing or is none of the first frame's, or a row has no date or zip.
+        """
+        if not self.columns:
+            self.columns = ("date", "zipcode", *(c for c in frame.columns if c not in ("date", "zipcode")))
+        if absent := set(self.columns) ^ set(frame.columns):
+            raise StoreError(
+                f"rows of {self._name} do not have the same columns in every part: {', '.join(sorted(absent))}. "
+                "Give `date`, `zipcode` and the same others in each"
+            )
+        for name in ("date", "zipcode"):
+            if missing := frame[name].null_count():
+                raise StoreError(f"{missing} rows of {self._name} have no {name}: leave them out and note their number")
+        if frame.height:
+            self.rows += frame.height
+            self._zips.update(frame["zipcode"].unique())
+            others = (_compact(frame[name]) for name in self.columns[1:])
+            self._waiting.append(frame.select(pl.col("date").dt.month_end(), *others))
+            if sum(f.height for f in self._waiting) >= _GATHERED_ROWS:
+                self._split()
+
+    def finish(self) -> str:
+        """Sort what was added; returns the sha256 of the rows, which depends on them and their columns alone.
+
+        Raises:
+            StoreError: there are no rows.
+        """
+        self._split()
+        if not self.rows:
+            raise StoreError(f"{self._name} has no rows: a vintage has at least one. Check what was published")
+        self.months = sorted(self._by_month)
+        digest = hashlib.sha256("\0".join(self.columns).encode())
+        for month in self.months:
+            pieces = self._by_month[month]
+            merged = pl.concat(pieces).with_columns(pl.col("zipcode").cast(pl.String))
+            frame = merged if merged["zipcode"].is_sorted() else merged.sort("zipcode", maintain_order=True)
+            for column in frame.rechunk():
+                _feed(digest, column)
+            self._by_month[month] = [frame.with_columns(_compact(frame["zipcode"]))]
+        return digest.hexdigest()
+
+    def groups(self, least_rows: int) -> Iterator[pl.DataFrame]:
+        """The sorted rows in frames that end with months and have at least so many rows, but for the last.
+
+        Each month is let go once it was given: this can be called once, after `finish`.
+        """
+        waiting: list[pl.DataFrame] = []
+        for month in self.months:
+            waiting += self._by_month.pop(month)
+            if sum(f.height for f in waiting) >= least_rows:
+                yield _plain(pl.concat(waiting))
+                waiting = []
+        if waiting:
+            yield _plain(pl.concat(waiting))
+
+    def _split(self) -> None:
+        if not self._waiting:
+            return
+        frame = pl.concat(self._waiting)
+        self._waiting = []
+        for day, part in frame.partition_by("date", maintain_order=True, as_dict=True).items():
+            self._by_month.setdefault(month_of(day[0]), []).append(part)
+
+
+def _compact(column: pl.Series) -> pl.Series:
+    return column.cast(pl.Categorical) if column.dtype == pl.String else column
+
+
+def _plain(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(pl.col(pl.Categorical).cast(pl.String)).rechunk()
+
+
+def _feed(digest: "hashlib._Hash", column: pl.Series) -> None:
+    """Add the values of a column to a digest, in a form that no library decides."""
+    if column.dtype == pl.Categorical:
+        column = column.cast(pl.String)
+    if column.dtype == pl.String:
+        lengths = column.str.len_bytes().fill_null(_NO_TEXT).cast(pl.UInt32)
+        text = column.drop_nulls().to_arrow(compat_level=pl.CompatLevel.oldest())
+        digest.update(lengths.to_numpy().data)
+        if len(text):
+            digest.update(text.buffers()[2])
+        return
+    values = column.to_physical()
+    digest.update(values.is_null().cast(pl.UInt8).to_numpy().data)
+    digest.update(values.fill_null(0).to_numpy().data)
