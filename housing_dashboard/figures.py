@@ -217,7 +217,7 @@ def spans(numbers: Sequence[int]) -> str:
 
 
 def who_forecasts(published: Mapping[int, str]) -> str:
-    """Which predictor is published at which horizon, in a sentence.
+    """Which predictor is published at which horizon, a sentence for each predictor.
 
     Args:
         published: predictor by horizon in months.
@@ -225,16 +225,15 @@ def who_forecasts(published: Mapping[int, str]) -> str:
     by_predictor: dict[str, list[int]] = {}
     for horizon, predictor in sorted(published.items()):
         by_predictor.setdefault(predictor, []).append(horizon)
-    clauses = []
+    sentences = []
     for predictor, horizons in by_predictor.items():
         months = f"{spans(horizons)} month{'s' if horizons != [1] else ''} ahead"
         if predictor == MODEL:
-            clauses.append(f"the model forecasts {months}")
+            sentences.append(f"The model forecasts {months}.")
         else:
-            baseline = f"the naive baseline “{predictor_name(predictor)}” forecasts {months}"
-            clauses.append(f"{baseline}, where the model is not surely better")
-    sentence = ", and ".join(clauses)
-    return f"{sentence[0].upper()}{sentence[1:]}." if clauses else ""
+            baseline = f"The naive baseline “{predictor_name(predictor)}” forecasts {months}"
+            sentences.append(f"{baseline}, where the model is not surely better.")
+    return " ".join(sentences)
 
 
 def with_outcomes(forecasts: pl.DataFrame, actual: pl.DataFrame) -> pl.DataFrame:

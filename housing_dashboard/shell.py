@@ -104,13 +104,23 @@ def chart(
     table: pl.DataFrame,
     key: str,
     on_select: Callable[[], None] | None = None,
+    formats: Mapping[str, Any] | None = None,
 ) -> None:
-    """A chart with the sentence that says what it shows, and its figures as a table."""
+    """A chart with the sentence that says what it shows, and its figures as a table.
+
+    Args:
+        figure: the chart.
+        sentence: what it shows, in words.
+        table: its figures.
+        key: of the widget.
+        on_select: called when a point is selected; None: points cannot be.
+        formats: of further columns of the table, by name.
+    """
     more = {"on_select": on_select, "selection_mode": "points"} if on_select else {}
     st.plotly_chart(figure, key=key, alt=sentence, config={"displaylogo": False}, **more)
     st.caption(sentence)
     with st.expander("The figures as a table"):
-        show_table(table, f"{key}-table", f"The figures of: {sentence}")
+        show_table(table, f"{key}-table", f"The figures of: {sentence}", **(formats or {}))
 
 
 def show_table(table: pl.DataFrame, key: str, alt: str, **columns: Any) -> None:

@@ -1,6 +1,6 @@
 """Plots, by what they show. They take frames and give figures; words, Streamlit and the store belong elsewhere."""
 
-from housing_dashboard.charts.health import state_grid
+from housing_dashboard.charts.health import revisions, state_grid
 from housing_dashboard.charts.map import metro_map
 from housing_dashboard.charts.model import skill, trials, waterfall
 from housing_dashboard.charts.place import against_actual, fan
@@ -19,6 +19,7 @@ __all__ = [
     "lines",
     "metro_map",
     "residuals",
+    "revisions",
     "scatter",
     "skill",
     "state_grid",

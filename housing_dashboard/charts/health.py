@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
+import polars as pl
 
 from housing_dashboard.charts.theme import (
     GREEN,
     GREY,
     ORANGE,
     PURPLE,
+    SERIES,
     VERMILION,
     empty_figure,
 )
@@ -50,4 +52,33 @@ def state_grid(assets: Sequence[str], months: Sequence[str], states: Mapping[str
     figure.update_layout(legend={"y": -0.25, "yanchor": "top"})
     figure.update_xaxes(type="category", nticks=6)
     figure.update_yaxes(autorange="reversed")
+    return figure
+
+
+def revisions(table: pl.DataFrame) -> go.Figure:
+    """How much published prices of each month were revised, on a logarithmic axis.
+
+    The most that a price changed is a hundred times the median, so on a linear axis the median would vanish.
+
+    Args:
+        table: `month`, and `median`, `p95` and `most`: absolute changes in percent.
+    """
+    figure = empty_figure(320)
+    names = {"median": "median", "p95": "95th percentile", "most": "largest"}
+    for (column, name), (colour, dash, symbol) in zip(names.items(), SERIES, strict=False):
+        # A logarithmic axis has no zero.
+        values = table[column].replace(0, None)
+        figure.add_trace(
+            go.Scatter(
+                x=table["month"].to_list(),
+                y=values.to_list(),
+                mode="lines+markers",
+                line={"color": colour, "dash": dash},
+                marker={"symbol": symbol, "size": 4},
+                name=name,
+                hovertemplate=f"%{{x}}<br>{name} %{{y:,.3f}}%<extra></extra>",
+            )
+        )
+    figure.update_xaxes(type="category", nticks=8)
+    figure.update_yaxes(type="log", ticksuffix="%", title="change", nticks=5)
     return figure

@@ -1,4 +1,4 @@
-"""The Data health page: newest months, checks, drift, and quarantined rows."""
+"""The Data health page: newest months, sources, revisions, checks, drift, and quarantined rows."""
 
 from collections import Counter
 
@@ -9,7 +9,7 @@ from housing_assets.core.features.monthly import FEATURES, describe_feature
 from housing_assets.core.months import describe_months
 from housing_assets.core.quality.drift import drifted_share
 from housing_assets.store.histories import RESTS_ON_HISTORY
-from housing_dashboard import charts, data, shell
+from housing_dashboard import charts, data, figures, shell
 
 MONTHLY = (
     "raw_splits",
@@ -45,6 +45,10 @@ def page() -> None:
     with shell.guard():
         freshness()
     with shell.guard():
+        sources()
+    with shell.guard():
+        revisions()
+    with shell.guard():
         checks(months)
     with shell.guard():
         drift()
@@ -67,6 +71,63 @@ def freshness() -> None:
         if stale := data.stale(asset):
             sentence = f"`{asset}` of {describe_months(stale)} was made from months that were restated later"
             st.warning(f"{sentence}. Run its job for these months.", icon=":material/history:")
+
+
+def sources() -> None:
+    """The newest vintage of each source, with what its reader assumed, and attribution."""
+    st.subheader("Sources", anchor=False)
+    listed = data.newest_vintages()
+    if not listed:
+        shell.empty(
+            "No vintage is kept yet",
+            "Run `make run`, or `ingest_job` in Dagster: each published file that is read becomes a vintage.",
+        )
+        return
+    table = pl.DataFrame(
+        [
+            {
+                "source": vintage.source,
+                "publisher": vintage.publisher,
+                "known since": vintage.known_at.date(),
+                "months": f"{vintage.first_month} to {vintage.last_month}",
+                "rows": vintage.rows,
+                "zips": vintage.zips,
+                "vintages": count,
+                "address": vintage.address,
+            }
+            for vintage, count in listed
+        ]
+    )
+    shell.show_table(table, "sources", "The newest vintage of each source")
+    for vintage, _ in listed:
+        lines = [vintage.attribution] if vintage.attribution else []
+        if vintage.rolling:
+            lines.append("Figures of a month are those of the 90 days up to its end.")
+        if lines:
+            st.caption(" ".join([f"{vintage.publisher}:", *lines]).replace("$", r"\$"))
+    notes = [
+        {"source": vintage.source, "note": text, "count": count}
+        for vintage, _ in listed
+        for text, count in vintage.notes
+    ]
+    if notes:
+        with st.expander(f"Assumptions made while reading: {len(notes)}"):
+            shell.show_table(pl.DataFrame(notes), "notes", "Assumptions that readers made, and how often")
+
+
+def revisions() -> None:
+    """How much the newest vintage changed published prices, by month."""
+    table = data.revisions()
+    if table is None or table.is_empty():
+        return
+    st.subheader("Revisions", anchor=False)
+    table = table.sort("month")
+    largest = table.drop_nulls("most").sort("most").tail(1)
+    sentence = "Change of published prices between the last two vintages, by month, on a logarithmic axis."
+    if largest.height:
+        sentence += f" The largest is {figures.percent(largest['most'][0])}, in {largest['month'][0]}."
+    formats = {name: st.column_config.NumberColumn(format="%.3f%%") for name in data.REVISION_FIGURES}
+    shell.chart(charts.revisions(table), sentence, table, "revisions", formats=formats)
 
 
 def checks(months: list[str]) -> None:
@@ -100,7 +161,7 @@ def checks(months: list[str]) -> None:
     if missing:
         st.warning(f"`cleaned` lacks {describe_months(missing)}. The checks of `raw_splits` say why.")
     problems = [
-        {"asset": a, "month": m, "severity": p.severity, "check": p.rule, "column": p.column, "found": p.sentence}
+        {"asset": a, "month": m, "severity": p.severity, "check": p.rule, "column": p.column, "found": p.told}
         for a in (*MONTHLY, *TRAINED)
         for m, v in data.verdicts(a).items()
         for p in v.problems

@@ -204,7 +204,7 @@ def test_who_forecasts_is_said_in_words(changeable_forecasts):
     pointer["published"] = {str(h): "forecast_model" if h < 10 else "flat" for h in range(1, 13)}
     (changeable_forecasts / FORECAST_POINTER).write_text(json.dumps(pointer))
     told = texts(open_page("model"))
-    assert "The model forecasts 1 to 9 months ahead, and the naive baseline “no change” forecasts 10 to 12" in told
+    assert "The model forecasts 1 to 9 months ahead. The naive baseline “no change” forecasts 10 to 12" in told
 
 
 def test_the_model_page_compares_what_is_published_with_the_best_naive(forecasting):
