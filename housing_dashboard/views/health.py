@@ -88,7 +88,7 @@ def sources() -> None:
             {
                 "source": vintage.source,
                 "publisher": vintage.publisher,
-                "known since": vintage.known_at.date(),
+                "known since": f"{vintage.known_at:%Y-%m-%d}",
                 "months": f"{vintage.first_month} to {vintage.last_month}",
                 "rows": vintage.rows,
                 "zips": vintage.zips,
