@@ -318,7 +318,7 @@ def test_what_if_asks_for_the_figures_alone_and_shows_the_price_with_history_bes
     assert sorted(asked) == ["/explain?history=false", "/predict", "/predict?history=false"]
     found = figures_of(shown)
     assert (found["Live prediction"], found["With its history"]) == ("$200,000", "$410,000")
-    assert "does not follow the form" in texts(shown)
+    assert "does not change with the form" in texts(shown)
 
 
 @pytest.mark.parametrize("told", [{}, {"from_history": [False]}], ids=["an API of before", "no history"])
