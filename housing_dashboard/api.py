@@ -1,4 +1,4 @@
-"""Live predictions from the API."""
+"""The API as the dashboard calls it: live predictions and their explanations."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,13 +20,13 @@ class Api:
     """The calls that the dashboard makes."""
 
     def __init__(self, settings: DashboardSettings) -> None:
-        """Point at the API; nothing is asked yet."""
+        """Make the client; nothing is requested yet."""
         key = settings.api_key.get_secret_value()
         headers = {"X-API-Key": key} if key else {}
         self._client = httpx.Client(base_url=settings.api_url, headers=headers, timeout=settings.api_seconds)
 
     def close(self) -> None:
-        """Close its connections; nothing can be asked after that."""
+        """Close its connections. No call can follow."""
         self._client.close()
 
     def row_schema(self) -> dict[str, dict[str, Any]]:
@@ -35,26 +35,26 @@ class Api:
         Raises:
             ApiAwayError: the API does not answer.
         """
-        return self._ask("GET", "/openapi.json")["components"]["schemas"]["RawRow"]["properties"]
+        return self._call("GET", "/openapi.json")["components"]["schemas"]["RawRow"]["properties"]
 
     def predict(self, row: Mapping[str, Any], history: bool = True) -> dict[str, Any]:
         """The answer of `POST /predict` for one row.
 
         Args:
             row: to predict.
-            history: may the zip's own past prices be used? If not, the figures of the row alone are.
+            history: True to predict from the zip's own past prices where there are enough; False to use the row alone.
 
         Raises:
             ApiAwayError: the API does not answer.
             ApiRefusedError: a value of the row is wrong.
         """
-        return self._ask("POST", "/predict", [dict(row)], history)
+        return self._call("POST", "/predict", [dict(row)], history)
 
     def explain(self, row: Mapping[str, Any], history: bool = True) -> dict[str, Any]:
         """The one explanation of `POST /explain`; arguments and errors as those of `predict`."""
-        return self._ask("POST", "/explain", [dict(row)], history)["explanations"][0]
+        return self._call("POST", "/explain", [dict(row)], history)["explanations"][0]
 
-    def _ask(self, method: str, path: str, body: object = None, history: bool = True) -> Any:
+    def _call(self, method: str, path: str, body: object = None, history: bool = True) -> Any:
         try:
             answer = self._client.request(method, path, json=body, params=None if history else {"history": "false"})
         except httpx.TimeoutException as error:
@@ -62,12 +62,12 @@ class Api:
         except httpx.TransportError as error:
             raise ApiAwayError("nothing answers at its address") from error
         try:
-            told = answer.json()
+            content = answer.json()
         except ValueError as error:
-            raise ApiAwayError("what answers at its address is not the API") from error
+            raise ApiAwayError("the server at its address is not the API") from error
         if answer.status_code == 422:
-            wrong = "; ".join(f"{e['field']} {e['message']}" for e in told["errors"])
-            raise ApiRefusedError(wrong or told["detail"])
+            problems = ", ".join(f"{e['field']} {e['message']}" for e in content["errors"])
+            raise ApiRefusedError(problems or content["detail"])
         if answer.is_error:
-            raise ApiAwayError(str(told.get("detail") or told.get("title") or answer.status_code))
-        return told
+            raise ApiAwayError(str(content.get("detail") or content.get("title") or answer.status_code))
+        return content

@@ -12,7 +12,7 @@ from housing_assets.core.forecasting.schema import MODEL, PREDICTOR_LABELS, PUBL
 from housing_assets.core.months import add_months
 
 ALL = "all"
-"""The filter that filters nothing."""
+"""The choice of a filter that keeps every row."""
 WITHIN: tuple[float, ...] = (0.5, 1, 5)
 """Percent of the actual price: how close a prediction is counted to be. From a known past it errs by a few tenths of a
 percent, without one by several percent."""
@@ -54,10 +54,10 @@ def headline(rows: pl.DataFrame) -> Headline:
     )
 
 
-def _metrics(rows: pl.DataFrame, said: str) -> dict[str, float]:
+def _metrics(rows: pl.DataFrame, column: str) -> dict[str, float]:
     if rows.is_empty():
         return {}
-    actual, prices = rows["actual_price"].to_numpy(), rows[said].to_numpy()
+    actual, prices = rows["actual_price"].to_numpy(), rows[column].to_numpy()
     close = {f"within_{p:g}": 100 * float((np.abs(prices / actual - 1) <= p / 100).mean()) for p in WITHIN}
     return price_metrics(actual, prices) | close
 
@@ -177,15 +177,15 @@ def thin(rows: pl.DataFrame, most: int, seed: int = 0) -> pl.DataFrame:
 
 
 def median_or_none(values: pl.Series) -> float | None:
-    """The median of what is known; None if nothing is."""
-    found = values.drop_nulls().to_numpy()
-    return float(np.median(found)) if found.size else None
+    """The median without nulls; None if all are null."""
+    present = values.drop_nulls().to_numpy()
+    return float(np.median(present)) if present.size else None
 
 
 def largest_or_none(values: pl.Series) -> float | None:
-    """The largest of what is known; None if nothing is."""
-    found = values.drop_nulls().to_numpy()
-    return float(found.max()) if found.size else None
+    """The largest value; None if all are null."""
+    present = values.drop_nulls().to_numpy()
+    return float(present.max()) if present.size else None
 
 
 PREDICTOR_NAMES = PREDICTOR_LABELS
@@ -209,7 +209,7 @@ def spans(numbers: Sequence[int]) -> str:
 
 
 def who_forecasts(published: Mapping[int, str]) -> str:
-    """Whose forecast is published, in a sentence.
+    """Which predictor is published at which horizon, a sentence for each predictor.
 
     Args:
         published: predictor by horizon in months.
@@ -217,20 +217,19 @@ def who_forecasts(published: Mapping[int, str]) -> str:
     by_predictor: dict[str, list[int]] = {}
     for horizon, predictor in sorted(published.items()):
         by_predictor.setdefault(predictor, []).append(horizon)
-    told = []
+    sentences = []
     for predictor, horizons in by_predictor.items():
         months = f"{spans(horizons)} month{'s' if horizons != [1] else ''} ahead"
         if predictor == MODEL:
-            told.append(f"the model forecasts {months}")
+            sentences.append(f"The model forecasts {months}.")
         else:
-            baseline = f"the naive baseline “{predictor_name(predictor)}” forecasts {months}"
-            told.append(f"{baseline}, where the model is not known to be better")
-    sentence = "; ".join(told)
-    return f"{sentence[0].upper()}{sentence[1:]}." if told else ""
+            baseline = f"The naive baseline “{predictor_name(predictor)}” forecasts {months}"
+            sentences.append(f"{baseline}, where the model is not surely better.")
+    return " ".join(sentences)
 
 
 def with_outcomes(forecasts: pl.DataFrame, actual: pl.DataFrame) -> pl.DataFrame:
-    """Forecasts with what came, null where that is not known yet.
+    """Forecasts with actual prices, null where those are not known yet.
 
     Args:
         forecasts: of one zip, as `monthly_forecasts` has them.
@@ -241,8 +240,8 @@ def with_outcomes(forecasts: pl.DataFrame, actual: pl.DataFrame) -> pl.DataFrame
         `naive_price` (the price at the origin, which says that nothing changes), `naive` (its error in percent) and
         `inside` the interval.
     """
-    known = actual.select("date", pl.col("price").alias("actual_price"))
-    joined = forecasts.join(known, on="date", how="left", maintain_order="left")
+    prices = actual.select("date", pl.col("price").alias("actual_price"))
+    joined = forecasts.join(prices, on="date", how="left", maintain_order="left")
     flat = 100 * (pl.col("last_known_price") / pl.col("actual_price") - 1)
     return with_errors(joined).with_columns(pl.col("last_known_price").alias("naive_price"), flat.alias("naive"))
 
@@ -308,7 +307,7 @@ def published_table(graded: pl.DataFrame, published: Mapping[int, str]) -> pl.Da
 
 
 def surely_skilled(table: pl.DataFrame) -> list[int]:
-    """Horizons at which the model beats every naive baseline beyond doubt: no interval of its skill reaches down to 0.
+    """Horizons at which the model beats every naive baseline with 95% confidence: no interval of its skill includes 0.
 
     Args:
         table: of one split, as `forecast_skill` has them.

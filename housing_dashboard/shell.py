@@ -1,7 +1,10 @@
-"""What every page has: its title, what the figures rest on, charts with a sentence and a table, and designed errors."""
+"""What every page has: its title, the source of its figures, charts with a sentence and a table, and error messages.
+
+How columns of tables are named belongs in `columns`; what one page alone shows belongs to its view.
+"""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,6 +14,7 @@ import streamlit as st
 
 from housing_assets.core.errors import HousingError
 from housing_dashboard import data
+from housing_dashboard.columns import column_formats
 
 log = logging.getLogger("housing_dashboard")
 _MOST_LISTED = 1_000
@@ -19,10 +23,10 @@ _WHOLE_ROWS = 13
 NOTE = "an estimate, not an appraisal"
 
 
-def header(title: str, asks: str) -> None:
-    """Title, the question the page answers, and what its figures rest on."""
+def header(title: str, question: str) -> None:
+    """Title, the question that the page answers, and the model and source of its figures."""
     st.header(title, anchor=False)
-    st.caption(asks)
+    st.caption(question)
     version, newest, source = ("cannot be read",) * 3
     with guard():
         newest = next(reversed(data.months_of("monthly_predictions")), "none yet")
@@ -36,35 +40,62 @@ def header(title: str, asks: str) -> None:
 
 @contextmanager
 def guard() -> Iterator[None]:
-    """Turn an error into a sentence with its remedy; the rest of the page goes on."""
+    """Show an error as a sentence with its remedy. The rest of the page is not affected."""
     try:
         yield
     except HousingError as error:
-        told = str(error).replace(data.settings().store_uri, "the store")
-        st.error(f"This part cannot be shown: {told}", icon=":material/error:")
+        message = str(error).replace(data.settings().store_uri, "the store")
+        st.error(f"This part cannot be shown: {message}", icon=":material/error:")
     except Exception:
         log.exception("a part of a page failed")
-        st.error("This part cannot be shown. The log of the dashboard says why; the other parts are not affected.")
+        st.error("This part cannot be shown. The log of the dashboard says why. The other parts are not affected.")
 
 
-def empty(told: str, remedy: str) -> None:
-    """Say that there is nothing to show, and what to do about it."""
+def empty(title: str, remedy: str) -> None:
+    """Show that there is no data, and what to do about it."""
     with st.container(border=True):
-        st.subheader(told, anchor=False)
+        st.subheader(title, anchor=False)
         st.markdown(remedy)
 
 
 def no_months() -> None:
-    """What is said before any month is predicted."""
-    empty("No month is predicted yet", "Run `make run`, or `predictions_job` in Dagster. This page fills by itself.")
+    """The message of pages that need predictions while there are none."""
+    empty("No month is predicted yet", "Run `make run`, or `predictions_job` in Dagster. The page updates by itself.")
 
 
-def damaged(found: dict[str, str]) -> None:
-    """Name months that cannot be read; the others are shown."""
-    if found:
-        with st.expander(f":orange[{len(found)} damaged: {', '.join(found)}. The other months are shown.]"):
-            for month, told in found.items():
-                st.markdown(f"- **{month}**: {told}")
+def damaged(reasons: Mapping[str, str]) -> None:
+    """Name months that cannot be read, each with its reason."""
+    if reasons:
+        with st.expander(f":orange[{len(reasons)} damaged: {', '.join(reasons)}. The other months are shown.]"):
+            for month, reason in reasons.items():
+                st.markdown(f"- **{month}**: {reason}")
+
+
+def predicted_rows() -> pl.DataFrame | None:
+    """Every predicted row that can be read, as `data.predictions` gives them. Shows a message and returns None if there
+    are none."""
+    months = data.months_of("monthly_predictions")
+    if not months:
+        no_months()
+        return None
+    predicted = data.predictions(months)
+    damaged(predicted.damaged)
+    if predicted.frame.is_empty():
+        empty("No month can be read", "Materialize `monthly_predictions` again.")
+        return None
+    return predicted.frame
+
+
+def choose_zip(label: str, metros: Mapping[str, str | None]) -> str:
+    """The zip code that is chosen, with its metro beside it.
+
+    Args:
+        label: of the widget.
+        metros: name of the metro by zip code, None for a zip without one.
+    """
+    return choice(
+        label, list(metros), "zip", next(iter(metros)), format_func=lambda z: f"{z}, {metros[z] or 'no metro'}"
+    )
 
 
 def chart(
@@ -73,133 +104,65 @@ def chart(
     table: pl.DataFrame,
     key: str,
     on_select: Callable[[], None] | None = None,
+    formats: Mapping[str, Any] | None = None,
 ) -> None:
-    """A chart with the sentence that says what it shows, and the table behind it."""
+    """A chart with the sentence that says what it shows, and its figures as a table.
+
+    Args:
+        figure: the chart.
+        sentence: what it shows, in words.
+        table: its figures.
+        key: of the widget.
+        on_select: called when a point is selected; None: points cannot be.
+        formats: of further columns of the table, by name.
+    """
     more = {"on_select": on_select, "selection_mode": "points"} if on_select else {}
     st.plotly_chart(figure, key=key, alt=sentence, config={"displaylogo": False}, **more)
     st.caption(sentence)
     with st.expander("The figures as a table"):
-        show_table(table, f"{key}-table", f"The figures of: {sentence}")
-
-
-def _dollars(label: str) -> Any:
-    return st.column_config.NumberColumn(label, format="dollar", step=1)
-
-
-def _percent(label: str) -> Any:
-    return st.column_config.NumberColumn(label, format="%.2f%%")
-
-
-def _share(label: str) -> Any:
-    return st.column_config.NumberColumn(label, format="%.1f%%")
-
-
-def _ratio(label: str) -> Any:
-    return st.column_config.NumberColumn(label, format="%.2f", help="Its error over that of the best naive baseline")
-
-
-def _columns() -> dict[str, Any]:
-    """How columns of any table are named and written."""
-    return {
-        "date": st.column_config.DateColumn("Month", format="YYYY-MM"),
-        "zipcode": "Zip",
-        "city_full": "Metro",
-        "horizon": "Months ahead",
-        "predictor": "Predictor",
-        "against": "Against",
-        "origins": "Origins",
-        **{f"{split}_ratio": _ratio(f"Ratio on {split}") for split in ("eval", "holdout")},
-        **{
-            name: _dollars(label)
-            for name, label in {
-                "predicted_price": "Predicted",
-                "predicted_low": "Low",
-                "predicted_high": "High",
-                "actual_price": "Actual",
-                "naive_price": "Month before",
-                "last_known_price": "Last known",
-                "price": "Price",
-                "predicted": "Predicted",
-                "actual": "Actual",
-                "low": "Low",
-                "high": "High",
-                "error": "Error",
-                "mae": "MAE",
-                "rmse": "RMSE",
-                "dollars": "Adds",
-            }.items()
-        },
-        **{
-            name: _percent(label)
-            for name, label in {
-                "percent": "% error",
-                "mape": "Mean % error",
-                "mdape": "Median % error",
-                "naive_mape": "Naive % error",
-                "naive": "Naive % error",
-                "bias": "Bias",
-                "change": "Change",
-                "eval": "% error on eval",
-                "eval_naive": "Best naive on eval",
-                "holdout": "% error on holdout",
-                "holdout_naive": "Best naive on holdout",
-                "width": "Width",
-            }.items()
-        },
-        **{
-            name: _share(label)
-            for name, label in {
-                "coverage": "Inside the interval",
-                "within_5": "Within 5%",
-                "within_10": "Within 10%",
-                "below": "Below",
-                "inside": "Inside",
-                "above": "Above",
-                "skill": "Error saved",
-                "skill_low": "Saved at least",
-                "skill_high": "Saved at most",
-            }.items()
-        },
-    }
+        show_table(table, f"{key}-table", f"The figures of: {sentence}", **(formats or {}))
 
 
 def show_table(table: pl.DataFrame, key: str, alt: str, **columns: Any) -> None:
-    """A table for reading: the first rows, columns in words and units, no more digits than mean something.
+    """A table for reading: its first rows, columns with labels and units, six significant digits.
 
     Args:
         table: to show.
         key: of the widget.
-        alt: what it shows, for those who cannot see it.
-        columns: how further columns are written.
+        alt: what it shows, for screen readers.
+        columns: formats of further columns, by name.
     """
-    few = table.head(_MOST_LISTED).with_columns(pl.col(pl.Float64, pl.Float32).round_sig_figs(6))
-    written = {name: told for name, told in {**_columns(), **columns}.items() if name in few.columns}
-    # A truth value is no percentage.
-    written = {name: told for name, told in written.items() if few.schema[name] != pl.Boolean}
-    height = "content" if few.height <= _WHOLE_ROWS else "auto"
-    st.dataframe(few, hide_index=True, key=key, alt=alt, column_config=written, height=height)
+    shown = table.head(_MOST_LISTED).with_columns(pl.col(pl.Float64, pl.Float32).round_sig_figs(6))
+    # `inside` is a share in one table and a boolean in another.
+    formats = {
+        name: column_format
+        for name, column_format in {**column_formats(), **columns}.items()
+        if name in shown.columns and shown.schema[name] != pl.Boolean
+    }
+    height = "content" if shown.height <= _WHOLE_ROWS else "auto"
+    st.dataframe(shown, hide_index=True, key=key, alt=alt, column_config=formats, height=height)
 
 
 def choice(
     label: str, options: Sequence[str], key: str, default: str, widget: Callable[..., str] = st.selectbox, **more: Any
 ) -> str:
-    """A choice that is in the address under its key, but for the default, so that a view can be shared.
+    """A choice whose value is in the address under its key unless it is the default, so that a view can be shared.
 
     Streamlit's own `bind` writes what `format_func` shows instead of the option, which no other page could read.
-    An address with nonsense in it gets the default.
+    A value in the address that is no option gets the default.
     """
-    asked, noted = st.query_params.get(key), f"{key} in the address"
-    if asked is not None and asked not in options:
-        st.toast(f"The address asks for {key} {asked!r:.40}, which is not there: {default} is shown.")
-        asked = None
+    in_address, last_in_address = st.query_params.get(key), f"{key} in the address"
+    if in_address is not None and in_address not in options:
+        st.toast(f"There is no {key} {in_address!r:.40}: {default} is shown.")
+        in_address = None
     held = st.session_state.get(key)
-    keep = held in options and asked == st.session_state.get(noted)
-    # Set in any case: a widget forgets what one of another page with the same key held.
-    st.session_state[key] = held if keep else asked or default
+    keep = held in options and in_address == st.session_state.get(last_in_address)
+    # Set in any case: a widget forgets the value of another page's widget with the same key.
+    st.session_state[key] = held if keep else in_address or default
     chosen = widget(label, options, key=key, **more)
     if chosen == default:
         st.query_params.pop(key, None)
     else:
         st.query_params[key] = chosen
-    st.session_state[noted] = st.query_params.get(key)
+    st.session_state[last_in_address] = st.query_params.get(key)
     return chosen

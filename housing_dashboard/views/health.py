@@ -1,4 +1,6 @@
-"""Is the data whole: months, checks, drift, and what was quarantined."""
+"""The Data health page: newest months, sources, revisions, checks, drift, and quarantined rows."""
+
+from collections import Counter
 
 import polars as pl
 import streamlit as st
@@ -18,7 +20,7 @@ from housing_assets.core.catalogue import (
 from housing_assets.core.features.monthly import FEATURES, describe_feature
 from housing_assets.core.months import describe_months
 from housing_assets.core.quality.drift import drifted_share
-from housing_dashboard import charts, data, shell
+from housing_dashboard import charts, data, figures, shell
 
 _NEWEST = (CLEANED, MONTHLY_PREDICTIONS, MONTHLY_FORECASTS, PREDICTION_ACCURACY)
 _MOST_MONTHS = 36
@@ -26,13 +28,17 @@ _MOST_MONTHS = 36
 
 def page() -> None:
     """The page."""
-    shell.header("Data health", "Is every month there, did its checks pass, and does the data drift?")
+    shell.header("Data health", "Is every month present, did its checks pass, and does the data drift?")
     months = data.expected_months()
     if not months:
         shell.empty("No month is cleaned yet", "Run `make run`, or `ingest_job` in Dagster.")
         return
     with shell.guard():
         freshness()
+    with shell.guard():
+        sources()
+    with shell.guard():
+        revisions()
     with shell.guard():
         checks(months)
     with shell.guard():
@@ -47,46 +53,104 @@ def freshness() -> None:
     with st.container(key="figures-freshness"):
         cells = st.columns(len(_NEWEST))
     for cell, asset in zip(cells, _NEWEST, strict=True):
-        there = data.months_of(asset)
-        found = data.verdicts(asset).get(there[-1]) if there else None
+        months = data.months_of(asset)
+        verdict = data.verdicts(asset).get(months[-1]) if months else None
         with cell.container(border=True, gap=None):
-            st.metric(asset, there[-1] if there else "none", help=ASSETS[asset].label)
-            st.caption(f"checked {found.checked[:16].replace('T', ' ')} UTC" if found else "never checked")
+            st.metric(asset, months[-1] if months else "none", help=ASSETS[asset].label)
+            st.caption(f"checked {data.minute_of(verdict.checked)}" if verdict else "never checked")
     for asset in PREDICTED:
         if stale := data.stale(asset):
-            told = f"`{asset}` of {describe_months(stale)} rests on months that were restated since"
-            st.warning(f"{told}: run its job for these months.", icon=":material/history:")
+            sentence = f"`{asset}` of {describe_months(stale)} was made from months that were restated later"
+            st.warning(f"{sentence}. Run its job for these months.", icon=":material/history:")
+
+
+def sources() -> None:
+    """The newest vintage of each source, with what its reader assumed, and attribution."""
+    st.subheader("Sources", anchor=False)
+    listed = data.newest_vintages()
+    if not listed:
+        shell.empty(
+            "No vintage is kept yet",
+            "Run `make run`, or `ingest_job` in Dagster: each published file that is read becomes a vintage.",
+        )
+        return
+    table = pl.DataFrame(
+        [
+            {
+                "source": vintage.source,
+                "publisher": vintage.publisher,
+                "known since": f"{vintage.known_at:%Y-%m-%d}",
+                "months": f"{vintage.first_month} to {vintage.last_month}",
+                "rows": vintage.rows,
+                "zips": vintage.zips,
+                "vintages": count,
+                "address": vintage.address,
+            }
+            for vintage, count in listed
+        ]
+    )
+    shell.show_table(table, "sources", "The newest vintage of each source")
+    for vintage, _ in listed:
+        lines = [vintage.attribution] if vintage.attribution else []
+        if vintage.rolling:
+            lines.append("Figures of a month are those of the 90 days up to its end.")
+        if lines:
+            st.caption(" ".join([f"{vintage.publisher}:", *lines]).replace("$", r"\$"))
+    notes = [
+        {"source": vintage.source, "note": text, "count": count}
+        for vintage, _ in listed
+        for text, count in vintage.notes
+    ]
+    if notes:
+        with st.expander(f"Assumptions made while reading: {len(notes)}"):
+            shell.show_table(pl.DataFrame(notes), "notes", "Assumptions that readers made, and how often")
+
+
+def revisions() -> None:
+    """How much the newest vintage changed published prices, by month."""
+    table = data.revisions()
+    if table is None or table.is_empty():
+        return
+    st.subheader("Revisions", anchor=False)
+    table = table.sort("month")
+    largest = table.drop_nulls("most").sort("most").tail(1)
+    sentence = "Change of published prices between the last two vintages, by month, on a logarithmic axis."
+    if largest.height:
+        sentence += f" The largest is {figures.percent(largest['most'][0])}, in {largest['month'][0]}."
+    formats = {name: st.column_config.NumberColumn(format="%.3f%%") for name in data.REVISION_FIGURES}
+    shell.chart(charts.revisions(table), sentence, table, "revisions", formats=formats)
 
 
 def checks(months: list[str]) -> None:
-    """States by asset and month, and every problem in words."""
+    """Check results by asset and month, and every problem in words."""
     st.subheader("Checks", anchor=False)
     shown = st.toggle("All months", key="all-months")
     shown = months if shown else months[-_MOST_MONTHS:]
-    found: dict[str, dict[str, str]] = {}
+    states: dict[str, dict[str, str]] = {}
     for asset in MONTHLY:
-        there = set(data.months_of(asset))
-        found[asset] = {m: str(s) for m, s in data.check_states(asset, [m for m in shown if m in there]).items()}
-    counts: dict[str, int] = {}
-    for known in found.values():
-        for state in known.values():
-            counts[state] = counts.get(state, 0) + 1
-    told = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "none"
-    table = pl.DataFrame([{"asset": a, "month": m, "state": s} for a, known in found.items() for m, s in known.items()])
-    figure = charts.state_grid(MONTHLY, shown, found)
-    shell.chart(figure, f"What the checks said of {shown[0]} to {shown[-1]}: {told}.", table, "states")
+        available = set(data.months_of(asset))
+        states[asset] = {m: str(s) for m, s in data.check_states(asset, [m for m in shown if m in available]).items()}
+    counts = Counter(state for by_month in states.values() for state in by_month.values())
+    sentence = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "none"
+    table = pl.DataFrame(
+        [{"asset": a, "month": m, "state": s} for a, by_month in states.items() for m, s in by_month.items()]
+    )
+    figure = charts.state_grid(MONTHLY, shown, states)
+    shell.chart(figure, f"Check results of {shown[0]} to {shown[-1]}: {sentence}.", table, "states")
     whole = [
-        {"asset": a, "state": str(s), "checked": when} for a in CHECKED_AS_A_WHOLE for s, when in data.whole_state(a)
+        {"asset": asset, "state": str(result[0]), "checked": result[1]}
+        for asset in CHECKED_AS_A_WHOLE
+        if (result := data.unpartitioned_state(asset))
     ]
     if whole:
         listed = pl.DataFrame(whole)
         bad = [f"`{row['asset']}` is {row['state']}" for row in whole if row["state"] not in ("green", "warn")]
-        st.markdown("Assets without months: " + ("; ".join(bad) if bad else "all checked, none red") + ".")
+        st.markdown("Assets without months: " + (", ".join(bad) if bad else "all are checked and none is red") + ".")
         with st.expander("Assets without months, one by one"):
-            shell.show_table(listed, "whole", "What the checks said of assets without months")
+            shell.show_table(listed, "whole", "Check results of assets without months")
     missing = [m for m in months if m not in set(data.months_of(CLEANED))]
     if missing:
-        st.warning(f"`cleaned` lacks {describe_months(missing)}: the checks of their raw rows say why.")
+        st.warning(f"`cleaned` lacks {describe_months(missing)}. The checks of `raw_splits` say why.")
     problems = [
         {"asset": a, "month": m, "severity": p.severity, "check": p.rule, "column": p.column, "found": p.told}
         for a in (*MONTHLY, *CHECKED_AS_A_WHOLE)
@@ -96,11 +160,11 @@ def checks(months: list[str]) -> None:
     if problems:
         shell.show_table(pl.DataFrame(problems), "problems", "Problems that the checks found")
     else:
-        st.success("No check has anything to say.", icon=":material/check_circle:")
+        st.success("No check found a problem.", icon=":material/check_circle:")
 
 
 def drift() -> None:
-    """How far the newest months are from train."""
+    """How far the distribution of each month is from that of train."""
     st.subheader("Drift", anchor=False)
     months = data.months_of(DRIFT_REPORT)
     read = data.read_months(DRIFT_REPORT, months)
@@ -113,8 +177,10 @@ def drift() -> None:
     shares = [(m, 100 * drifted_share(table)) for (m,), table in rows.group_by("month")]
     trend = pl.DataFrame(shares, schema={"month": pl.String, "share": pl.Float64}, orient="row").sort("month")
     newest = trend.row(-1, named=True)
-    told = f"Share of features whose values are far from those of train; {newest['share']:.0f}% in {newest['month']}."
-    shell.chart(charts.lines(trend, "month", {"share": "features that drifted"}), told, trend, "drift")
+    sentence = (
+        f"Share of features whose distribution is far from that of train: {newest['share']:.0f}% in {newest['month']}."
+    )
+    shell.chart(charts.lines(trend, "month", {"share": "features that drifted"}), sentence, trend, "drift")
     words = pl.col("feature").replace({name: describe_feature(name) for name in FEATURES})
     last = rows.filter(month=newest["month"]).sort("distance", descending=True, nulls_last=True)
     shell.chart(
@@ -126,17 +192,19 @@ def drift() -> None:
 
 
 def quarantined() -> None:
-    """Rows that cleaning set aside, with the reason."""
+    """Rows that cleaning quarantined, with the reason."""
     st.subheader("Quarantined rows", anchor=False)
     read = data.read_months(QUARANTINED, data.months_of(QUARANTINED))
     shell.damaged(read.damaged)
     if read.frame.is_empty():
-        st.success("No row was set aside.", icon=":material/check_circle:")
+        st.success("No row is quarantined.", icon=":material/check_circle:")
         return
     kind = pl.col("reason").str.extract(r"^([^:]+)").alias("why")
     by_reason = read.frame.group_by(kind).len("rows").sort("rows", descending=True)
-    told = f"{read.frame.height:,} rows of all months were set aside; most of them: {by_reason['why'][0]}."
-    shell.chart(charts.bars(by_reason, "why", "rows", "rows"), told, by_reason, "reasons")
+    sentence = (
+        f"{read.frame.height:,} rows of all months are quarantined. The most frequent reason: {by_reason['why'][0]}."
+    )
+    shell.chart(charts.bars(by_reason, "why", "rows", "rows"), sentence, by_reason, "reasons")
     rows = read.frame.select("date", "zipcode", "city_full", "price", "reason").sort("date", descending=True)
     shell.show_table(rows, "quarantined", "Quarantined rows with their reason")
 

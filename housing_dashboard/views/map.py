@@ -1,4 +1,4 @@
-"""Where the model says what: metros by price, error, change over a year, or forecast change."""
+"""The Map page: metros by price, error, change over a year, or forecast change."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ VALUES = {
 
 def page() -> None:
     """The page."""
-    shell.header("Map", "Where are homes dear, where is the model wrong, where do prices move, and where will they?")
+    shell.header("Map", "Where are homes expensive, where is the model wrong, and where do prices rise or fall?")
     months = data.months_of("monthly_predictions")
     if not months:
         shell.no_months()
@@ -39,48 +39,50 @@ def page() -> None:
         return
     with two:
         month = shell.choice("Month", months, "month", months[-1], st.select_slider)
-    found = data.predictions([month])
-    shell.damaged(found.damaged)
-    if found.frame.is_empty():
+    predicted = data.predictions([month])
+    shell.damaged(predicted.damaged)
+    if predicted.frame.is_empty():
         shell.empty(
             f"{month} cannot be read", "Choose another month, or materialize `monthly_predictions` for it again."
         )
         return
     with shell.guard():
-        metros(found.frame, month, value)
+        metros(predicted.frame, month, value)
 
 
 def forecast(ahead: int) -> None:
-    """Metros by what their prices are forecast to change, from the newest origin."""
+    """Metros by forecast change in price, from the newest origin."""
     origins = data.months_of("monthly_forecasts")
     if not origins:
         shell.empty("No month is forecast yet", "Run `make run`, or `forecast_job` in Dagster.")
         return
     origin = origins[-1]
-    found = data.forecasts_at(origin, ahead)
-    shell.damaged(found.damaged)
-    if found.frame.is_empty():
+    forecasts = data.forecasts_at(origin, ahead)
+    shell.damaged(forecasts.damaged)
+    if forecasts.frame.is_empty():
         shell.empty(
             f"No forecast {ahead} months ahead of {origin} can be read",
             "Choose fewer months ahead, or materialize `monthly_forecasts` for it again.",
         )
         return
-    placed = _placed(figures.forecast_change(found.frame))
+    placed = _placed(figures.forecast_change(forecasts.frame))
     month = add_months(origin, ahead)
     span = f"{ahead} months" if ahead > 1 else "one month"
-    told = f"{placed.height} metros, the median change of their zips' prices forecast over {span}, {origin} to {month}"
-    told += ": each dot a metro, larger with more zips."
+    sentence = (
+        f"{placed.height} metros, the median change of their zips' prices forecast over {span}, {origin} to {month}"
+    )
+    sentence += ": each dot a metro, larger with more zips."
     figure = charts.metro_map(placed, "change", f"% in {span}", "%", True)
-    told += _ends(placed, "change", lambda value: figures.percent(value, signed=True))
-    shell.chart(figure, told, placed, "metros", on_select=lambda: take(placed))
+    sentence += _ends(placed, "change", lambda value: figures.percent(value, signed=True))
+    shell.chart(figure, sentence, placed, "metros", on_select=lambda: choose_clicked(placed))
     if placed.is_empty():
         return
     region = shell.choice("Metro", placed["city_full"].to_list(), "region", placed["city_full"][0])
     st.subheader(f"{region}, forecast for {month}", anchor=False)
     change = (100 * (pl.col("predicted_price") / pl.col("last_known_price") - 1)).alias("change")
     kept = ("zipcode", "last_known_price", "predicted_price", "predicted_low", "predicted_high")
-    table = found.frame.filter(city_full=region).select(*kept, change, "predictor").sort("change", descending=True)
-    whose = figures.who_forecasts(dict(found.frame.select("horizon", "predictor").unique().iter_rows()))
+    table = forecasts.frame.filter(city_full=region).select(*kept, change, "predictor").sort("change", descending=True)
+    whose = figures.who_forecasts(dict(forecasts.frame.select("horizon", "predictor").unique().iter_rows()))
     st.markdown(f"**{table.height}** zips. {whose}")
     named = table.with_columns(pl.col("predictor").replace(figures.PREDICTOR_NAMES))
     shell.show_table(named, "zips", f"Forecasts of the zips of {region}")
@@ -92,23 +94,23 @@ def forecast(ahead: int) -> None:
 
 
 def _placed(table: pl.DataFrame) -> pl.DataFrame:
-    """Metros whose place on the map is known."""
+    """Metros whose location is known."""
     named = table.filter(pl.col("city_full").is_not_null())
     placed = [(area := find_area(name)) is not None and area.latitude is not None for name in named["city_full"]]
     return named.filter(pl.Series(placed, dtype=pl.Boolean))
 
 
-def _ends(placed: pl.DataFrame, column: str, shown: Callable[[float], str]) -> str:
-    """The metros with the least and the most, in words."""
+def _ends(placed: pl.DataFrame, column: str, text_of: Callable[[float], str]) -> str:
+    """The metros with the lowest and the highest value, in words."""
     ranked = placed.drop_nulls(column).sort(column)
     if ranked.is_empty():
         return ""
     low, high = ranked.row(0, named=True), ranked.row(-1, named=True)
-    return f" From {low['city_full']} ({shown(low[column])}) to {high['city_full']} ({shown(high[column])})."
+    return f" From {low['city_full']} ({text_of(low[column])}) to {high['city_full']} ({text_of(high[column])})."
 
 
 def metros(rows: pl.DataFrame, month: str, value: str) -> None:
-    """The map, and below it the metro that is chosen on it."""
+    """The map, and below it the zips of the chosen metro."""
     table = figures.by_metro(rows)
     before = data.read_months("cleaned", [add_months(month, -12)], ("zipcode", "price")).frame
     if not before.is_empty():
@@ -120,19 +122,19 @@ def metros(rows: pl.DataFrame, month: str, value: str) -> None:
         "change": ("change", "% in a year", "%", True),
     }[value]
     if column not in table.columns:
-        shell.empty("Not known", f"{add_months(month, -12)} is not there to compare {month} with.")
+        shell.empty("Not known", f"There is no {add_months(month, -12)} to compare {month} with.")
         return
     placed = _placed(table)
-    told = f"{placed.height} metros in {month}, {VALUES[value].lower()}: each dot a metro, larger with more zips."
-    told += _ends(placed, column, (lambda v: f"${v:,.0f}") if unit == "$" else figures.percent)
+    sentence = f"{placed.height} metros in {month}, {VALUES[value].lower()}: each dot a metro, larger with more zips."
+    sentence += _ends(placed, column, (lambda v: f"${v:,.0f}") if unit == "$" else figures.percent)
     figure = charts.metro_map(placed, column, title, unit, diverging)
-    shell.chart(figure, told, table, "metros", on_select=lambda: take(placed))
+    shell.chart(figure, sentence, table, "metros", on_select=lambda: choose_clicked(placed))
     region = shell.choice("Metro", placed["city_full"].to_list(), "region", placed["city_full"][0])
     metro(rows.filter(city_full=region), region, month)
 
 
-def take(placed: pl.DataFrame) -> None:
-    """Make the metro that was clicked the one that is shown."""
+def choose_clicked(placed: pl.DataFrame) -> None:
+    """Choose the metro that was clicked."""
     points = st.session_state["metros"]["selection"]["points"]
     names = [p["customdata"][0] for p in points if "customdata" in p]
     if names and names[0] in placed["city_full"].to_list():
@@ -142,10 +144,10 @@ def take(placed: pl.DataFrame) -> None:
 def metro(rows: pl.DataFrame, region: str, month: str) -> None:
     """The zips of a metro."""
     st.subheader(f"{region}, {month}", anchor=False)
-    known = figures.headline(rows)
+    headline = figures.headline(rows)
     error = (
-        f"off by {figures.percent(known.model['mape'])} on average"
-        if known.model
+        f"off by {figures.percent(headline.model['mape'])} on average"
+        if headline.model
         else "actual prices are not known yet"
     )
     st.markdown(f"**{rows.height}** zips, {error}.")

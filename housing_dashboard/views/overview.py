@@ -1,4 +1,4 @@
-"""What the model says, and how wrong it was: figures, predictions against actuals, the trend, rows to download."""
+"""The Overview page: predictions and their errors in figures, charts and rows to download."""
 
 import io
 import re
@@ -6,7 +6,7 @@ import re
 import polars as pl
 import streamlit as st
 
-from housing_dashboard import charts, data, figures, shell
+from housing_dashboard import charts, figures, shell
 from housing_dashboard.figures import ALL, Headline
 
 COLUMNS = ["date", "zipcode", "city_full", "predicted_price", "predicted_low", "predicted_high", "actual_price"]
@@ -22,17 +22,11 @@ MOST_LISTED = 500
 
 def page() -> None:
     """The page."""
-    shell.header("Overview", "What does the model say, and how far was it from what homes turned out to be worth?")
-    months = data.months_of("monthly_predictions")
-    if not months:
-        shell.no_months()
+    shell.header("Overview", "What does the model predict, and how far is it from actual prices?")
+    predicted = shell.predicted_rows()
+    if predicted is None:
         return
-    found = data.predictions(months)
-    shell.damaged(found.damaged)
-    if found.frame.is_empty():
-        shell.empty("No month can be read", "Materialize `monthly_predictions` again.")
-        return
-    rows = figures.with_errors(found.frame)
+    rows = figures.with_errors(predicted)
     year, month, region = filters(rows)
     chosen = figures.choose(rows, year, month, region)
     if chosen.is_empty():
@@ -66,7 +60,7 @@ def filters(rows: pl.DataFrame) -> tuple[str, str, str]:
 
 
 def headline(rows: pl.DataFrame, chosen: pl.DataFrame, year: str, month: str, region: str) -> None:
-    """Figures of the choice, each beside the naive baseline and the span before."""
+    """Figures of the chosen rows, each beside the naive baseline and the period before."""
     now = figures.headline(chosen)
     before_year, before_month, name = figures.span_before(year, month)
     before = (
@@ -81,9 +75,9 @@ def headline(rows: pl.DataFrame, chosen: pl.DataFrame, year: str, month: str, re
         with cell.container(border=True, gap=None):
             metric(label, now.model.get(key), before.model.get(key), now.naive.get(key), unit, name, better_low)
     with cells[7].container(border=True, gap=None):
-        metric("Interval coverage", now.coverage, before.coverage, None, "share", name, None, "90% is what it aims at")
-    known = f"{now.known:,} with a known price" if now.known else "none of them has a known price yet"
-    st.markdown(f"**{now.rows:,}** predictions, {known}. *Naive* carries each zip's price of the month before forward.")
+        metric("Interval coverage", now.coverage, before.coverage, None, "share", name, None, "target: 90%")
+    with_price = f"{now.known:,} with a known price" if now.known else "none of them has a known price yet"
+    st.markdown(f"**{now.rows:,}** predictions, {with_price}. *Naive* is each zip's price of the month before.")
 
 
 def metric(
@@ -96,16 +90,16 @@ def metric(
     better_low: bool | None,
     note: str = "",
 ) -> None:
-    """One figure with its change, and the naive one in words."""
+    """One figure with its change and the naive figure below it."""
     change = None if value is None or before is None else value - before
     colour = "off" if better_low is None else "inverse" if better_low else "normal"
-    told = None if change is None else f"{amount(change, unit, signed=True)} vs {name}"
-    if told and not re.search("[1-9]", told.removesuffix(name)):
-        colour = "off"  # no change worth a colour
+    sentence = None if change is None else f"{amount(change, unit, signed=True)} vs {name}"
+    if sentence and not re.search("[1-9]", sentence.removesuffix(name)):
+        colour = "off"  # a change that rounds to zero
     st.metric(
         label,
         "not known yet" if value is None else amount(value, unit),
-        told,
+        sentence,
         delta_color=colour,
     )
     st.caption(note or (f"naive: {amount(naive, unit)}" if naive is not None else "naive: not known"))
@@ -124,29 +118,29 @@ def scatter(chosen: pl.DataFrame) -> None:
     st.subheader("Error by price", anchor=False)
     known = chosen.filter(pl.col("actual_price").is_not_null())
     if known.is_empty():
-        shell.empty("No actual price is known yet", "They come with the next month's data.")
+        shell.empty("No actual price is known yet", "Actual prices come with the next month's data.")
         return
     shown = figures.thin(known, charts.MOST_POINTS)
     outside = 100 * (1 - known["inside"].mean())  # type: ignore[operator]
     of = f" ({shown.height:,} drawn at random)" if shown.height < known.height else ""
-    told = f"{known.height:,} predictions{of}; {outside:.1f}% of the actual prices lie outside their 90% interval."
+    sentence = f"{known.height:,} predictions{of}; {outside:.1f}% of the actual prices lie outside their 90% interval."
     as_prices = st.toggle("Predicted against actual price", key="as-prices")
     figure = charts.scatter(shown) if as_prices else charts.residuals(shown)
-    shell.chart(figure, told, shown.select(*COLUMNS, "percent"), "scatter")
+    shell.chart(figure, sentence, shown.select(*COLUMNS, "percent"), "scatter")
 
 
 def trend(rows: pl.DataFrame, year: str, month: str, region: str) -> None:
-    """The year of the choice by month."""
+    """Mean prices by month, over the chosen year."""
     span = year if year != ALL else month[:4] if month != ALL else ALL
     months = figures.by_month(figures.choose(rows, span, ALL, region))
     st.subheader(f"By month, {span if span != ALL else 'all years'}", anchor=False)
     worst = months.drop_nulls("mape").sort("mape").tail(1)
-    told = "Mean actual and predicted price with the 90% interval."
+    sentence = "Mean actual and predicted price with the 90% interval."
     if worst.height:
-        told += (
+        sentence += (
             f" The month with the largest error is {worst['month'][0]}: {figures.percent(worst['mape'][0])} on average."
         )
-    shell.chart(charts.trend(months, month if month != ALL else None), told, months, "trend")
+    shell.chart(charts.trend(months, month if month != ALL else None), sentence, months, "trend")
 
 
 def table(chosen: pl.DataFrame, name: str) -> None:

@@ -73,7 +73,7 @@ def test_errors_by_horizon_are_means_over_the_forecasts_that_came_due(origins, p
 @given(st.dictionaries(HORIZONS, st.sampled_from(PREDICTORS), min_size=1))
 def test_the_sentence_names_whose_forecast_each_horizon_has_once(published):
     said: dict[int, str] = {}
-    for part in figures.who_forecasts(published).rstrip(".").split("; "):
+    for part in figures.who_forecasts(published).rstrip(".").split(". "):
         whose = part.partition(" forecasts ")[0].lower()
         name = next(p for p in PREDICTORS if figures.predictor_name(p) in whose)
         months = re.search(r"forecasts ([\d to,]+) months? ahead", part)

@@ -76,27 +76,27 @@ def test_a_place_says_what_it_will_cost_how_sure_and_how_wrong_forecasts_were(fo
     assert found[f"Known, {NEWEST}"] == f"${row['last_known_price']:,.0f}"
     assert found["Forecast, 2020-09"] == f"${row['predicted_price']:,.0f}"
     assert f"**${row['predicted_price']:,.0f}** in September 2020" in told
-    assert f"90% sure to be ${row['predicted_low']:,.0f} to ${row['predicted_high']:,.0f}" in told
+    assert f"The 90% interval is ${row['predicted_low']:,.0f} to ${row['predicted_high']:,.0f}" in told
     assert found["Mean error, 3 ahead"] == percent(float(past["off"].mean()))
-    assert f"The {past.height} forecasts this far ahead whose month has come erred by" in told
-    assert f"saying that nothing changes, by {percent(float(past['flat'].mean()))}." in told
+    assert f"The mean error of {past.height} forecasts this far ahead with a known outcome is" in told
+    assert f"and {percent(float(past['flat'].mean()))} for the assumption of no change." in told
     errors = next(d.value for d in shown.dataframe if list(d.value.columns)[:3] == ["month", "percent", "naive"])
     assert errors["percent"].abs().tolist() == pytest.approx(past["off"].to_list(), rel=1e-4)
 
 
 def test_a_horizon_that_has_not_come_due_says_so(forecasting):
     told = texts(open_page("place", {"ahead": "12"}))
-    assert "No forecast this far ahead has come due yet." in told.replace("\\", "")
-    assert "No forecast 12 months ahead has come due yet" in told
+    assert "No forecast this far ahead has a known outcome yet." in told.replace("\\", "")
+    assert "No forecast 12 months ahead has a known outcome yet" in told
 
 
 def test_an_earlier_origin_is_shown_with_what_came_of_it(forecasting):
     zipcode = a_zip(forecasting)
     came = with_outcomes(forecasting, zipcode, 2).filter(origin=FIRST)["price"][0]
     shown = open_page("place", {"zip": zipcode, "origin": FIRST, "ahead": "2"})
-    assert f"It came to be ${came:,.0f}: this one erred by" in answer(shown)
+    assert f"The actual price was ${came:,.0f}: an error of" in answer(shown)
     shown.selectbox(key="origin").set_value(NEWEST).run()
-    assert "It came to be" not in answer(shown)
+    assert "The actual price was" not in answer(shown)
     assert "origin" not in shown.query_params
 
 
@@ -131,7 +131,7 @@ def test_a_damaged_origin_is_named_and_the_others_are_shown(changeable_forecasts
     assert not shown.exception
     assert f"1 damaged: {NEWEST}. The other months are shown." in texts(shown)
     assert f"{NEWEST} cannot be read" in texts(shown)
-    assert "What became of forecasts" in texts(shown)
+    assert "Past forecasts" in texts(shown)
     shown.selectbox(key="origin").set_value(FIRST).run()
     assert figures_of(shown)[f"Known, {FIRST}"].startswith("$")
     at_map = open_page("map", {"colour": "forecast"})
@@ -143,10 +143,10 @@ def test_a_damaged_origin_is_named_and_the_others_are_shown(changeable_forecasts
 @pytest.mark.parametrize(
     ("page", "table", "left"),
     [
-        ("place", "price_history", "Each month, predicted when it began"),
+        ("place", "price_history", "Monthly predictions"),
         ("model", "forecast_evaluation", "Where predictions are wrong"),
         ("model", "forecast_skill", "Forecast model: "),
-        ("model", "forecast_coverage", "Share of each naive baseline's error"),
+        ("model", "forecast_coverage", "How much lower the model's error is"),
     ],
 )
 def test_a_damaged_table_takes_only_its_own_part_down(changeable_forecasts, page, table, left):
@@ -173,7 +173,7 @@ def test_a_zip_that_is_not_forecast_says_why(changeable_forecasts):
     shown = open_page("place", {"zip": zipcode})
     assert not shown.exception
     assert f"{zipcode} is not forecast from {NEWEST}" in texts(shown)
-    assert "What became of forecasts" in texts(shown)
+    assert "Past forecasts" in texts(shown)
 
 
 def test_a_zip_without_any_history_is_predicted_from_its_month_alone(changeable_forecasts):
@@ -195,7 +195,7 @@ def test_forecasts_without_an_interval_say_that_too_little_is_known(changeable_f
     pl.read_parquet(file).with_columns(predicted_low=nothing, predicted_high=nothing).write_parquet(file)
     shown = open_page("place", {"ahead": "1"})
     assert not shown.exception
-    assert "too few outcomes tell yet" in answer(shown)
+    assert "too few outcomes are known" in answer(shown)
     assert figures_of(shown)["90% interval of it"] == "not known yet"
 
 
@@ -204,7 +204,7 @@ def test_who_forecasts_is_said_in_words(changeable_forecasts):
     pointer["published"] = {str(h): "forecast_model" if h < 10 else "flat" for h in range(1, 13)}
     (changeable_forecasts / FORECAST_POINTER).write_text(json.dumps(pointer))
     told = texts(open_page("model"))
-    assert "The model forecasts 1 to 9 months ahead; the naive baseline “no change” forecasts 10 to 12" in told
+    assert "The model forecasts 1 to 9 months ahead. The naive baseline “no change” forecasts 10 to 12" in told
 
 
 def test_the_model_page_compares_what_is_published_with_the_best_naive(forecasting):
@@ -262,7 +262,7 @@ def test_data_health_shows_forecasts_and_the_history(changeable_forecasts):
     (changeable_forecasts / "checks/price_history.json").unlink()
     shown = open_page("health")
     assert figures_of(shown)["monthly_forecasts"] == NEWEST
-    assert "1 red" in next(c.value for c in shown.caption if c.value.startswith("What the checks said"))
+    assert "1 red" in next(c.value for c in shown.caption if c.value.startswith("Check results of"))
     problems = next(d.value for d in shown.dataframe if "check" in d.value.columns)
     assert "low below high" in problems["check"].tolist()
     assert "`price_history` is never checked" in texts(shown)
@@ -318,7 +318,7 @@ def test_what_if_asks_for_the_figures_alone_and_shows_the_price_with_history_bes
     assert sorted(asked) == ["/explain?history=false", "/predict", "/predict?history=false"]
     found = figures_of(shown)
     assert (found["Live prediction"], found["With its history"]) == ("$200,000", "$410,000")
-    assert "does not follow the form" in texts(shown)
+    assert "does not change with the form" in texts(shown)
 
 
 @pytest.mark.parametrize("told", [{}, {"from_history": [False]}], ids=["an API of before", "no history"])
@@ -329,7 +329,7 @@ def test_what_if_without_a_history_claims_no_more_than_the_api_tells(forecasting
     assert not shown.exception
     assert figures_of(shown)["Live prediction"] == "$200,000"
     assert "With its history" not in figures_of(shown)
-    assert ("what is published is the same" in texts(shown)) == bool(told)
+    assert ("the published prediction is the same" in texts(shown)) == bool(told)
 
 
 def test_what_rests_on_a_restated_month_is_said_to_be_stale(changeable_forecasts):
@@ -339,4 +339,4 @@ def test_what_rests_on_a_restated_month_is_said_to_be_stale(changeable_forecasts
     cleaned.write("2020-03", cleaned.read("2020-03").with_columns(pl.col("price") * 1.05))
     told = texts(open_page("health"))
     for asset in ("interval_calibration", "monthly_predictions", "monthly_forecasts"):
-        assert f"`{asset}` of 2020-03 to 2020-06 rests on months that were restated since" in told
+        assert f"`{asset}` of 2020-03 to 2020-06 was made from months that were restated later" in told

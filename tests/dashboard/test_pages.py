@@ -181,7 +181,8 @@ def test_the_model_page_says_that_a_champion_is_provisional(changeable):
     time.sleep(2.1)
     (told,) = open_page("model").warning
     assert told.value == (
-        "This champion is provisional, the best that there is: eval MAE 2 does not beat metro_median 1 US dollars"
+        "This champion is provisional, because none has passed promotion: eval MAE 2 does not beat "
+        "metro_median 1 US dollars"
     )
 
 
@@ -194,7 +195,7 @@ def test_the_model_page_says_what_the_champion_publishes(changeable):
     time.sleep(2.1)
     shown = open_page("model")
     assert not shown.exception
-    assert [note.value for note in shown.info] == [f"What it publishes: {told.words()}."]
+    assert [note.value for note in shown.info] == [f"Published predictions: {told.words()}."]
 
 
 def test_a_place_says_which_baseline_predicts_it(changeable):
@@ -295,7 +296,13 @@ def test_the_model_page_compares_and_tells_every_decision(showing, made):
     version = champion_version(made.store)
     assert figures_of(shown)["Version"] == version
     told = texts(shown)
-    for words in ("Against others", "Where predictions are wrong", "What drives it", "How it was tuned", "Decisions"):
+    for words in (
+        "Against other predictors",
+        "Where predictions are wrong",
+        "Features that matter",
+        "How it was tuned",
+        "Decisions",
+    ):
         assert words in told
     tables = [d.value for d in shown.dataframe]
     trials = next(t for t in tables if "trial" in t.columns)
@@ -307,7 +314,7 @@ def test_the_model_page_compares_and_tells_every_decision(showing, made):
 def test_data_health_shows_problems_and_quarantined_rows(showing):
     shown = open_page("health")
     reasons = pl.concat(pl.read_parquet(f) for f in (showing / "quarantined").glob("*.parquet"))
-    assert f"{reasons.height:,} rows of all months were set aside" in texts(shown)
+    assert f"{reasons.height:,} rows of all months are quarantined" in texts(shown)
     assert figures_of(shown)["monthly_predictions"] == NEWEST
 
 

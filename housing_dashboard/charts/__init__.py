@@ -1,0 +1,29 @@
+"""Plots, by what they show. They take frames and give figures; words, Streamlit and the store belong elsewhere."""
+
+from housing_dashboard.charts.health import revisions, state_grid
+from housing_dashboard.charts.map import metro_map
+from housing_dashboard.charts.model import skill, trials, waterfall
+from housing_dashboard.charts.place import against_actual, fan
+from housing_dashboard.charts.predictions import MOST_POINTS, calibration_bars, residuals, scatter, trend
+from housing_dashboard.charts.tables import bars, distribution, dots, heat, lines
+
+__all__ = [
+    "MOST_POINTS",
+    "against_actual",
+    "bars",
+    "calibration_bars",
+    "distribution",
+    "dots",
+    "fan",
+    "heat",
+    "lines",
+    "metro_map",
+    "residuals",
+    "revisions",
+    "scatter",
+    "skill",
+    "state_grid",
+    "trend",
+    "trials",
+    "waterfall",
+]

@@ -1,0 +1,108 @@
+"""How every chart looks: colours, sizes, legends, and the traces that several charts have.
+
+Colours are those of Okabe and Ito (2008, "Color Universal Design"), which colour-blind readers can tell apart. What a
+chart shows belongs in the other modules.
+"""
+
+from collections.abc import Iterable, Sequence
+from textwrap import wrap
+from typing import Any
+
+import plotly.graph_objects as go
+import polars as pl
+
+BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#7F7F7F"
+VERMILION, SKY = "#D55E00", "#56B4E9"
+SERIES = (
+    (BLUE, "solid", "circle"),
+    (ORANGE, "dot", "square"),
+    (GREEN, "dash", "diamond"),
+    (PURPLE, "dashdot", "triangle-up"),
+    (VERMILION, "longdash", "x"),
+    (SKY, "solid", "triangle-down"),
+    (GREY, "dot", "cross"),
+)
+"""Colour, line and marker of each series of a chart: told apart without the colour as well."""
+BAND = "rgba(86,180,233,0.25)"
+USUAL_HEIGHT = 380
+MONTH_HOVER = "%{x|%b %Y}"
+"""How the hover text of a time axis names a month."""
+_FOLD_CHARACTERS = 26
+_LEGEND_CHARACTERS = 50
+"""Characters of a legend that fit in one line of a phone, with what stands between them."""
+
+
+def empty_figure(height: int = USUAL_HEIGHT, **layout: Any) -> go.Figure:
+    """A figure without traces, its legend above the chart."""
+    figure = go.Figure()
+    figure.update_layout(
+        height=height,
+        margin={"l": 10, "r": 10, "t": 30, "b": 10},
+        legend={"orientation": "h", "y": 1.12, "x": 0},
+        hovermode="closest",
+        **layout,
+    )
+    return figure
+
+
+def price_line(
+    frame: pl.DataFrame,
+    x: str,
+    y: str,
+    name: str,
+    colour: str,
+    dash: str = "solid",
+    width: float = 2.5,
+    hover: str = MONTH_HOVER,
+    **style: Any,
+) -> go.Scatter:
+    """A line of prices in US dollars.
+
+    Args:
+        frame: to show.
+        x: the column across.
+        y: the column of prices.
+        name: in the legend and the hover text.
+        colour: of the line.
+        dash: its pattern.
+        width: its pixels.
+        hover: how the hover text writes `x`.
+        style: further properties of the trace; `mode` is `lines` where it is not given.
+    """
+    return go.Scatter(
+        x=frame[x].to_list(),
+        y=frame[y].to_list(),
+        line={"color": colour, "dash": dash, "width": width},
+        name=name,
+        hovertemplate=f"{hover}<br>{name} %{{y:$,.0f}}<extra></extra>",
+        **{"mode": "lines", **style},
+    )
+
+
+def add_band(figure: go.Figure, x: Sequence, low: Sequence, high: Sequence) -> None:
+    """Add the 90% interval as a band."""
+    edge = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
+    figure.add_trace(go.Scatter(x=x, y=high, showlegend=False, **edge))
+    figure.add_trace(go.Scatter(x=x, y=low, fill="tonexty", fillcolor=BAND, name="90% interval", **edge))
+
+
+def colour_bar_below(title: str) -> dict[str, Any]:
+    """A scale of colours below a chart: beside it, it would take a third of a phone."""
+    return {"orientation": "h", "y": -0.12, "yanchor": "top", "thickness": 12, "title": {"text": title}}
+
+
+def folded(names: Sequence[str]) -> list[str]:
+    """Names in lines so short that bars have room beside them on a phone."""
+    return ["<br>".join(wrap(name, _FOLD_CHARACTERS)) for name in names]
+
+
+def bars_height(names: Sequence[str]) -> int:
+    """Pixels that bars with these names take."""
+    return sum(max(24, 6 + 15 * (1 + name.count("<br>"))) for name in names)
+
+
+def make_room_for_legend(figure: go.Figure, names: Iterable[str], below: float = -0.25) -> None:
+    """Put a legend that would fold over the chart on a phone below it, by so much of the chart's height."""
+    if sum(len(name) + 6 for name in names) > _LEGEND_CHARACTERS:
+        height: Any = figure.layout.height  # pyright: ignore[reportAttributeAccessIssue]
+        figure.update_layout(height=height + 80, legend={"y": below, "yanchor": "top"})

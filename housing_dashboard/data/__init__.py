@@ -1,0 +1,67 @@
+"""What the pages show, read from the store and cached under the stamps of its files.
+
+A month or a champion that was materialized anew appears at the next rerun, and nothing else is read again. Figures that
+are computed from frames belong in `housing_dashboard.figures`.
+"""
+
+from housing_dashboard.data.access import api, settings, store
+from housing_dashboard.data.checks import (
+    check_states,
+    expected_months,
+    minute_of,
+    source_label,
+    stale,
+    unpartitioned_state,
+    verdicts,
+)
+from housing_dashboard.data.files import MonthRows, months_of, predictions, read_months, read_table
+from housing_dashboard.data.models import (
+    Champion,
+    champion,
+    champion_name,
+    champions,
+    eval_figures,
+    eval_figures_without_history,
+    forecast_decisions,
+    importance,
+    published_forecasts,
+    versions,
+)
+from housing_dashboard.data.places import FORECAST_COLUMNS, forecasts_at, forecasts_of_zip, metro_history, zip_history
+from housing_dashboard.data.sources import REVISION_FIGURES, newest_vintages, revisions
+
+__all__ = [
+    "FORECAST_COLUMNS",
+    "REVISION_FIGURES",
+    "Champion",
+    "MonthRows",
+    "api",
+    "champion",
+    "champion_name",
+    "champions",
+    "check_states",
+    "eval_figures",
+    "eval_figures_without_history",
+    "expected_months",
+    "forecast_decisions",
+    "forecasts_at",
+    "forecasts_of_zip",
+    "importance",
+    "metro_history",
+    "minute_of",
+    "months_of",
+    "newest_vintages",
+    "predictions",
+    "published_forecasts",
+    "read_months",
+    "read_table",
+    "revisions",
+    "settings",
+    "source_label",
+    "stale",
+    "store",
+    "unpartitioned_state",
+    "verdicts",
+    "versions",
+    "zip_history",
+]

@@ -1,0 +1,53 @@
+"""The vintages of each source, and how newer ones revised published prices.
+
+Only manifests are read: the rows of a vintage may be hundreds of megabytes.
+"""
+
+import polars as pl
+import streamlit as st
+
+from housing_assets.store import vintages
+from housing_assets.store.vintages import Vintage
+from housing_dashboard.data.access import SECONDS_BETWEEN_LISTINGS, open_store, settings
+from housing_dashboard.data.files import read_table
+
+REVISION_FIGURES = ("median", "p95", "most")
+"""Columns of `revisions`: percent by which the prices of a month changed, by absolute size."""
+
+
+def newest_vintages() -> list[tuple[Vintage, int]]:
+    """The newest vintage of each source, in alphabetical order, with the number of its vintages.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    uri = settings().store_uri
+    return [(listed[-1], len(listed)) for stamp in _manifests(uri) if (listed := _vintages(uri, *stamp))]
+
+
+def revisions() -> pl.DataFrame | None:
+    """How much the newest vintages changed published prices: `month` and `REVISION_FIGURES`; None before there are any.
+
+    Raises:
+        StoreError: `revisions` is damaged.
+    """
+    return read_table("revisions")
+
+
+@st.cache_data(ttl=SECONDS_BETWEEN_LISTINGS, show_spinner=False)
+def _manifests(uri: str) -> list[tuple[str, tuple[str, ...]]]:
+    """Each source with the stamps of its manifests."""
+    store = open_store(uri)
+    by_source: dict[str, tuple[str, ...]] = {}
+    for key in store.blobs.keys(f"{vintages.FOLDER}/"):
+        if key.endswith("/vintage.json"):
+            source = key.split("/")[1]
+            stamp = store.blobs.stamps(key).get(key, "")
+            by_source[source] = (*by_source.get(source, ()), f"{key} {stamp}")
+    return sorted(by_source.items())
+
+
+@st.cache_resource(max_entries=20, show_spinner=False)
+def _vintages(uri: str, source: str, stamps: tuple[str, ...]) -> list[Vintage]:
+    del stamps  # a key
+    return vintages.list_vintages(open_store(uri), source)
