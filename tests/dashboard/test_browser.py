@@ -223,7 +223,7 @@ def test_the_fan_opens_with_the_horizon_and_the_months_ahead_are_in_the_address(
         assert drawn["90% interval"][1:] == pytest.approx(own["predicted_low"].to_list())
         assert drawn["mark"][-1] == pytest.approx(own["predicted_price"][-1])
         # Every other origin's path, from its own last known price on.
-        assert len([price for price in drawn["forecasts of other months"] if price]) == 5 * 13
+        assert len([price for price in drawn["forecasts from other months"] if price]) == 5 * 13
         choose(page, "Months ahead", "3")
         ahead = own.filter(horizon=3)["predicted_price"][0]
         expect(page.get_by_text(f"${ahead:,.0f}", exact=True).first).to_be_visible(timeout=WAIT)
