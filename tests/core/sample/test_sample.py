@@ -7,6 +7,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from housing_assets.core.errors import HousingError
+from housing_assets.core.limits import MOST_ZIPS
 from housing_assets.core.months import month_range
 from housing_assets.core.panel.metros import METRO_BY_KEY, METROS, metro_key
 from housing_assets.core.panel.schema import (
@@ -18,12 +19,12 @@ from housing_assets.core.panel.schema import (
     ZIP_PATTERN,
     Role,
 )
+from housing_assets.core.sample.profiles import PROFILES, ZIPS_PER_PREFIX
 from housing_assets.core.sample.spec import (
     BLOCK_ZIPS,
     DIRT_LIMIT,
     DIRT_RATES,
     LIST_PRICE_OUTLIER,
-    MOST_ZIPS,
     SampleReport,
     SampleSpec,
 )
@@ -232,6 +233,10 @@ def test_chunks_are_the_frame_in_blocks_of_zips():
     chunks = list(sample_chunks(spec))
     assert [len(c) for c in chunks] == [BLOCK_ZIPS * 3, 9]
     assert_frame_equal(pl.concat(chunks), sample_frame(spec))
+
+
+def test_the_most_zips_are_those_that_the_prefixes_have_room_for():
+    assert sum(ZIPS_PER_PREFIX * len(profile.prefixes.split()) for profile in PROFILES.values()) == MOST_ZIPS
 
 
 def test_the_most_zips_are_all_different():
