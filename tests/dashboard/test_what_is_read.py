@@ -1,6 +1,7 @@
 """What a click costs: pages that are shown again make no new client and read no file twice."""
 
 from collections import Counter
+from pathlib import Path
 
 import httpx
 import pytest
@@ -12,13 +13,14 @@ from housing_assets.store.layout import Store
 
 
 @pytest.fixture
-def read(monkeypatch) -> list[str]:
-    """Keys that are read of any store from here on."""
+def read(monkeypatch, changeable_forecasts) -> list[str]:
+    """Keys that are read of the store of the pages from here on, and not of one that another test's API follows."""
     keys: list[str] = []
     whole = FolderBlobs.read
 
     def noted(blobs: FolderBlobs, key: str) -> bytes:
-        keys.append(key)
+        if blobs.root == Path(changeable_forecasts):
+            keys.append(key)
         return whole(blobs, key)
 
     monkeypatch.setattr(FolderBlobs, "read", noted)

@@ -315,7 +315,7 @@ def test_parts_of_growth_add_up_to_it_at_every_horizon(grown, history, horizon):
     version = champion_version(grown.store, FORECAST_POINTER) or ""
     growth = forecast_model_from_files(load_bundle(grown.store, version).files, version).newest
     at = np.arange(len(history.zips))
-    base, parts = growth.contributions(history, "2019-12", horizon, at)
+    base, parts = growth.contributions(history.at("2019-12"), horizon, at)
     np.testing.assert_allclose(base + parts.sum(axis=1), growth.log_growth(history.at("2019-12"), horizon), atol=1e-6)
     assert np.abs(parts).max() > 1e-4
 
