@@ -88,7 +88,7 @@ def write_zillow(path: Path, zips: int) -> Path:
         {
             "RegionID": number + 58_000,
             "SizeRank": number,
-            "RegionName": (number + 501).cast(pl.String).str.zfill(5),
+            "RegionName": (number.shuffle(2) + 501).cast(pl.String).str.zfill(5),  # in the order of size, not of zips
             "RegionType": ["zip"] * zips,
             "StateName": ["MA"] * zips,
             "State": ["MA"] * zips,
