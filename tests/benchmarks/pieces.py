@@ -10,6 +10,7 @@ from pathlib import Path
 
 import data_path
 import numpy as np
+import sources
 import training
 import usual_way
 
@@ -133,6 +134,28 @@ def forecast_month(store: str) -> float:
     return timed(lambda: forecast(history, history.last_month, model, published, widths))
 
 
+def wide_floor(source: str, folder: str) -> float:
+    """Zillow's file read and written as Parquet by pyarrow."""
+    path = _fresh(folder) / "zillow.parquet"
+    return timed(lambda: sources.read_wide_and_write(Path(source), path))
+
+
+def wide_vintage(source: str, folder: str) -> float:
+    """Zillow's file into a vintage."""
+    store = _fresh(folder)
+    return timed(lambda: sources.publish_wide(Path(source), store))
+
+
+def tsv_floor(source: str) -> float:
+    """Redfin's file as pyarrow streams it."""
+    return timed(lambda: sources.stream_bare(Path(source)))
+
+
+def tsv_stream(source: str) -> float:
+    """Redfin's file as its reader streams it."""
+    return timed(lambda: sources.stream_source(Path(source)))
+
+
 def _fresh(folder: str) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     Path(folder).mkdir(parents=True)
@@ -153,6 +176,10 @@ PIECES: dict[str, Callable[..., float]] = {
         dagster,
         forecast_fit,
         forecast_month,
+        wide_floor,
+        wide_vintage,
+        tsv_floor,
+        tsv_stream,
     )
 }
 

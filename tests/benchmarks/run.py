@@ -28,6 +28,7 @@ from forecasts import history_figures
 from rich.console import Console
 from rich.table import Table
 from serving import serving
+from sources import source_figures
 
 from housing_assets.config.settings import Settings
 from housing_assets.core.features.monthly import make_features
@@ -416,6 +417,7 @@ def repeated(source: Path, path: Path, times: int) -> Path:
 
 
 GROUPS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
+    "sources": lambda bench: source_figures(KEPT / "sources", bench.full),
     "data": data,
     "dagster": dagster,
     "training": training,

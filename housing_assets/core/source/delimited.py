@@ -30,6 +30,7 @@ def read_blocks(
     columns: Mapping[int, str],
     numbers: Collection[str],
     function: Callable[[pl.DataFrame], Parsed],
+    nulls: Collection[str] = FAST_NULLS,
 ) -> Iterator[Parsed]:
     """What a function makes of each block of rows, in order.
 
@@ -39,6 +40,7 @@ def read_blocks(
         numbers: names of those to hold as numbers. A block in which one of them is written in another way has all its
             columns as text.
         function: of a block; it is called from other threads.
+        nulls: texts that stand for no value.
 
     Raises:
         pa.ArrowException: a row has another number of values.
@@ -52,17 +54,25 @@ def read_blocks(
         number, block = numbered
         if typed_first:
             try:
-                return function(_parse(block, number == 0, names, list(columns.values()), numbers, content.delimiter))
+                return function(
+                    _parse(block, number == 0, names, list(columns.values()), numbers, content.delimiter, nulls)
+                )
             except pa.ArrowInvalid:
                 pass
-        return function(_parse(block, number == 0, names, list(columns.values()), (), content.delimiter))
+        return function(_parse(block, number == 0, names, list(columns.values()), (), content.delimiter, nulls))
 
     with content.open() as stream:
         yield from prefetch_map(parse, enumerate(_undamaged(_blocks(stream), content.name)), "parse")
 
 
 def _parse(
-    block: bytes, first: bool, names: list[str], wanted: list[str], numbers: Collection[str], delimiter: str
+    block: bytes,
+    first: bool,
+    names: list[str],
+    wanted: list[str],
+    numbers: Collection[str],
+    delimiter: str,
+    nulls: Collection[str],
 ) -> pl.DataFrame:
     table = pa_csv.read_csv(
         pa.BufferReader(block),
@@ -73,7 +83,7 @@ def _parse(
         convert_options=pa_csv.ConvertOptions(
             column_types={name: pa.float64() if name in numbers else pa.string() for name in wanted},
             include_columns=wanted,
-            null_values=FAST_NULLS,
+            null_values=list(nulls),
             strings_can_be_null=True,
         ),
     )

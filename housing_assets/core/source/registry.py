@@ -4,11 +4,19 @@ from housing_assets.core.errors import SourceError
 from housing_assets.core.source.content import Content, plain_name
 from housing_assets.core.source.formats import Reader
 from housing_assets.core.source.housets import HousetsReader
-from housing_assets.core.source.redfin import RedfinDownload, RedfinTracker
+from housing_assets.core.source.redfin.data_center import RedfinDataCenter
+from housing_assets.core.source.redfin.download import RedfinDownload
+from housing_assets.core.source.redfin.tracker import RedfinTracker
 from housing_assets.core.source.values import nearest_name
 from housing_assets.core.source.zillow import ZillowReader
 
-READERS: tuple[Reader, ...] = (ZillowReader(), RedfinTracker(), RedfinDownload(), HousetsReader())
+READERS: tuple[Reader, ...] = (
+    ZillowReader(),
+    RedfinTracker(),
+    RedfinDataCenter(),
+    RedfinDownload(),
+    HousetsReader(),
+)
 
 _SHOWN = 20
 

@@ -202,7 +202,31 @@ def _tidy(block: pl.DataFrame, name: str, spelling: Spelling, months: list[str])
         Problem(i, "RegionName", complaint_about("zipcode", block["zipcode"][i], None))
         for i in zipcodes.is_null().arg_true().head(LISTED)
     ]
-    prices = []
+    prices, unread = _prices(block, months, spelling, assumed)
+    wide = pl.DataFrame([zipcodes, *prices])
+    long = (
+        wide.unpivot(months, index="zipcode", variable_name="date", value_name="price")
+        .with_columns(_dates_of(months, block.height))
+        .filter(pl.col("price").is_finite())
+        .select("date", "zipcode", "price")
+    )
+    labels = pl.DataFrame(
+        [zipcodes, *(block[n].cast(pl.String) for n in LABELS_SCHEMA if n in block.columns and n != "zipcode")]
+    )
+    labels = labels.with_columns(pl.lit(None, pl.String()).alias(n) for n in LABELS_SCHEMA if n not in labels.columns)
+    newest = wide[max(months)].drop_nulls().to_list()
+    ordered = sorted([*problems, *unread], key=lambda p: p.row)
+    return _Block(long, labels.select(list(LABELS_SCHEMA)), ordered, block.height, assumed, zipcodes.to_list(), newest)
+
+
+def _prices(
+    block: pl.DataFrame, months: list[str], spelling: Spelling, assumed: Counter[str]
+) -> tuple[list[pl.Series], list[Problem]]:
+    """The prices of each month as numbers, and the first values that are none."""
+    numbers = block.select(months)
+    if all(dtype == pl.Float64 for dtype in numbers.dtypes):
+        return numbers.get_columns(), []
+    prices, problems = [], []
     for month in months:
         raw = block[month]
         values = read_numbers(raw, spelling, assumed).alias(month)
@@ -213,20 +237,7 @@ def _tidy(block: pl.DataFrame, name: str, spelling: Spelling, months: list[str])
                 for i in (values.is_null() & raw.is_not_null()).arg_true().head(LISTED)
                 if raw[i].strip() not in NULLS
             ]
-    wide = pl.DataFrame([zipcodes, *prices])
-    long = (
-        wide.unpivot(months, index="zipcode", variable_name="date", value_name="price")
-        .with_columns(_dates_of(months, block.height))
-        .filter(pl.col("price").is_not_null())
-        .select("date", "zipcode", "price")
-    )
-    labels = pl.DataFrame(
-        [zipcodes, *(block[n].cast(pl.String) for n in LABELS_SCHEMA if n in block.columns and n != "zipcode")]
-    )
-    labels = labels.with_columns(pl.lit(None, pl.String()).alias(n) for n in LABELS_SCHEMA if n not in labels.columns)
-    newest = wide[max(months)].drop_nulls().to_list()
-    ordered = sorted(problems, key=lambda p: p.row)
-    return _Block(long, labels.select(list(LABELS_SCHEMA)), ordered, block.height, assumed, zipcodes.to_list(), newest)
+    return prices, problems
 
 
 def _dates_of(months: list[str], height: int) -> pl.Series:

@@ -266,6 +266,132 @@ def test_a_column_that_the_publisher_renamed_is_suggested(tmp_path):
     )
 
 
+# ---------------------------------------------------------------- Redfin's file of the Data Center
+
+FIGURES = {
+    "HOMES SOLD": "25",
+    "MEDIAN SALE PRICE NSA ($)": "615000",
+    "MEDIAN DAYS ON MARKET (DAYS)": "33",
+    "AVERAGE SALE TO LIST RATIO (%)": "98.4",
+    "SHARE SOLD ABOVE ORIGINAL LIST (%)": "12.5",
+    "NEW LISTINGS": "31",
+    "ACTIVE LISTINGS": "60",
+    "INVENTORY": "44",
+    "PENDING SALES": "NA",
+    "MEDIAN NEW LISTING PRICE ($)": "640000",
+    "MEDIAN NEW LISTING PRICE PER SQ.FT. ($)": "410.25",
+    "MEDIAN SALE PRICE PER SQ.FT. ($)": "402.5",
+    "MONTHS OF SUPPLY": "5.3",
+    "PERCENT OFF MARKET IN TWO WEEKS (%)": "40",
+}
+
+
+def data_center_row(**changes: str) -> dict[str, str]:
+    """One row of the layout; names of `changes` have underscores for spaces."""
+    row = {
+        "LAST UPDATED": "2024-05-09",
+        "FREQUENCY": "Rolling 3 Months",
+        "PERIOD BEGIN": "2024-02-01",
+        "PERIOD END": "2024-04-30",
+        "REGION ID": "902",
+        "REGION TYPE": "Zip",
+        "REGION NAME": "02139",
+        "METRO": "Boston, MA metro area",
+    }
+    for name, value in FIGURES.items():
+        plain = name.split(" (")[0]
+        row |= {name: value, f"{plain} MOM (%)": "NA", f"{plain} YOY (%)": "-3.1"}
+    return row | {name.replace("_", " "): value for name, value in changes.items()}
+
+
+def data_center(*rows: dict[str, str]) -> str:
+    """The file: text is quoted, numbers and NA are not."""
+
+    def shown(value: str) -> str:
+        return value if value == "NA" or value.replace(".", "").lstrip("-").isdigit() else f'"{value}"'
+
+    table = [list(rows[0]), *(row.values() for row in rows)]
+    return "".join(",".join(map(shown, row)) + "\n" for row in table).replace(",02139,", ',"02139",')
+
+
+def test_the_data_center_gives_market_columns_of_zips_newest_first(tmp_path):
+    earlier = data_center_row(PERIOD_BEGIN="2024-01-01", PERIOD_END="2024-03-31", METRO="NA", HOMES_SOLD="NA")
+    path = save(tmp_path / "all_zips.csv", data_center(data_center_row(), earlier))
+    with open_source(path, today=TODAY) as source:
+        assert source.kind == "redfin"
+        rows = pl.concat(source.frames())
+        assert rows["date"].to_list() == [date(2024, 4, 30), date(2024, 3, 31)]
+        assert rows["homes_sold"].to_list() == [25, None]
+        assert rows.row(0, named=True) == {
+            "date": date(2024, 4, 30),
+            "zipcode": "02139",
+            "median_sale_price": 615000,
+            "median_list_price": 640000,
+            "median_ppsf": 402.5,
+            "median_list_ppsf": 410.25,
+            "homes_sold": 25,
+            "pending_sales": None,
+            "new_listings": 31,
+            "inventory": 44,
+            "median_dom": 33,
+            "avg_sale_to_list": pytest.approx(0.984),
+            "sold_above_list": pytest.approx(0.125),
+            "off_market_in_two_weeks": pytest.approx(0.4),
+        }
+    assert notes_of(path) == {
+        "all_zips.csv: column 'avg_sale_to_list': percent read as fractions": 2,
+        "all_zips.csv: column 'sold_above_list': percent read as fractions": 2,
+        "all_zips.csv: column 'off_market_in_two_weeks': percent read as fractions": 2,
+        "all_zips.csv: rolling periods of 90 to 91 days belong to the month of period_end": 2,
+    }
+
+
+def test_the_data_center_names_metros_and_may_give_fractions_without_units_in_its_header(tmp_path):
+    row = data_center_row()
+    row |= {name: "0.9" for name in row if name.startswith(("AVERAGE SALE", "SHARE SOLD", "PERCENT OFF"))}
+    path = save(tmp_path / "all_zips.csv", data_center({n.replace(" (%)", ""): v for n, v in row.items()}))
+    assert rows_of(path)["avg_sale_to_list"].to_list() == [0.9]
+    with open_source(path, today=TODAY) as source:
+        assert sum(1 for _ in source.frames()) == 1
+        assert source.labels["city_full"].to_list() == ["Boston, MA"]
+
+
+def test_a_list_price_that_is_none_is_empty_with_a_note(tmp_path):
+    row = data_center_row() | {"MEDIAN NEW LISTING PRICE ($)": "999999999"}
+    path = save(tmp_path / "all_zips.csv", data_center(row))
+    assert rows_of(path)["median_list_price"].to_list() == [None]
+    assert notes_of(path)["all_zips.csv: column 'MEDIAN NEW LISTING PRICE ($)': 999,999,999 read as empty"] == 1
+
+
+def test_of_several_property_types_the_data_centers_all_residential_counts(tmp_path):
+    rows = [data_center_row(PROPERTY_TYPE=kind) for kind in ("All Residential", "Condo/Co-op")]
+    path = save(tmp_path / "all_zips.csv", data_center(*rows))
+    assert rows_of(path).height == 1
+    assert notes_of(path)["all_zips.csv: left out rows that are not of All Residential"] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"REGION TYPE": "County", "REGION NAME": "Essex County, MA"}, "its rows are of level 'county', where"),
+        ({"PERIOD BEGIN": "2024-04-24"}, "has periods of 7 days"),
+        ({"REGION NAME": "Cambridge"}, "row 1, column 'REGION NAME': 'Cambridge' is not a ZIP code"),
+        ({"HOMES SOLD": "many"}, "row 1, column 'HOMES SOLD': 'many' is not a number"),
+        ({"PERIOD END": "2030-03-31"}, "row 1, column 'PERIOD END': '2030-03-31' lies in the future"),
+    ],
+)
+def test_the_data_center_is_refused_with_what_where_and_the_remedy(tmp_path, change, words):
+    assert words in refusal(save(tmp_path / "all_zips.csv", data_center(data_center_row() | change)))
+
+
+def test_a_figure_that_the_data_center_renamed_is_suggested(tmp_path):
+    row = {
+        name.replace("MEDIAN DAYS ON MARKET (", "MEDIAN DAYS ON MARKETS ("): v for name, v in data_center_row().items()
+    }
+    message = refusal(save(tmp_path / "all_zips.csv", data_center(row)))
+    assert "'median days on markets' is unknown; did you mean 'median days on market'" in message
+
+
 # ---------------------------------------------------------------- Redfin's download
 
 
