@@ -25,15 +25,23 @@ _UNKNOWN = "unknown"
 """Digest of a month whose file does not tell what it was made from."""
 
 
-def read_history(store: Store) -> History | None:
-    """The history of every zip; None before there is one.
+def read_history(store: Store) -> History:
+    """The history of every zip, whatever its checks say of it.
 
     Raises:
-        StoreError: the file is damaged.
+        StoreError: there is none, or the file is damaged.
+        HousingError: it has no row with a price.
     """
-    if KEY not in store.blobs.keys(ASSET):
-        return None
-    return History.from_table(store.read_table(ASSET))
+    return _read(store)[0]
+
+
+def _read(store: Store) -> tuple[History, bytes]:
+    """The history of every zip, and the file that it was read from. Raises as `read_history`."""
+    try:
+        data = store.blobs.read(KEY)
+    except FileNotFoundError as error:
+        raise StoreError(f"{store.uri}/{KEY} does not exist: materialize {ASSET} first") from error
+    return History.from_table(decode_parquet(data, f"{store.uri}/{KEY}")), data
 
 
 def history_stamps(store: Store) -> Stamps:
@@ -63,11 +71,7 @@ def open_sound_history(store: Store) -> tuple[History, Callable[[str], str]]:
     """
     before = history_stamps(store)
     require_sound(store, ASSET)
-    try:
-        data = store.blobs.read(KEY)
-    except FileNotFoundError as error:
-        raise StoreError(f"{store.uri}/{KEY} does not exist: materialize {ASSET} first") from error
-    history = History.from_table(decode_parquet(data, f"{store.uri}/{KEY}"))
+    history, data = _read(store)
     if history_stamps(store) != before:
         raise StoreError(f"{store.uri}/{KEY} was written while it was read: read it again")
     inputs = _Inputs.of(made_from(data, KEY))

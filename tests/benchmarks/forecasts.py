@@ -28,7 +28,6 @@ _SECONDS_TO_FIT, _MEMORY, _SECONDS_A_MONTH = 180, 4_096, 3
 def dynamics(store: Store) -> Iterator[Figure]:
     """How the panel moves, beside how the real one does: without that, the errors below mean nothing."""
     history = read_history(store)
-    assert history is not None
     growth = np.diff(history.log_price, axis=1)
     whole = growth[np.isfinite(growth).all(axis=1)]
     for lag, real in REAL_LAGS.items():

@@ -112,7 +112,6 @@ def forecast_fit(store: str) -> float:
 
     def fit() -> None:
         history = read_history(data_path.Store.open(store))
-        assert history is not None
         fit_forecast_model(history, data_path.SPLIT)
 
     return timed(fit)
@@ -130,7 +129,6 @@ def forecast_month(store: str) -> float:
     version, published = forecast_champion(there)
     model = forecast_model_from_files(load_bundle(there, version).files, version)
     history, widths = read_history(there), there.read_table("forecast_intervals")
-    assert history is not None
     return timed(lambda: forecast(history, history.last_month, model, published, widths))
 
 

@@ -138,7 +138,6 @@ def test_what_rests_on_a_restated_month_is_stale_until_it_is_made_again(copy):
     assert copy.job("forecast_job", after).success
     assert stale_months(copy.store, "monthly_forecasts") == []
     history = read_history(copy.store)
-    assert history is not None
     assert history.last_month == "2020-06"
 
 
@@ -146,7 +145,6 @@ def test_a_month_that_checks_do_not_vouch_for_is_no_history(copy):
     copy.store.blobs.delete("checks/cleaned/2018-03.json")
     assert copy.select(dg.AssetSelection.assets("price_history")).success
     history = read_history(copy.store)
-    assert history is not None
     assert not history.priced[:, history.column("2018-03")].any()
     assert history.known("2020-06").all()
 

@@ -70,9 +70,7 @@ def model(grown) -> PriceModel:
 
 @pytest.fixture(scope="module")
 def history(grown) -> History:
-    found = read_history(grown.store)
-    assert found is not None
-    return found
+    return read_history(grown.store)
 
 
 def predict(client, rows, query="") -> dict:

@@ -3,6 +3,7 @@
 import polars as pl
 import pytest
 
+from housing_assets.core.errors import StoreError
 from housing_assets.core.features.history import HISTORY_SCHEMA
 from housing_assets.core.months import month_end, month_range
 from housing_assets.store.gates import sound_months
@@ -93,10 +94,10 @@ def test_an_asset_that_rests_on_no_history_is_never_stale(store):
 
 def test_the_history_is_read_back_and_absent_before_it_is_made(store):
     store.blobs.delete(KEY)
-    assert read_history(store) is None
+    with pytest.raises(StoreError, match="price_history.parquet does not exist: materialize price_history first"):
+        read_history(store)
     publish_history(store)
     history = read_history(store)
-    assert history is not None
     assert history.zips == ("00001",)
 
 

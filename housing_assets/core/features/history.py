@@ -165,6 +165,15 @@ class History:
     signals: Mapping[str, np.ndarray]
 
     @classmethod
+    def from_months(cls, months: Iterable[pl.DataFrame]) -> "History":
+        """The history of months of `cleaned`.
+
+        Raises:
+            HousingError: no row has a price.
+        """
+        return cls.from_table(history_table(months))
+
+    @classmethod
     def from_table(cls, table: pl.DataFrame) -> "History":
         """Read the table of `history_table`.
 

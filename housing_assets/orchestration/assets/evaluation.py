@@ -7,7 +7,7 @@ from housing_assets.config.settings import Settings
 from housing_assets.core.catalogue import BASELINE_MODEL, CLEANED, MODEL_EVALUATION, TUNED_MODEL
 from housing_assets.core.evaluation.models import Evaluation, evaluate_models
 from housing_assets.core.features.encoding import ENCODER_COLUMNS
-from housing_assets.core.features.history import HISTORY_SCHEMA, History, history_table
+from housing_assets.core.features.history import HISTORY_SCHEMA, History
 from housing_assets.core.features.monthly import FEATURE_INPUTS
 from housing_assets.core.months import Split
 from housing_assets.orchestration.described import described_asset
@@ -55,7 +55,7 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         rows = cleaned.months.read_many(graded, columns)
         past = cleaned.months.read_many(train, ENCODER_COLUMNS).drop_nulls("price")
         read = cleaned.months.iterate([*train, *graded], list(HISTORY_SCHEMA))
-        history = History.from_table(history_table(frame for _, frame in read))
+        history = History.from_months(frame for _, frame in read)
         versions = {CANDIDATE: tuned_model["version"], BASELINE: baseline_model["version"]}
         if (champion := _champion(context, store, settings.publication_lag)) and champion != versions[CANDIDATE]:
             versions[CHAMPION] = champion

@@ -13,7 +13,7 @@ from housing_assets.config.settings import Settings
 from housing_assets.core.catalogue import CLEANED, FORECAST_EVALUATION, FORECAST_MODEL, MONTHLY_FORECASTS, PRICE_HISTORY
 from housing_assets.core.errors import BundleError, HousingError, StoreError
 from housing_assets.core.evaluation.promotion import MARGIN, Decision, ForecastEvidence, decide_forecast
-from housing_assets.core.features.history import HISTORY_FEATURES, HISTORY_SCHEMA, History, history_table
+from housing_assets.core.features.history import HISTORY_FEATURES, HISTORY_SCHEMA, History
 from housing_assets.core.forecasting.backtest import backtest
 from housing_assets.core.forecasting.grades import ForecastGrades, grade_backtest, grade_forecasts
 from housing_assets.core.forecasting.grading import choose_published, grade
@@ -39,7 +39,7 @@ from housing_assets.orchestration.described import described_asset
 from housing_assets.orchestration.forecast_pictures import forecast_pictures
 from housing_assets.orchestration.metadata import column_schema, picture, table
 from housing_assets.orchestration.partitions import monthly
-from housing_assets.orchestration.resources.io_manager import AS_JSON, MonthlyFrames, MonthReader
+from housing_assets.orchestration.resources.io_manager import AS_HISTORY, AS_JSON, MonthlyFrames, MonthReader
 from housing_assets.orchestration.resources.tracking import Tracker, git_commit
 from housing_assets.store.bundles import load_bundle, publish_bundle
 from housing_assets.store.forecasts import publish_forecasts, replaced_by_hand
@@ -87,7 +87,7 @@ def _forecast_model(settings: Settings) -> dg.AssetsDefinition:
         tracker: Tracker = context.resources.mlflow
         cleaned.months.require(before_holdout)
         require(store, FORECAST_MODEL, {CLEANED: before_holdout})
-        history = History.from_table(history_table(frame for _, frame in cleaned.iterate(list(HISTORY_SCHEMA))))
+        history = History.from_months(frame for _, frame in cleaned.iterate(list(HISTORY_SCHEMA)))
         model = fit_forecast_model(history, split, context.log.info)
         rows = backtest(history, model)
         model = replace(model, record=RecordedForecasts.from_backtest(rows, history))
@@ -130,26 +130,25 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
     @described_asset(
         FORECAST_EVALUATION,
         settings,
-        ins={FORECAST_MODEL: AS_JSON},
+        ins={FORECAST_MODEL: AS_JSON, PRICE_HISTORY: AS_HISTORY},
         required_resource_keys={"store", "mlflow"},
         description="Errors of forecasts of eval and holdout months, with every training target before the origin, "
         "beside flat, momentum and metro growth: by horizon, year, metro and price decile. Decides on eval what is "
         "published for each horizon, and whether the model is the one that forecasts.",
     )
     def forecast_evaluation(
-        context: dg.AssetExecutionContext, config: ForecastConfig, price_history: pl.DataFrame, forecast_model: dict
+        context: dg.AssetExecutionContext, config: ForecastConfig, price_history: History, forecast_model: dict
     ) -> pl.DataFrame:
         store: Store = context.resources.store
         tracker: Tracker = context.resources.mlflow
         # Problems of `cleaned` are reasons for the decision below, not for a stop.
         require(store, FORECAST_EVALUATION, {CLEANED: []})
-        history = History.from_table(price_history)
         candidate = _load(store, forecast_model["version"])
-        grades = grade_forecasts(history, candidate, split)
+        grades = grade_forecasts(price_history, candidate, split)
         checks = problems(store, FORECAST_EVALUATION, {CLEANED: before_holdout})
         if replaced := replaced_by_hand(store, candidate.version):
             checks["housing promote"] = replaced
-        champion, champion_problem = _champion_beside(store, history, grades, split)
+        champion, champion_problem = _champion_beside(store, price_history, grades, split)
         evidence = ForecastEvidence(
             candidate=candidate.version,
             candidate_error=_mean_error(grades.graded),
@@ -170,7 +169,7 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
                     "promote it by hand: run config `override` of forecast_evaluation, with a reason",
                     allow_retries=False,
                 )
-            grades = grade_backtest(history, champion.backtest, champion.version, split)
+            grades = grade_backtest(price_history, champion.backtest, champion.version, split)
         publish_forecasts(store, grades)
         where = record_decision(store, candidate.version, decision.record(evidence) | {"dagster_run": context.run_id})
         pictures = forecast_pictures(grades)

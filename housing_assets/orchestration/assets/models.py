@@ -19,7 +19,7 @@ from housing_assets.core.errors import HousingError
 from housing_assets.core.evaluation.metrics import compare
 from housing_assets.core.evaluation.models import ITSELF, decide_publication
 from housing_assets.core.features.encoding import Encoders
-from housing_assets.core.features.history import HISTORY_SCHEMA, History, history_table
+from housing_assets.core.features.history import HISTORY_SCHEMA, History
 from housing_assets.core.features.monthly import FEATURES, KEYS
 from housing_assets.core.intervals.conformal import calibrate
 from housing_assets.core.models.growth import fit_growth
@@ -151,7 +151,7 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         rows = cleaned.months.read(golden)
         history = None
         if use_history:
-            history = History.from_table(history_table(frame for _, frame in cleaned.iterate(list(HISTORY_SCHEMA))))
+            history = History.from_months(frame for _, frame in cleaned.iterate(list(HISTORY_SCHEMA)))
         if trials == 0:
             params, told_by = _known_params(context.resources.store)
             context.log.info(f"no search: the hyperparameters are those of {told_by}")

@@ -14,6 +14,7 @@ from housing_assets.core.catalogue import (
     DRIFT_REPORT,
     MONTHLY_PREDICTIONS,
     PREDICTION_ACCURACY,
+    PRICE_HISTORY,
     RAW_SPLITS,
 )
 from housing_assets.core.errors import StoreError
@@ -41,7 +42,7 @@ from housing_assets.orchestration.metadata import column_schema, picture, table
 from housing_assets.orchestration.partitions import monthly
 from housing_assets.orchestration.plots import lines_by_month
 from housing_assets.orchestration.quality_page import PAGE, read_health, render_page
-from housing_assets.orchestration.resources.io_manager import MonthlyFrames, MonthReader
+from housing_assets.orchestration.resources.io_manager import AS_HISTORY, MonthlyFrames, MonthReader
 from housing_assets.store.bundles import load_bundle
 from housing_assets.store.gates import require
 from housing_assets.store.layout import Store
@@ -63,6 +64,7 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     @described_asset(
         DRIFT_REPORT,
         settings,
+        ins={PRICE_HISTORY: AS_HISTORY},
         deps=[CHAMPION_MODEL],
         metadata=column_schema(DRIFT_SCHEMA, FEATURE_DESCRIPTIONS | PREDICTION_DESCRIPTIONS | DRIFT_DESCRIPTIONS),
         description="How far the features and predictions of the month are from those of train: a distance for each, "
@@ -73,7 +75,7 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         config: DriftConfig,
         cleaned: MonthReader,
         monthly_predictions: MonthReader,
-        price_history: pl.DataFrame,
+        price_history: History,
         training_features: pl.DataFrame,
         store: dg.ResourceParam[Store],
     ) -> MonthlyFrames:
@@ -83,7 +85,7 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         monthly_predictions.months.require(months)
         require(store, DRIFT_REPORT, {CLEANED: months, MONTHLY_PREDICTIONS: months})
         train = training_features.filter(pl.col("split") == Split.TRAIN)
-        reference = drift_sample(reference_rows(train), model, History.from_table(price_history))
+        reference = drift_sample(reference_rows(train), model, price_history)
         newest = pl.DataFrame()
 
         def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
@@ -117,6 +119,7 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     @described_asset(
         PREDICTION_ACCURACY,
         settings,
+        ins={PRICE_HISTORY: AS_HISTORY},
         deps=[CHAMPION_MODEL],
         metadata=column_schema(ACCURACY_SCHEMA, ACCURACY_DESCRIPTIONS),
         description="Errors of the month's predictions where the price is known by now, overall and by metro, beside "
@@ -126,13 +129,12 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext,
         monthly_predictions: MonthReader,
         training_features: pl.DataFrame,
-        price_history: pl.DataFrame,
+        price_history: History,
         store: dg.ResourceParam[Store],
     ) -> MonthlyFrames:
         monthly_predictions.months.require(context.partition_keys)
         require(store, PREDICTION_ACCURACY, {MONTHLY_PREDICTIONS: context.partition_keys})
         held = training_features.filter(pl.col("split") == Split.EVAL)
-        history = History.from_table(price_history)
         on_eval: dict[str, dict[str | None, float]] = {}
         overall: list[dict[str, object]] = []
 
@@ -140,7 +142,7 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             for month, predictions in monthly_predictions.iterate():
                 version = predictions["model_version"][0]
                 if version not in on_eval:
-                    on_eval[version] = eval_errors(held, load_bundle(store, version).model(), history)
+                    on_eval[version] = eval_errors(held, load_bundle(store, version).model(), price_history)
                 found = accuracy_table(predictions, on_eval[version])
                 facts = found.filter(pl.col("city_full").is_null()).row(0, named=True)
                 overall.append({"month": month, **{k: v for k, v in facts.items() if k != "city_full"}})

@@ -11,7 +11,9 @@ import dagster as dg
 import polars as pl
 
 from housing_assets.core.errors import MissingMonthError
+from housing_assets.core.features.history import History
 from housing_assets.core.months import describe_months
+from housing_assets.store.histories import read_history
 from housing_assets.store.layout import Store
 from housing_assets.store.months import Months
 from housing_assets.store.table import TableFile
@@ -22,6 +24,8 @@ AS_JSON = dg.AssetIn(metadata={_READ_AS: "json"})
 """Input of an asset that is a dict."""
 AS_FILE = dg.AssetIn(metadata={_READ_AS: "file"})
 """Input of an asset that is a table, given as a `TableFile` that reads it in pieces."""
+AS_HISTORY = dg.AssetIn(metadata={_READ_AS: "history"})
+"""Input of an asset that is `price_history`, given as a `History`."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +103,13 @@ class StoreIOManager(dg.IOManager):
             self.store.write_json(f"{name}.json", obj)
             context.add_output_metadata({"path": f"{self.store.uri}/{name}.json"})
 
-    def load_input(self, context: dg.InputContext) -> MonthReader | TableFile | pl.DataFrame | dict:
+    def load_input(self, context: dg.InputContext) -> MonthReader | TableFile | History | pl.DataFrame | dict:
         """What an asset is given of another.
 
         Returns:
             A reader over the mapped months of a monthly asset. Of an asset without months its dict for an input that
-            is `AS_JSON`, its file unread for one that is `AS_FILE`, else its frame.
+            is `AS_JSON`, its file unread for one that is `AS_FILE`, the `History` for one that is `AS_HISTORY`, else
+            its frame.
         """
         name = context.asset_key.path[-1]
         if context.has_asset_partitions:
@@ -114,6 +119,8 @@ class StoreIOManager(dg.IOManager):
                 return self.store.read_json(f"{name}.json")
             case "file":
                 return self.store.table(name)
+            case "history":
+                return read_history(self.store)
             case _:
                 return self.store.read_table(name)
 

@@ -38,7 +38,7 @@ def test_the_matrix_has_its_columns_in_order_as_float32(panel, encoders):
     assert tuple(made.columns) == FEATURES
     assert set(made.schema.values()) == {pl.Float32}
     assert made.height == panel.height
-    assert len(FEATURES) == len(set(FEATURES)) == 7 + 32
+    assert len(FEATURES) == len(set(FEATURES)) == len(COMPUTED) + len(NUMERIC_FEATURES)
 
 
 def test_frame_and_matrix_are_the_same_and_every_feature_is_described(panel, encoders):
