@@ -4,6 +4,7 @@ A publisher restates a price for years. What it first said of a month is in the 
 zip and month. How vintages are kept and read belongs in `housing_assets.store`.
 """
 
+import re
 from collections.abc import Mapping
 
 import polars as pl
@@ -15,6 +16,8 @@ WANTED_SCHEMA: dict[str, pl.DataType] = {"date": pl.Date(), "zipcode": pl.String
 
 FIRST_SCHEMA: dict[str, pl.DataType] = {**WANTED_SCHEMA, "first_price": pl.Float64()}
 """Of first published prices (US dollars)."""
+
+_VINTAGE = re.compile(r"([a-z][a-z0-9_-]*) ([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9-]+Z)")
 
 
 def describe_vintages(times: Mapping[str, str]) -> str:
@@ -28,8 +31,8 @@ def describe_vintages(times: Mapping[str, str]) -> str:
 
 def parse_vintages(text: str) -> dict[str, str]:
     """The time of the vintage by source, from what `describe_vintages` returned; other texts name none."""
-    parts = [part.split(" ") for part in text.split(", ")]
-    return {part[0]: part[1] for part in parts} if all(len(part) == 2 for part in parts) else {}
+    matches = [_VINTAGE.fullmatch(part) for part in text.split(", ")]
+    return {match[1]: match[2] for match in matches if match} if all(matches) else {}
 
 
 def prices_of_vintage(wanted: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
@@ -43,7 +46,7 @@ def prices_of_vintage(wanted: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
     valid = rows.filter(pl.col("price").is_between(pl.lit(low), pl.lit(high)))
     once = valid.unique(["date", "zipcode"], keep="first", maintain_order=True)
     prices = once.select("date", "zipcode", pl.col("price").cast(pl.Float64).alias("first_price"))
-    return wanted.join(prices, on=["date", "zipcode"], how="inner", maintain_order="left").select(FIRST_SCHEMA)
+    return wanted.join(prices, on=["date", "zipcode"], how="inner", maintain_order="left").select(*FIRST_SCHEMA)
 
 
 def still_wanted(wanted: pl.DataFrame, first: pl.DataFrame) -> pl.DataFrame:

@@ -137,7 +137,7 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
         def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
             for month, rows in cleaned.iterate():
-                first = first_prices.read(rows.select(WANTED_SCHEMA), used[month])
+                first = first_prices.read(rows.select(*WANTED_SCHEMA), used[month])
                 for problem in first.damaged:
                     context.log.warning(f"first prices of {month} are not known: {problem}")
                 predicted = model.predict(rows, history, calibrations[month])

@@ -112,6 +112,7 @@ def predictions(known: list[float | None]) -> pl.DataFrame:
             "date": None, "zipcode": [f"{i:05d}" for i in range(n)], "city_full": ["A", "B"] * (n // 2),
             "predicted_price": 110.0, "predicted_low": 100.0, "predicted_high": 120.0, "actual_price": known,
             "model_version": "v1", "from_history": True, "predictor": "model",
+            "vintage": None, "first_price": None,
         },
         schema=PREDICTION_SCHEMA,
     )  # fmt: skip
