@@ -9,8 +9,9 @@ from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 
 from housing_assets.core.errors import HousingError
+from housing_assets.core.limits import DEFAULT_STORE_URI
 from housing_assets.store.blobs import FolderBlobs
-from housing_assets.store.layout import DEFAULT_URI, Store
+from housing_assets.store.layout import Store
 from housing_assets.store.pointers import load_champion
 
 NOTEBOOK = Path(__file__).with_name("eda.ipynb")
@@ -55,7 +56,7 @@ def page(notebook: nbformat.NotebookNode) -> str:
 def main() -> None:
     """Execute it and write the page; a message and exit code 1 where there is nothing to look at."""
     try:
-        notebook = execute(os.environ.get("HOUSING_STORE_URI") or DEFAULT_URI, Path.cwd())
+        notebook = execute(os.environ.get("HOUSING_STORE_URI") or DEFAULT_STORE_URI, Path.cwd())
     except HousingError as error:
         sys.exit(f"error: {error}")
     FolderBlobs(PAGE.parent).write(PAGE.name, page(notebook).encode())

@@ -1,6 +1,8 @@
 """The environment: defaults, what may be set, and what a refusal says."""
 
 import os
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -9,8 +11,8 @@ from pydantic import ValidationError
 
 from housing_assets.config.settings import Settings, load_settings
 from housing_assets.core.errors import HousingError
+from housing_assets.core.limits import MOST_ZIPS
 from housing_assets.core.months import Split, TimeSplit, add_months, month_of
-from housing_assets.core.sample.spec import MOST_ZIPS
 
 VARIABLES = [f"HOUSING_{name.upper()}" for name in Settings.model_fields]
 
@@ -212,3 +214,9 @@ def test_every_bad_value_is_told_on_a_line_of_its_own(env):
         "HOUSING_SAMPLE_ZIPS",
         "HOUSING_MAX_LIST_PRICE",
     ]
+
+
+def test_settings_load_none_of_the_libraries_that_compute():
+    program = "import sys, housing_assets.config.settings; print({'numpy', 'polars'} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "set()"

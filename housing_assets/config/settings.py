@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from housing_assets.config.environment import read_environment
 from housing_assets.core.errors import HousingError
 from housing_assets.core.evaluation.judged import Judged
-from housing_assets.core.limits import DEFAULT_STORE_URI, LONGEST_HORIZON, MAX_TRIALS
+from housing_assets.core.limits import DEFAULT_STORE_URI, LONGEST_HORIZON, MAX_TRIALS, MOST_ZIPS
 from housing_assets.core.months import (
     PANEL_END,
     PANEL_START,
@@ -21,7 +21,6 @@ from housing_assets.core.months import (
     month_range,
     parse_month,
 )
-from housing_assets.core.sample.spec import MOST_ZIPS
 
 
 class Settings(BaseSettings):

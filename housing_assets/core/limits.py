@@ -8,3 +8,6 @@ MAX_TRIALS = 10_000
 
 DEFAULT_STORE_URI = "data/store"
 """Where assets live if HOUSING_STORE_URI does not say."""
+
+MOST_ZIPS = 20_100
+"""Zips of the largest sample: those that the prefixes of its metros have room for."""

@@ -15,7 +15,7 @@ from housing_assets.core.catalogue import (
     assets_of,
     monthly_assets_of,
 )
-from housing_assets.core.quality.measures import MEASURES
+from housing_assets.core.quality.measures import all_measures
 from housing_assets.core.quality.rules import CHECKED
 
 
@@ -45,7 +45,7 @@ def test_a_job_that_there_is_not_is_refused_with_those_there_are():
 
 def test_an_asset_is_described_as_checked_exactly_if_it_has_rules_and_measures():
     checked = {key for key, asset in ASSETS.items() if asset.is_checked}
-    assert checked == set(CHECKED) == set(MEASURES)
+    assert checked == set(CHECKED) == set(all_measures())
 
 
 def test_what_a_model_predicts_from_the_history_is_monthly_and_rests_on_it():

@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 from serving_fixtures import open_client, process, vouch, wait_for, wait_kept, wait_ready
 
+from housing_assets.core.features.monthly import FEATURES
 from housing_assets.store.bundles import list_versions
 from housing_assets.store.layout import Store
 from housing_assets.store.pointers import POINTER, champion_version, point_to
@@ -45,7 +46,12 @@ def test_without_a_model_it_lives_is_not_ready_and_becomes_ready_by_itself(made,
         assert client.post("/predict", json=ROW).status_code == 200
         health = client.get("/health").json()
         version = champion_version(made.store)
-        assert health == {"status": "healthy", "model_version": version, "n_features_expected": 39, "reason": ""}
+        assert health == {
+            "status": "healthy",
+            "model_version": version,
+            "n_features_expected": len(FEATURES),
+            "reason": "",
+        }
 
 
 def test_a_new_champion_is_picked_up_and_every_answer_names_its_model(folder):
@@ -137,7 +143,7 @@ def test_the_model_says_what_it_is(client, made):
     assert told["version"] == champion_version(made.store)
     assert told["months"]["train"] == ["2019-01", "2019-09"]
     assert "train_median" in told["metrics"]["eval"]
-    assert len(told["features"]) == 39
+    assert len(told["features"]) == len(FEATURES)
     (listed,) = (f for f in told["features"] if f["name"] == "median_list_price")
     assert (listed["unit"], listed["low"], listed["high"]) == ("US dollars", 0, 1e9)
 

@@ -64,10 +64,6 @@ class ComputedFeature:
     words: str = ""
 
 
-def _quarter(rows: FeatureInputs, _: Encoders) -> ArrayLike:
-    return (rows.months + 2) // 3
-
-
 def _zipcode_frequency(rows: FeatureInputs, encoders: Encoders) -> ArrayLike:
     frequencies = encoders.zipcode_frequency
     return [frequencies.get(zipcode, 0.0) for zipcode in rows.zipcodes]  # pyright: ignore[reportArgumentType, reportCallIssue]

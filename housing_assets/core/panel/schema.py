@@ -43,8 +43,8 @@ class Column:
         description: one line for people.
         low, high: valid range, both included; a value outside is impossible, not unusual.
         zero: what a 0 means.
-        feature: may it reach a model?
-        required: must the source have it?
+        feature: True if it may reach a model.
+        required: True if the source must have it.
     """
 
     name: str
@@ -131,6 +131,7 @@ RAW_SCHEMA: dict[str, pl.DataType] = {c.name: c.dtype for c in COLUMNS}
 REQUIRED: tuple[str, ...] = tuple(c.name for c in COLUMNS if c.required)
 NUMBERS: tuple[str, ...] = tuple(c.name for c in COLUMNS if c.kind == "number")
 NUMERIC_FEATURES: tuple[str, ...] = tuple(c.name for c in COLUMNS if c.feature and c.kind == "number")
+NAMES_BY_ROLE: dict[Role, tuple[str, ...]] = {role: tuple(c.name for c in COLUMNS if c.role is role) for role in Role}
 NEVER_FEATURES: frozenset[str] = frozenset(c.name for c in COLUMNS if not c.feature) - {"year"}
 """Columns that may never reach a model. `year` may: it is a date part, made from `date`."""
 

@@ -1,10 +1,27 @@
 """Measurements of cleaned months."""
 
+from collections.abc import Mapping
+
 import polars as pl
 
+from housing_assets.core.catalogue import CLEANED
 from housing_assets.core.panel.cleaning import CLEAN_SCHEMA
 from housing_assets.core.panel.schema import BY_NAME, NUMBERS
-from housing_assets.core.quality.measurement import Measurement, MeasurementRecorder, as_percent, share_of
+from housing_assets.core.quality.measurement import (
+    FRAME_MEASURES,
+    KEY_MEASURES,
+    Measurement,
+    MeasurementRecorder,
+    as_percent,
+    share_of,
+)
+
+MEASURES: Mapping[str, frozenset[str]] = {
+    CLEANED: FRAME_MEASURES
+    | KEY_MEASURES
+    | {"repeated_keys", "impossible", "not_finite", "price_missing", "quarantined_share"},
+}
+"""Measures taken of each asset."""
 
 # ---------------------------------------------------------------- cleaned months
 

@@ -1,15 +1,17 @@
 """Measurements of the price history, forecast models, their evaluation and forecasts."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import polars as pl
 
 from housing_assets.core.baselines.growth import NAIVE_GROWTH
+from housing_assets.core.catalogue import FORECAST_EVALUATION, FORECAST_MODEL, MONTHLY_FORECASTS, PRICE_HISTORY
 from housing_assets.core.features.history import HISTORY_SCHEMA
 from housing_assets.core.forecasting.schema import FORECAST_SCHEMA, HORIZONS, PUBLISHED
 from housing_assets.core.months import Split, add_months, describe_months, month_end, month_range
 from housing_assets.core.quality.measurement import (
+    FRAME_MEASURES,
     SAME_ERROR,
     WHOLE_TABLE,
     Measurement,
@@ -17,6 +19,15 @@ from housing_assets.core.quality.measurement import (
     share_of,
     true_not_null,
 )
+
+MEASURES: Mapping[str, frozenset[str]] = {
+    PRICE_HISTORY: FRAME_MEASURES | {"repeated_keys", "months_missing"},
+    FORECAST_MODEL: frozenset({"bundle_problems", "months_after_train"}),
+    FORECAST_EVALUATION: frozenset({"figures_missing", "published_worse"}),
+    MONTHLY_FORECASTS: FRAME_MEASURES
+    | {"other_dates", "repeated_keys", "horizons_missing", "not_a_price", "inverted", "intervals_missing", "far_share"},
+}
+"""Measures taken of each asset."""
 
 _FAR_AHEAD = 2.0
 """Factor between a forecast and what the zip costs: no year of the real index comes near."""

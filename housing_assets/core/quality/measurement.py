@@ -21,6 +21,12 @@ FEW = 5
 
 WHOLE_TABLE = "(rows)"
 
+FRAME_MEASURES: frozenset[str] = frozenset({"undeclared", "rows"})
+"""What `MeasurementRecorder.schema` records."""
+
+KEY_MEASURES: frozenset[str] = frozenset({"other_dates", "keys_missing", "zip_format"})
+"""What `MeasurementRecorder.keys_and_dates` records."""
+
 
 @dataclass(frozen=True)
 class Measurement:

@@ -1,12 +1,29 @@
 """Measurements of monthly predictions and their calibrations."""
 
 import math
+from collections.abc import Mapping
 
 import polars as pl
 
+from housing_assets.core.catalogue import INTERVAL_CALIBRATION, MONTHLY_PREDICTIONS
 from housing_assets.core.intervals.conformal import CALIBRATION_SCHEMA
 from housing_assets.core.models.price import PREDICTED_SCHEMA, PREDICTION_SCHEMA, VINTAGE_COLUMNS
-from housing_assets.core.quality.measurement import Measurement, MeasurementRecorder, share_of, true_not_null
+from housing_assets.core.quality.measurement import (
+    FRAME_MEASURES,
+    KEY_MEASURES,
+    Measurement,
+    MeasurementRecorder,
+    share_of,
+    true_not_null,
+)
+
+MEASURES: Mapping[str, frozenset[str]] = {
+    INTERVAL_CALIBRATION: FRAME_MEASURES | {"not_finite", "inverted", "not_past"},
+    MONTHLY_PREDICTIONS: FRAME_MEASURES
+    | KEY_MEASURES
+    | {"repeated_keys", "zips_unmatched", "not_a_price", "inverted", "far_share", "far"},
+}
+"""Measures taken of each asset."""
 
 FAR = 3.0
 """Factor between a prediction and what the zip cost in the months before."""

@@ -2,16 +2,35 @@
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from statistics import median
 
 import polars as pl
 
+from housing_assets.core.catalogue import RAW_SPLITS
 from housing_assets.core.panel.cleaning import standardize
 from housing_assets.core.panel.places import find_area, is_unknown, nearest_name
 from housing_assets.core.panel.schema import BY_NAME, NUMBERS, RAW_SCHEMA, Role, Zero
-from housing_assets.core.quality.measurement import FEW, SAME, Measurement, MeasurementRecorder, as_percent, share_of
+from housing_assets.core.quality.measurement import (
+    FEW,
+    FRAME_MEASURES,
+    KEY_MEASURES,
+    SAME,
+    Measurement,
+    MeasurementRecorder,
+    as_percent,
+    share_of,
+)
+
+MEASURES: Mapping[str, frozenset[str]] = {
+    RAW_SPLITS: FRAME_MEASURES
+    | KEY_MEASURES
+    | {"repeated_share", "unknown_metros", "not_finite", "impossible_share", "price_missing", "missing_rise"}
+    | {"frozen", "magnitude", "order_lost", "row_ratio", "zip_coverage", "jump_share", "jumps"}
+    | {"price_restated", "values_restated", "metros_lost"},
+}
+"""Measures taken of each asset."""
 
 RAW_SPLITS_SCHEMA: dict[str, pl.DataType] = {**RAW_SCHEMA, "split": pl.String()}
 """Columns of `raw_splits`: the source's, and the part of the time split."""

@@ -1,23 +1,46 @@
 """Measurements of encoders, training matrices, models and evaluations."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import polars as pl
 
+from housing_assets.core.catalogue import (
+    BASELINE_MODEL,
+    CHAMPION_MODEL,
+    ENCODERS,
+    MODEL_EVALUATION,
+    TRAINING_FEATURES,
+    TUNED_MODEL,
+)
 from housing_assets.core.features.encoding import ENCODER_SCHEMA, Encoders, fit_encoders
 from housing_assets.core.features.monthly import FEATURES, KEYS
 from housing_assets.core.months import Split, month_of
 from housing_assets.core.panel.cleaning import CLEAN_SCHEMA
 from housing_assets.core.panel.schema import NEVER_FEATURES
 from housing_assets.core.quality.measurement import (
+    FRAME_MEASURES,
     Measurement,
     MeasurementRecorder,
     as_percent,
     share_of,
     true_not_null,
 )
+
+_BUNDLE = frozenset({"bundle_problems", "twin_difference"})
+_MODEL = _BUNDLE | {"months_after_train", "not_a_price", "median_error"}
+
+MEASURES: Mapping[str, frozenset[str]] = {
+    ENCODERS: FRAME_MEASURES | {"not_finite", "repeated_keys", "unseen_undefined", "not_of_train", "unencoded_share"},
+    TRAINING_FEATURES: FRAME_MEASURES
+    | {"barred", "holdout_rows", "months_missing", "not_a_price", "price_correlation"},
+    BASELINE_MODEL: _MODEL,
+    TUNED_MODEL: _MODEL,
+    CHAMPION_MODEL: _BUNDLE,
+    MODEL_EVALUATION: frozenset({"figures_missing"}),
+}
+"""Measures taken of each asset."""
 
 MATRIX_SCHEMA: dict[str, pl.DataType] = {k: CLEAN_SCHEMA[k] for k in KEYS} | {f: pl.Float32() for f in FEATURES}
 """Columns of `training_features`."""

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from housing_assets.core.panel.schema import COLUMN_NAMES
 from housing_assets.core.sample.draws import Draws, Floats
 from housing_assets.core.sample.world import World, Zips
 
@@ -12,8 +11,6 @@ _AMENITIES: dict[str, tuple[float, float]] = {
     "park": (1.5, 1.0), "restaurant": (1.0, 1.4), "school": (1.5, 0.8), "station": (0.06, 1.8),
     "supermarket": (0.30, 1.1),
 }  # fmt: skip
-
-_CENSUS = COLUMN_NAMES[25:37]
 
 
 def make_amenities(draws: Draws, zips: Zips) -> dict[str, Floats]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from housing_assets.core.panel.schema import COLUMN_NAMES
+from housing_assets.core.panel.schema import NAMES_BY_ROLE, Role
 from housing_assets.core.sample.draws import Draws, Floats
 from housing_assets.core.sample.world import World, Zips, first_order_series, logistic, yearly_values
 
@@ -21,7 +21,7 @@ _DOM = (78.0, 66.0, 57.0, 49.0, 43.0, 31.0, 30.0, 39.0)
 
 _QUICK = (-1.75, -1.45, -1.05, -0.78, -0.45, -0.10, -0.10, -0.38)
 
-MARKET = COLUMN_NAMES[1:13]
+MARKET = NAMES_BY_ROLE[Role.MARKET]
 
 
 def make_market(world: World, draws: Draws, zips: Zips) -> dict[str, Floats]:

@@ -3,18 +3,15 @@
 from dataclasses import dataclass, field
 
 from housing_assets.core.errors import HousingError
+from housing_assets.core.limits import MOST_ZIPS
 from housing_assets.core.months import (
     PANEL_END,
     PANEL_START,
     parse_month,
 )
-from housing_assets.core.sample.profiles import PROFILES, ZIPS_PER_PREFIX
 
 BLOCK_ZIPS = 500
 """Zips made at a time: bounds memory to some 100 MB whatever the size of the panel."""
-
-MOST_ZIPS = sum(ZIPS_PER_PREFIX * len(p.prefixes.split()) for p in PROFILES.values())
-"""Zips the table of prefixes has room for."""
 
 DIRT_RATES: dict[str, float] = {
     "repeated_month": 0.010,
@@ -48,7 +45,7 @@ class SampleSpec:
         zips: number of zips, 1 to `MOST_ZIPS`. The real panel has 6,226.
         start, end: first and last month, both included.
         seed: of every random draw, 0 or more.
-        dirt: plant the faults of real deliveries?
+        dirt: True to plant the faults of real deliveries.
     """
 
     zips: int = 300

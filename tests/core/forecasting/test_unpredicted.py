@@ -34,7 +34,7 @@ AT = pl.col("at")
 )  # fmt: skip
 def test_a_zip_whose_history_suffices_is_predicted(keep):
     zipcode, made = history(keep)
-    assert made.known(ORIGIN)[made.place[zipcode]]
+    assert made.known(ORIGIN)[made.zip_index[zipcode]]
     assert unpredicted(made, ORIGIN).is_empty()
 
 

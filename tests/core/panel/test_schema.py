@@ -9,6 +9,7 @@ from housing_assets.core.panel.schema import (
     BY_NAME,
     COLUMN_NAMES,
     COLUMNS,
+    NAMES_BY_ROLE,
     NEVER_FEATURES,
     NUMBERS,
     NUMERIC_FEATURES,
@@ -21,23 +22,20 @@ from housing_assets.core.panel.schema import (
 )
 
 
-def names(role: Role) -> list[str]:
-    return [c.name for c in COLUMNS if c.role is role]
-
-
-def test_the_contract_has_the_39_columns_of_the_source():
-    assert len(COLUMNS) == len(set(COLUMN_NAMES)) == len(RAW_SCHEMA) == 39
+def test_the_contract_names_each_column_once():
+    assert len(COLUMNS) == len(set(COLUMN_NAMES)) == len(RAW_SCHEMA)
     assert tuple(RAW_SCHEMA) == COLUMN_NAMES
     assert (COLUMN_NAMES[0], COLUMN_NAMES[-2], COLUMN_NAMES[-1]) == ("date", "price", "city_full")
 
 
 def test_every_column_has_its_role():
-    assert names(Role.KEY) == ["date", "zipcode"]
-    assert names(Role.TARGET) == ["price"]
-    assert names(Role.LABEL) == ["city", "year", "city_full"]
-    assert len(names(Role.MARKET)) == 12
-    assert len(names(Role.AMENITY)) == 9
-    assert len(names(Role.CENSUS)) == 12
+    assert NAMES_BY_ROLE[Role.KEY] == ("date", "zipcode")
+    assert NAMES_BY_ROLE[Role.TARGET] == ("price",)
+    assert NAMES_BY_ROLE[Role.LABEL] == ("city", "year", "city_full")
+    assert "homes_sold" in NAMES_BY_ROLE[Role.MARKET]
+    assert "park" in NAMES_BY_ROLE[Role.AMENITY]
+    assert "Median Rent" in NAMES_BY_ROLE[Role.CENSUS]
+    assert sorted(name for names in NAMES_BY_ROLE.values() for name in names) == sorted(COLUMN_NAMES)
     assert set(REQUIRED) == {"date", "zipcode", "price", "city_full"}
 
 
@@ -62,13 +60,24 @@ def test_the_price_and_who_a_row_is_never_reach_a_model():
     assert set(NUMERIC_FEATURES) | NEVER_FEATURES | {"year"} == set(COLUMN_NAMES)
 
 
-def test_what_a_zero_means():
-    missing = {n for n in NUMBERS if BY_NAME[n].zero is Zero.MISSING}
-    assert missing == {
-        "median_sale_price", "median_list_price", "median_ppsf", "median_list_ppsf", "homes_sold", "median_dom",
-        "avg_sale_to_list", "price", *names(Role.CENSUS),
-    } - {"Unemployed Population"}  # fmt: skip
-    assert [n for n in NUMBERS if BY_NAME[n].zero is Zero.MISSING_WITH_CENSUS] == ["Unemployed Population"]
+@pytest.mark.parametrize("name", NUMBERS)
+def test_what_a_zero_means(name: str):
+    """No price, age, time or ratio is 0. A share may be, and so may the number of parks in a zip."""
+    column = BY_NAME[name]
+    if "dollars" in column.unit or column.unit in ("years", "days", "ratio"):
+        assert column.zero is Zero.MISSING
+    if column.unit == "share" or column.role in (Role.AMENITY, Role.LABEL):
+        assert column.zero is Zero.VALUE
+    if column.role is Role.CENSUS:
+        assert column.zero is not Zero.VALUE, "the census has a 0 where a zip was not surveyed"
+
+
+def test_what_a_zero_count_means():
+    assert BY_NAME["homes_sold"].zero is Zero.MISSING
+    assert {BY_NAME[n].zero for n in ("pending_sales", "new_listings", "inventory")} == {Zero.VALUE}
+    assert BY_NAME["Unemployed Population"].zero is Zero.MISSING_WITH_CENSUS
+    others = set(NAMES_BY_ROLE[Role.CENSUS]) - {"Unemployed Population"}
+    assert {BY_NAME[n].zero for n in others} == {Zero.MISSING}
 
 
 @pytest.mark.parametrize("text", ["00000", "02139", "99999"])

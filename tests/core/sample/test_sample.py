@@ -7,24 +7,33 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from housing_assets.core.errors import HousingError
+from housing_assets.core.limits import MOST_ZIPS
 from housing_assets.core.months import month_range
 from housing_assets.core.panel.metros import METRO_BY_KEY, METROS, metro_key
-from housing_assets.core.panel.schema import BY_NAME, COLUMN_NAMES, NUMBERS, RAW_SCHEMA, ZIP_PATTERN, Role
+from housing_assets.core.panel.schema import (
+    BY_NAME,
+    COLUMN_NAMES,
+    NAMES_BY_ROLE,
+    NUMBERS,
+    RAW_SCHEMA,
+    ZIP_PATTERN,
+    Role,
+)
+from housing_assets.core.sample.profiles import PROFILES, ZIPS_PER_PREFIX
 from housing_assets.core.sample.spec import (
     BLOCK_ZIPS,
     DIRT_LIMIT,
     DIRT_RATES,
     LIST_PRICE_OUTLIER,
-    MOST_ZIPS,
     SampleReport,
     SampleSpec,
 )
 from housing_assets.core.sample.writers import sample_chunks, sample_frame, write_sample
 
 MONTHS = 142
-MARKET = [n for n, c in BY_NAME.items() if c.role is Role.MARKET]
-CENSUS = [n for n, c in BY_NAME.items() if c.role is Role.CENSUS]
-AMENITIES = [n for n, c in BY_NAME.items() if c.role is Role.AMENITY]
+MARKET = NAMES_BY_ROLE[Role.MARKET]
+CENSUS = NAMES_BY_ROLE[Role.CENSUS]
+AMENITIES = NAMES_BY_ROLE[Role.AMENITY]
 
 
 @cache
@@ -81,7 +90,7 @@ def test_layout_is_that_of_the_schema():
     frame = clean()
     assert tuple(frame.columns) == COLUMN_NAMES
     assert dict(frame.schema) == RAW_SCHEMA
-    assert frame.shape == (1200 * MONTHS, 39)
+    assert frame.shape == (1200 * MONTHS, len(COLUMN_NAMES))
     assert sum(frame.null_count().row(0)) == 0
     assert frame["zipcode"].str.contains(ZIP_PATTERN).all()
     assert (frame["date"] == frame["date"].dt.month_end()).all()
@@ -139,7 +148,8 @@ def test_census_by_year_and_amenities_for_good():
     frame = clean()
     by_year = frame.group_by("zipcode", "year").agg(pl.col(CENSUS).n_unique()).select(CENSUS)
     assert by_year.max().row(0) == (1,) * len(CENSUS)
-    assert frame.group_by("zipcode").agg(pl.col(AMENITIES).n_unique()).select(AMENITIES).max().row(0) == (1,) * 9
+    by_zip = frame.group_by("zipcode").agg(pl.col(AMENITIES).n_unique()).select(AMENITIES)
+    assert by_zip.max().row(0) == (1,) * len(AMENITIES)
     assert (frame["Total School Enrollment"] == frame["Total School Age Population"]).all()
     surveyed = frame.filter(pl.col("Total Population") > 0)
     ratio = surveyed["Median Commute Time"] / surveyed["Total Population"]
@@ -223,6 +233,10 @@ def test_chunks_are_the_frame_in_blocks_of_zips():
     chunks = list(sample_chunks(spec))
     assert [len(c) for c in chunks] == [BLOCK_ZIPS * 3, 9]
     assert_frame_equal(pl.concat(chunks), sample_frame(spec))
+
+
+def test_the_most_zips_are_those_that_the_prefixes_have_room_for():
+    assert sum(ZIPS_PER_PREFIX * len(profile.prefixes.split()) for profile in PROFILES.values()) == MOST_ZIPS
 
 
 def test_the_most_zips_are_all_different():
