@@ -37,7 +37,7 @@ class PublishedSources:
             What was read last while the store cannot be read; an empty list where the month names no vintage.
         """
         try:
-            gate = Gate(self._store, "GET /model", MONTHLY_PREDICTIONS)
+            gate = Gate(self._store, "GET /predictions", MONTHLY_PREDICTIONS)
             month = gate.newest()
             rows = self._predictions.read(month, gate.stamps[month]) if month else None
             is_named = rows is not None and "vintage" in rows.columns and rows.height
