@@ -31,6 +31,11 @@ Predictor = Annotated[
     ),
 ]
 
+Vintage = Annotated[
+    str | None,
+    Meta(description="Source and time of the vintages that the newest rows used rest on; null: not known"),
+]
+
 
 class Problem(Struct):
     """An error, RFC 9457."""
@@ -93,6 +98,15 @@ class KnownHistory(Struct):
     publication_lag: Annotated[int, Meta(description="Months from the last known price to the month predicted")]
 
 
+class Source(Struct):
+    """A source that the newest predictions rest on."""
+
+    source: str
+    publisher: str
+    vintage: Annotated[str, Meta(description="Time of the vintage in the store, UTC")]
+    attribution: Annotated[str, Meta(description="What the publisher's terms ask to be shown; empty: nothing")]
+
+
 class Model(Struct):
     """The champion: what it was made from, how it did, and the history it predicts from, where it uses one."""
 
@@ -125,6 +139,7 @@ class Model(Struct):
     provisional: Annotated[
         str, Meta(description="Why it serves although it did not pass its tests: there is no better yet; empty: it did")
     ]
+    sources: Annotated[list[Source], Meta(description="Of the newest predictions; empty: they name no vintage")]
 
 
 class Warned(Struct):
@@ -185,6 +200,11 @@ class PredictedRow(Struct):
     model_version: str
     from_history: FromHistory
     predictor: Predictor
+    vintage: Vintage
+    first_price: Annotated[
+        float | None,
+        Meta(description="Price of the zip and month in the earliest vintage kept, US dollars; null: not known"),
+    ]
 
 
 class PredictedMonth(Struct):
@@ -225,6 +245,7 @@ class Forecasts(Struct):
     origin: Month
     last_known_price: Dollars
     model_version: str
+    vintage: Vintage
     forecasts: list[Forecast]
 
 
@@ -308,6 +329,7 @@ FORECASTS_EXAMPLE: dict[str, Any] = {
     "origin": "2023-12",
     "last_known_price": 903_000.0,
     "model_version": "forecast-0123456789ab",
+    "vintage": "zillow 2024-01-18T10-45-00Z",
     "forecasts": [
         {
             "month": "2024-01",

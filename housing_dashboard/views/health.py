@@ -184,7 +184,9 @@ def drift() -> None:
     words = pl.col("feature").replace({name: describe_feature(name) for name in FEATURES})
     last = rows.filter(month=newest["month"]).sort("distance", descending=True, nulls_last=True)
     shell.chart(
-        charts.bars(last.head(12).with_columns(words), "feature", "distance", "distance from train"),
+        charts.bars(
+            last.drop_nulls("distance").head(12).with_columns(words), "feature", "distance", "distance from train"
+        ),
         f"The features farthest from train in {newest['month']}.",
         last.drop("month"),
         "drift-features",

@@ -33,17 +33,23 @@ def page() -> None:
     rows = newest.frame.sort("zipcode")
     metros = dict(rows.select("zipcode", "city_full").iter_rows())
     zipcode = shell.choose_zip("Start from zip code", metros)
-    live(rows.filter(zipcode=zipcode).row(0, named=True))
+    has_figures = any(rows[name].count() for name in NUMERIC_FEATURES)
+    live(rows.filter(zipcode=zipcode).row(0, named=True), has_figures)
 
 
 @st.fragment
-def live(start: dict[str, Any]) -> None:
-    """The form, and the prediction for it, made again at each change."""
+def live(start: dict[str, Any], has_figures: bool) -> None:
+    """The form, and the prediction for it, made again at each change.
+
+    Args:
+        start: row of `cleaned` that the form begins with.
+        has_figures: False for a panel of prices alone: the form has no figures.
+    """
     api = data.api()
     left, right = st.columns([1, 1])
     try:
         with left:
-            row = form(api.row_schema(), start)
+            row = form(api.row_schema() if has_figures else {}, start)
         prediction = api.predict(row, history=False)
         explanation = api.explain(row, history=False)
         published = api.predict(row)
@@ -62,10 +68,18 @@ def live(start: dict[str, Any]) -> None:
 
 
 def form(schema: dict[str, dict[str, Any]], start: dict[str, Any]) -> dict[str, Any]:
-    """A field for each number of the API's schema, filled with the start row; returns the row to predict."""
+    """A field for each number of the API's schema, filled with the start row; returns the row to predict.
+
+    Without a schema the form has the month and a sentence instead of figures.
+    """
     row = {"date": str(start["date"]), "zipcode": start["zipcode"], "city_full": start["city_full"]}
     day = st.date_input("Month", start["date"], date(2012, 1, 1), date(2035, 12, 31), key=f"date-{start['zipcode']}")
     row["date"] = str(day)
+    if not schema:
+        st.caption(
+            "The panel has prices alone. The model uses season, place and encodings, so there are no figures to change."
+        )
+        return row
     with st.container(height=520):
         for name, column in schema.items():
             number = next((kind for kind in column.get("anyOf", ()) if kind.get("type") == "number"), None)

@@ -12,14 +12,16 @@ from housing_assets.core.errors import HousingError
 from housing_assets.core.evaluation.promotion import Judged
 from housing_assets.core.features.monthly import FEATURES, describe_feature
 from housing_assets.core.panel.schema import BY_NAME
-from housing_serving.answers import answer, answered, no_model
+from housing_serving.answers import answer, answered, no_model, run_in_pool
 from housing_serving.model_holder import ModelHolder
 from housing_serving.predictor import Predictor
 from housing_serving.schemas import Feature, KnownHistory, Model
+from housing_serving.sources import PublishedSources
 
 
 def add_model(app: FastAPI, holder: ModelHolder) -> None:
     """`/model`."""
+    sources = PublishedSources(holder.store)
 
     @app.get("/model", responses=answered(Model, 503))
     async def model() -> Response:
@@ -28,6 +30,7 @@ def add_model(app: FastAPI, holder: ModelHolder) -> None:
         if serving is None:
             return no_model(holder)
         manifest = serving.bundle.manifest
+        published_sources = await run_in_pool(sources.read)
         return answer(
             Model(
                 version=serving.version,
@@ -46,6 +49,7 @@ def add_model(app: FastAPI, holder: ModelHolder) -> None:
                 published_in_words=serving.model.publication.words(),
                 judged=_judged(serving),
                 provisional=holder.provisional,
+                sources=published_sources,
             )
         )
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import polars as pl
 from fastapi import FastAPI, Query, Response
 
+from housing_assets.core.models.price import VINTAGE_COLUMNS
 from housing_assets.core.models.publication import MODEL
 from housing_assets.core.months import MONTH_PATTERN
 from housing_assets.core.panel.schema import ZIP_PATTERN
@@ -92,4 +93,6 @@ def _rows(frame: pl.DataFrame) -> list[PredictedRow]:
         frame = frame.with_columns(pl.lit(False).alias("from_history"))  # predicted before there was history
     if "predictor" not in frame.columns:
         frame = frame.with_columns(pl.lit(MODEL).alias("predictor"))  # predicted before baselines were published
+    absent = {name: kind for name, kind in VINTAGE_COLUMNS.items() if name not in frame.columns}
+    frame = frame.with_columns(pl.lit(None, kind).alias(name) for name, kind in absent.items())
     return [PredictedRow(**row) for row in frame.select(PredictedRow.__struct_fields__).iter_rows(named=True)]

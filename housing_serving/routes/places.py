@@ -188,8 +188,9 @@ def _forecasts(rows: pl.DataFrame) -> Forecasts:
         for row in rows.sort("horizon").iter_rows(named=True)
     ]
     first = rows.row(0, named=True)
-    shared = {name: first[name] for name in Forecasts.__struct_fields__ if name in first}
-    return Forecasts(forecasts=forecasts, **shared)
+    names = [name for name in Forecasts.__struct_fields__ if name in first and name != "vintage"]
+    # Forecasts of earlier versions have no vintage.
+    return Forecasts(forecasts=forecasts, vintage=first.get("vintage"), **{name: first[name] for name in names})
 
 
 def _explanation(predictor: str, horizon: int) -> str:

@@ -8,7 +8,7 @@ computed from other columns is a function here and an entry in `COMPUTED`. Featu
 belong in `housing_assets.core.features.history`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -159,23 +159,35 @@ def make_training_features(rows: pl.DataFrame, encoders: Encoders) -> pl.DataFra
 def silent_features(features: pl.DataFrame) -> dict[str, str]:
     """Features with a single value or none in train, each with the reason: `constant`, or `empty`.
 
+    A panel of prices alone has no figures of its months: all of the panel's own columns are empty, and models use
+    season, place and encodings.
+
     Args:
         features: training features of the train months.
 
     Raises:
-        HousingError: none of the panel's own columns has two different values.
+        HousingError: some of the panel's own columns have values, and none has two different ones.
     """
     silent: dict[str, str] = {}
     for name in FEATURES:
         values = features[name].drop_nulls().n_unique()
         if values < 2:
             silent[name] = "constant" if values else "empty"
-    if silent.keys() >= set(NUMERIC_FEATURES):
+    if silent.keys() >= set(NUMERIC_FEATURES) and not is_prices_alone(silent):
         raise HousingError(
             f"no feature of the source says anything in train: {len(silent)} of {len(FEATURES)} are empty or "
             f"constant, such as {NUMERIC_FEATURES[0]}: check the source's columns"
         )
     return silent
+
+
+def is_prices_alone(silent: Mapping[str, str]) -> bool:
+    """True if none of the panel's own columns has a value in train.
+
+    Args:
+        silent: as `silent_features` returns it.
+    """
+    return all(silent.get(name) == "empty" for name in NUMERIC_FEATURES)
 
 
 assert not NEVER_FEATURES & set(FEATURES), "a column the schema bars is in the feature list"

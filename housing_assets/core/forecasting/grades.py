@@ -33,18 +33,23 @@ class ForecastGrades:
     coverage: pl.DataFrame
 
 
-def grade_forecasts(history: History, model: ForecastModel, split: TimeSplit) -> ForecastGrades:
+def grade_forecasts(
+    history: History, model: ForecastModel, split: TimeSplit, first: pl.DataFrame | None = None
+) -> ForecastGrades:
     """Grade a forecast model on every origin whose outcome the history knows.
 
     Args:
         history: of all zips.
         model: to grade. Every origin is forecast by a fit that none of its outcomes went into.
         split: its eval months decide what is published.
+        first: first published prices, see `housing_assets.core.forecasting.grading.grade`.
     """
-    return grade_backtest(history, backtest(history, model), model.version, split)
+    return grade_backtest(history, backtest(history, model), model.version, split, first)
 
 
-def grade_backtest(history: History, rows: pl.DataFrame, version: str, split: TimeSplit) -> ForecastGrades:
+def grade_backtest(
+    history: History, rows: pl.DataFrame, version: str, split: TimeSplit, first: pl.DataFrame | None = None
+) -> ForecastGrades:
     """Grade the forecasts of a backtest.
 
     Args:
@@ -52,13 +57,14 @@ def grade_backtest(history: History, rows: pl.DataFrame, version: str, split: Ti
         rows: as `housing_assets.core.forecasting.backtest.backtest` returns them.
         version: of the model.
         split: its eval months decide what is published.
+        first: first published prices, see `housing_assets.core.forecasting.grading.grade`.
     """
     published = choose_published(rows, split)
     widths = forecast_intervals(rows, published, history.last_month)
     return ForecastGrades(
         version=version,
         published=published,
-        graded=grade(history, rows, split, published),
+        graded=grade(history, rows, split, published, first),
         intervals=widths.with_columns(pl.lit(version).alias("model_version")),
         skill=skill_table(rows, split),
         coverage=coverage_table(rows, widths, split, published),

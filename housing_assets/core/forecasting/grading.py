@@ -15,6 +15,9 @@ _DECILES = 10
 
 _RESAMPLES = 1_000
 
+FIRST_PUBLISHED = "first_published"
+"""The `by` of grades against the price as it was first published."""
+
 
 def _errors(predictor: str) -> dict[str, pl.Expr]:
     """Error figures of one predictor over rows with an outcome, in percent but for the log."""
@@ -27,7 +30,13 @@ def _errors(predictor: str) -> dict[str, pl.Expr]:
     }
 
 
-def grade(history: History, rows: pl.DataFrame, split: TimeSplit, published: Mapping[int, str]) -> pl.DataFrame:
+def grade(
+    history: History,
+    rows: pl.DataFrame,
+    split: TimeSplit,
+    published: Mapping[int, str],
+    first: pl.DataFrame | None = None,
+) -> pl.DataFrame:
     """Error figures of every predictor, and of what is published, by horizon and by what else tells forecasts apart.
 
     Args:
@@ -35,11 +44,13 @@ def grade(history: History, rows: pl.DataFrame, split: TimeSplit, published: Map
         rows: what `backtest` gives.
         split: a forecast belongs to the split of the month it is of.
         published: predictor by horizon.
+        first: first published prices, `housing_assets.core.vintages.first_prices.FIRST_SCHEMA`; None: none is known.
 
     Returns:
-        `split`, `by` (overall, year, metro, price_decile), `group`, `horizon`, `predictor` (with `published`), `rows`,
-        `mape`, `mdape`, `bias` (percent of the price), `log_mae`. The decile is of the zip's price at the origin, among
-        all zips forecast from there: the same at every horizon.
+        `split`, `by` (overall, year, metro, price_decile, first_published), `group`, `horizon`, `predictor` (with
+        `published`), `rows`, `mape`, `mdape`, `bias` (percent of the price), `log_mae`. The decile is of the zip's
+        price at the origin, among all zips forecast from there: the same at every horizon. Rows by `first_published`
+        are of the outcomes whose first published price is known, and against that price instead of the newest.
     """
     known = _with_outcome(rows, split).with_columns(published_predictions(published))
     metro = pl.Series(history.metros).gather(history.metro[known["zip"].to_numpy()])
@@ -48,20 +59,35 @@ def grade(history: History, rows: pl.DataFrame, split: TimeSplit, published: Map
         pl.col("month").str.slice(0, 4).alias("year"),
         metro.alias("metro"),
     ).join(_price_deciles(rows), on=["origin", "zip"], how="left", maintain_order="left")
-    found = []
-    for by in ("overall", "year", "metro", "price_decile"):
-        for predictor in (*PREDICTORS, PUBLISHED):
-            figures = [expr.alias(name) for name, expr in _errors(predictor).items()]
-            part = known.drop_nulls(predictor).group_by(
-                "split", pl.col(by).alias("group"), "horizon", maintain_order=True
-            )
-            found.append(
-                part.agg(pl.len().alias("rows"), *figures).with_columns(
-                    pl.lit(by).alias("by"), pl.lit(predictor).alias("predictor")
-                )
-            )
+    found = [graded for by in ("overall", "year", "metro", "price_decile") for graded in _graded_by(by, known)]
+    if first is not None and first.height:
+        found += _graded_by(FIRST_PUBLISHED, _against_first(history, known, first))
     order = ["split", "by", "group", "horizon", "predictor"]
     return pl.concat(found).select(*order, "rows", "mape", "mdape", "bias", "log_mae").sort(order)
+
+
+def _graded_by(by: str, known: pl.DataFrame) -> list[pl.DataFrame]:
+    """Error figures of each predictor by the values of a column."""
+    graded = []
+    for predictor in (*PREDICTORS, PUBLISHED):
+        figures = [expr.alias(name) for name, expr in _errors(predictor).items()]
+        part = known.drop_nulls(predictor).group_by("split", pl.col(by).alias("group"), "horizon", maintain_order=True)
+        named = pl.lit(by).alias("by"), pl.lit(predictor).alias("predictor")
+        graded.append(part.agg(pl.len().alias("rows"), *figures).with_columns(named))
+    return graded
+
+
+def _against_first(history: History, known: pl.DataFrame, first: pl.DataFrame) -> pl.DataFrame:
+    """The rows whose outcome has a first published price, with `growth` up to that price."""
+    indices = pl.DataFrame(
+        {"zipcode": history.zips, "zip": range(len(history.zips))}, schema_overrides={"zip": pl.Int64}
+    )
+    outcomes = first.join(indices, on="zipcode").select(
+        "zip", pl.col("date").dt.strftime("%Y-%m").alias("month"), "first_price"
+    )
+    joined = known.join(outcomes, on=["zip", "month"], how="inner", maintain_order="left")
+    growth = (pl.col("first_price") / pl.col("last_known_price")).log()
+    return joined.with_columns(growth.alias("growth"), pl.lit("all").alias(FIRST_PUBLISHED))
 
 
 def _price_deciles(rows: pl.DataFrame) -> pl.DataFrame:

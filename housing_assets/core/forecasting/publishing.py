@@ -15,7 +15,12 @@ from housing_assets.core.months import add_months, month_end
 
 
 def forecast(
-    history: History, origin: str, model: ForecastModel, published: Mapping[int, str], widths: pl.DataFrame
+    history: History,
+    origin: str,
+    model: ForecastModel,
+    published: Mapping[int, str],
+    widths: pl.DataFrame,
+    vintage: str = "",
 ) -> pl.DataFrame:
     """The published forecasts of every zip with a history: `FORECAST_SCHEMA`, by zip and horizon.
 
@@ -25,6 +30,7 @@ def forecast(
         model: its newest fit forecasts.
         published: predictor by horizon.
         widths: `INTERVAL_SCHEMA` with that origin. A horizon without a width has no interval (null).
+        vintage: of the raw rows of the origin; empty: not known (null).
 
     Raises:
         HousingError: the origin is outside the history, or no zip has enough of it there.
@@ -58,6 +64,7 @@ def forecast(
                     "predictor": predictor,
                     "last_known_price": last,
                     "model_version": model.version,
+                    "vintage": vintage or None,
                 },
                 schema=FORECAST_SCHEMA,
             )

@@ -40,8 +40,9 @@ FORECAST_SCHEMA: dict[str, pl.DataType] = {
     "predictor": pl.String(),
     "last_known_price": pl.Float64(),
     "model_version": pl.String(),
+    "vintage": pl.String(),
 }
-"""Columns of `monthly_forecasts`. Prices in US dollars."""
+"""Columns of `monthly_forecasts`. Prices in US dollars. Files of earlier versions lack `vintage`."""
 
 FORECAST_DESCRIPTIONS: dict[str, str] = {
     "origin": "Last month whose values were used",
@@ -53,6 +54,7 @@ FORECAST_DESCRIPTIONS: dict[str, str] = {
     "predictor": "Whose forecast it is: the model's, or that of the naive baseline that was better on eval",
     "last_known_price": "Price at the origin (US dollars)",
     "model_version": "Version of the forecast model",
+    "vintage": "Source and time of the vintages that the raw rows of the origin rest on, null where not known",
 }
 
 INTERVAL_SCHEMA: dict[str, pl.DataType] = {

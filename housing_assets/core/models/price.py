@@ -42,7 +42,7 @@ from housing_assets.core.models.rows import feature_matrix
 from housing_assets.core.models.trees import PriceTrees
 from housing_assets.core.months import add_months
 
-PREDICTION_SCHEMA: dict[str, pl.DataType] = {
+PREDICTED_SCHEMA: dict[str, pl.DataType] = {
     "date": pl.Date(),
     "zipcode": pl.String(),
     "city_full": pl.String(),
@@ -54,7 +54,13 @@ PREDICTION_SCHEMA: dict[str, pl.DataType] = {
     "from_history": pl.Boolean(),
     "predictor": pl.String(),
 }
-"""Columns of `monthly_predictions`. Prices in US dollars; `actual_price` is null where it is not known."""
+"""Columns of predictions. Prices in US dollars; `actual_price` is null where it is not known."""
+
+VINTAGE_COLUMNS: dict[str, pl.DataType] = {"vintage": pl.String(), "first_price": pl.Float64()}
+"""Columns of `monthly_predictions` that the model does not know. Files of earlier versions lack them."""
+
+PREDICTION_SCHEMA: dict[str, pl.DataType] = {**PREDICTED_SCHEMA, **VINTAGE_COLUMNS}
+"""Columns of `monthly_predictions`."""
 
 PREDICTION_DESCRIPTIONS: dict[str, str] = {
     "predicted_price": "Price of the zip in this month as the champion predicts it (US dollars)",
@@ -65,6 +71,8 @@ PREDICTION_DESCRIPTIONS: dict[str, str] = {
     "from_history": "True if predicted from the zip's own past prices, false if from the month's figures, less surely",
     "predictor": "The model, or the naive baseline whose number it is, since it was better on eval "
     f"({', '.join(PRICE_PREDICTORS[1:])})",
+    "vintage": "Source and time of the vintages that the month's raw rows rest on, null where not known",
+    "first_price": "Price of the zip and month in the earliest vintage kept, null where not known (US dollars)",
 }
 """Descriptions of the columns that the raw panel does not have."""
 
@@ -145,7 +153,7 @@ class PriceModel:
     def predict(
         self, rows: pl.DataFrame, history: History | None = None, intervals: pl.DataFrame | None = None
     ) -> pl.DataFrame:
-        """Predictions of n standardized rows: n rows in the same order, `PREDICTION_SCHEMA`.
+        """Predictions of n standardized rows: n rows in the same order, `PREDICTED_SCHEMA`.
 
         Args:
             rows: to predict.

@@ -73,11 +73,17 @@ ACCURACY_SCHEMA: dict[str, pl.DataType] = {
     "eval_mape": pl.Float64(),
     "ratio": pl.Float64(),
     "model_version": pl.String(),
+    "first_rows": pl.UInt32(),
+    "first_mae": pl.Float64(),
+    "first_mape": pl.Float64(),
+    "first_mdape": pl.Float64(),
+    "first_bias": pl.Float64(),
+    "first_coverage": pl.Float64(),
 }
-"""Columns of `prediction_accuracy`."""
+"""Columns of `prediction_accuracy`: against the newest price, and `first_...` against the price as first published."""
 ACCURACY_DESCRIPTIONS: dict[str, str] = {
     "city_full": "Metro; null: all of the month",
-    "rows": "Rows whose price is known",
+    "rows": "Rows whose newest price is known, which the errors are of",
     "mae": "Mean absolute error (US dollars)",
     "mape": "Mean absolute error (% of the price)",
     "mdape": "Median absolute error (% of the price)",
@@ -86,6 +92,12 @@ ACCURACY_DESCRIPTIONS: dict[str, str] = {
     "eval_mape": "Mean absolute error of the same champion on eval (% of the price)",
     "ratio": "mape / eval_mape",
     "model_version": "The champion that predicted",
+    "first_rows": "Rows whose price as first published is known; the further figures are against it",
+    "first_mae": "Mean absolute error (US dollars)",
+    "first_mape": "Mean absolute error (% of the price)",
+    "first_mdape": "Median absolute error (% of the price)",
+    "first_bias": "Mean error, positive: predicted too high (US dollars)",
+    "first_coverage": "Share of prices inside the 90% interval (%)",
 }
 
 
@@ -208,25 +220,37 @@ def accuracy_table(predictions: pl.DataFrame, on_eval: dict[str | None, float]) 
     """Errors of a month whose prices are known, overall and by metro, beside those on eval: `ACCURACY_SCHEMA`.
 
     Args:
-        predictions: a month of `monthly_predictions`; rows without an actual price are passed over.
+        predictions: a month of `monthly_predictions`; rows without an actual price are passed over. One of an earlier
+            version has no `first_price`.
         on_eval: what `eval_errors` gives.
     """
+    if "first_price" not in predictions.columns:
+        predictions = predictions.with_columns(pl.lit(None, pl.Float64).alias("first_price"))
     known = predictions.filter(pl.col("actual_price").is_not_null())
     groups: list[tuple[str | None, pl.DataFrame]] = [(None, known)]
     groups += [(str(metro), part) for (metro,), part in known.drop_nulls("city_full").group_by("city_full")]
     rows = []
     for metro, part in sorted(groups, key=lambda g: (g[0] is not None, g[0] or "")):
+        first = part.drop_nulls("first_price")
         row: dict[str, object] = {"city_full": metro, "rows": part.height, "eval_mape": on_eval.get(metro)}
-        if part.height:
-            metrics = price_metrics(part["actual_price"].to_numpy(), part["predicted_price"].to_numpy())
-            row |= {name: metrics[name] for name in ("mae", "mape", "mdape", "bias")}
-            inside = part["actual_price"].is_between(part["predicted_low"], part["predicted_high"])
-            row["coverage"] = 100 * float(inside.mean())  # type: ignore[arg-type]
-            before = on_eval.get(metro)
-            row["ratio"] = metrics["mape"] / before if before else None
+        row |= {"first_rows": first.height}
+        row |= _errors(part, "actual_price")
+        row |= {f"first_{name}": value for name, value in _errors(first, "first_price").items()}
+        before, now = on_eval.get(metro), row.get("mape")
+        row["ratio"] = now / before if before and isinstance(now, float) else None
         rows.append(row)
     version = predictions["model_version"][0] if predictions.height else None
     return pl.DataFrame(rows, schema=ACCURACY_SCHEMA).with_columns(pl.lit(version, pl.String).alias("model_version"))
+
+
+def _errors(rows: pl.DataFrame, price: str) -> dict[str, float]:
+    """`mae`, `mape`, `mdape`, `bias` and `coverage` against a column of prices; nothing without rows."""
+    if rows.is_empty():
+        return {}
+    metrics = price_metrics(rows[price].to_numpy(), rows["predicted_price"].to_numpy())
+    inside = rows[price].is_between(rows["predicted_low"], rows["predicted_high"])
+    coverage = 100 * float(inside.mean())  # type: ignore[arg-type]
+    return {name: metrics[name] for name in ("mae", "mape", "mdape", "bias")} | {"coverage": coverage}
 
 
 def measure_accuracy_month(table: pl.DataFrame, month: str) -> list[Measurement]:

@@ -88,9 +88,9 @@ def measure_forecast_evaluation(graded: pl.DataFrame) -> list[Measurement]:
 
 
 def measure_forecast_month(frame: pl.DataFrame, month: str) -> list[Measurement]:
-    """Measure an origin month of `monthly_forecasts`."""
+    """Measure an origin month of `monthly_forecasts`; one of an earlier version may lack `vintage`."""
     sheet = MeasurementRecorder(month, frame)
-    if not sheet.schema(FORECAST_SCHEMA):
+    if not sheet.schema({n: kind for n, kind in FORECAST_SCHEMA.items() if n != "vintage" or n in frame.columns}):
         return sheet.found
     ends = {h: month_end(add_months(month, h)) for h in HORIZONS}
     due = pl.col("horizon").replace_strict(list(ends), list(ends.values()), default=None, return_dtype=pl.Date)

@@ -7,7 +7,7 @@ import polars as pl
 
 from housing_assets.core.catalogue import INTERVAL_CALIBRATION, MONTHLY_PREDICTIONS
 from housing_assets.core.intervals.conformal import CALIBRATION_SCHEMA
-from housing_assets.core.models.price import PREDICTION_SCHEMA
+from housing_assets.core.models.price import PREDICTED_SCHEMA, PREDICTION_SCHEMA, VINTAGE_COLUMNS
 from housing_assets.core.quality.measurement import (
     FRAME_MEASURES,
     KEY_MEASURES,
@@ -38,13 +38,14 @@ def measure_prediction_month(
     """Measure a month of `monthly_predictions`.
 
     Args:
-        frame: the month.
+        frame: the month; one of an earlier version may lack `VINTAGE_COLUMNS`.
         month: `YYYY-MM`.
         zips: zip codes of `cleaned` of the month.
         before: `zipcode` and `price` of `cleaned` of up to 3 months before; None if there are none.
     """
     sheet = MeasurementRecorder(month, frame)
-    if not sheet.schema(PREDICTION_SCHEMA):
+    is_earlier = VINTAGE_COLUMNS.keys().isdisjoint(frame.columns)
+    if not sheet.schema(PREDICTED_SCHEMA if is_earlier else PREDICTION_SCHEMA):
         return sheet.found
     sheet.keys_and_dates()
     sheet.repeated()

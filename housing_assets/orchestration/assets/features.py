@@ -13,6 +13,7 @@ from housing_assets.core.features.monthly import (
     FEATURE_INPUTS,
     FEATURES,
     KEYS,
+    is_prices_alone,
     make_training_features,
     silent_features,
 )
@@ -101,7 +102,13 @@ def _tell_of_matrix(context: dg.AssetExecutionContext, counts: pl.DataFrame, sil
         counts: `split`, `rows`, and the missing values of each feature, for the months of each.
         silent: features that say nothing in train, with why.
     """
-    if silent:
+    if is_prices_alone(silent):
+        used = ", ".join(name for name in FEATURES if name not in silent)
+        context.log.warning(
+            "the panel has prices and none of the market, census and amenity columns: models of a month's own figures "
+            f"use {used}"
+        )
+    elif silent:
         told = ", ".join(f"{name} ({why})" for name, why in silent.items())
         context.log.warning(f"{len(silent)} features say nothing in train: {told}")
     nulls = counts.select(pl.col(FEATURES).sum() / pl.col("rows").sum()).row(0)

@@ -16,7 +16,7 @@ from housing_assets.core.evaluation.promotion import MARGIN, Decision, ForecastE
 from housing_assets.core.features.history import HISTORY_FEATURES, HISTORY_SCHEMA, History
 from housing_assets.core.forecasting.backtest import backtest
 from housing_assets.core.forecasting.grades import ForecastGrades, grade_backtest, grade_forecasts
-from housing_assets.core.forecasting.grading import choose_published, grade
+from housing_assets.core.forecasting.grading import FIRST_PUBLISHED, choose_published, grade
 from housing_assets.core.forecasting.model import (
     ForecastModel,
     fit_forecast_model,
@@ -42,6 +42,7 @@ from housing_assets.orchestration.partitions import monthly
 from housing_assets.orchestration.resources.io_manager import AS_HISTORY, AS_JSON, MonthlyFrames, MonthReader
 from housing_assets.orchestration.resources.tracking import Tracker, git_commit
 from housing_assets.store.bundles import load_bundle, publish_bundle
+from housing_assets.store.first_prices import first_outcome_prices, raw_vintage
 from housing_assets.store.forecasts import publish_forecasts, replaced_by_hand
 from housing_assets.store.gates import problems, require
 from housing_assets.store.histories import open_sound_history
@@ -133,7 +134,8 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
         ins={FORECAST_MODEL: AS_JSON, PRICE_HISTORY: AS_HISTORY},
         required_resource_keys={"store", "mlflow"},
         description="Errors of forecasts of eval and holdout months, with every training target before the origin, "
-        "beside flat, momentum and metro growth: by horizon, year, metro and price decile. Decides on eval what is "
+        "beside flat, momentum and metro growth: by horizon, year, metro and price decile, and against prices as first "
+        "published. Decides on eval what is "
         "published for each horizon, and whether the model is the one that forecasts.",
     )
     def forecast_evaluation(
@@ -144,7 +146,10 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
         # Problems of `cleaned` are reasons for the decision below, not for a stop.
         require(store, FORECAST_EVALUATION, {CLEANED: []})
         candidate = _load(store, forecast_model["version"])
-        grades = grade_forecasts(price_history, candidate, split)
+        first = first_outcome_prices(store, price_history, split.eval_start)
+        for problem in first.damaged:
+            context.log.warning(f"some first prices are not known: {problem}")
+        grades = grade_forecasts(price_history, candidate, split, first.prices)
         checks = problems(store, FORECAST_EVALUATION, {CLEANED: before_holdout})
         if replaced := replaced_by_hand(store, candidate.version):
             checks["housing promote"] = replaced
@@ -169,7 +174,7 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
                     "promote it by hand: run config `override` of forecast_evaluation, with a reason",
                     allow_retries=False,
                 )
-            grades = grade_backtest(price_history, champion.backtest, champion.version, split)
+            grades = grade_backtest(price_history, champion.backtest, champion.version, split, first.prices)
         publish_forecasts(store, grades)
         where = record_decision(store, candidate.version, decision.record(evidence) | {"dagster_run": context.run_id})
         pictures = forecast_pictures(grades)
@@ -221,7 +226,7 @@ def _monthly_forecasts(settings: Settings) -> dg.AssetsDefinition:
 
         def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
             for month in months:
-                forecasts = forecast(history, month, model, published, widths)
+                forecasts = forecast(history, month, model, published, widths, raw_vintage(store, month))
                 change = forecasts["predicted_price"] / forecasts["last_known_price"] - 1
                 facts = {
                     f"median change over {h} months, %": 100 * float(change.filter(forecasts["horizon"] == h).median())  # type: ignore[arg-type]
@@ -292,16 +297,22 @@ def _decision_metadata(decision: Decision) -> dict[str, Any]:
 
 
 def _grades_metadata(grades: ForecastGrades) -> dict[str, Any]:
-    overall = grades.graded.filter(pl.col("by") == "overall")
-    errors = overall.pivot(on="predictor", index=["split", "horizon"], values="mape", sort_columns=True)
+    errors = _by_horizon(grades.graded, "overall")
     published = {"horizon": list(grades.published), "predictor": list(grades.published.values())}
     return {
         "forecasts by": grades.version,
         "published": table(pl.DataFrame(published)),
         "mean absolute error, %": table(errors),
+        "against first published prices, mean absolute error, %": table(_by_horizon(grades.graded, FIRST_PUBLISHED)),
         "skill, % of the baseline's error saved": table(grades.skill),
         "coverage of 90% intervals": table(grades.coverage),
     }
+
+
+def _by_horizon(graded: pl.DataFrame, by: str) -> pl.DataFrame:
+    """`split`, `horizon` and the mean absolute % error of each predictor."""
+    rows = graded.filter(pl.col("by") == by)
+    return rows.pivot(on="predictor", index=["split", "horizon"], values="mape", sort_columns=True)
 
 
 def _errors_on_eval(history: History, rows: pl.DataFrame, split: TimeSplit) -> list[dict[str, Any]]:

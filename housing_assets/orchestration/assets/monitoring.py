@@ -123,7 +123,7 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         deps=[CHAMPION_MODEL],
         metadata=column_schema(ACCURACY_SCHEMA, ACCURACY_DESCRIPTIONS),
         description="Errors of the month's predictions where the price is known by now, overall and by metro, beside "
-        "the errors of the same champion on eval.",
+        "the errors of the same champion on eval: against the newest price, and against the price as first published.",
     )
     def prediction_accuracy(
         context: dg.AssetExecutionContext,

@@ -27,10 +27,12 @@ from housing_assets.core.intervals.conformal import (
 from housing_assets.core.models.price import PREDICTION_DESCRIPTIONS, PREDICTION_SCHEMA
 from housing_assets.core.models.publication import widen
 from housing_assets.core.months import describe_months
+from housing_assets.core.vintages.first_prices import WANTED_SCHEMA, with_vintage
 from housing_assets.orchestration.described import described_asset
 from housing_assets.orchestration.metadata import column_schema, table
 from housing_assets.orchestration.partitions import monthly
 from housing_assets.orchestration.resources.io_manager import MonthlyFrames, MonthReader
+from housing_assets.store.first_prices import FirstPriceReader, raw_vintage
 from housing_assets.store.gates import require
 from housing_assets.store.histories import open_sound_history
 from housing_assets.store.layout import Store
@@ -108,7 +110,8 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         deps=[CHAMPION_MODEL, PRICE_HISTORY],
         metadata=column_schema(PREDICTION_SCHEMA, PREDICTION_DESCRIPTIONS),
         description="Price of every zip of the month in US dollars, with a 90% interval and, where it is "
-        "known, the actual price, by the model or by the naive baseline that was better on eval.",
+        "known, the actual price, as it is now and as it was first published, by the model or by the naive baseline "
+        "that was better on eval.",
     )
     def monthly_predictions(
         context: dg.AssetExecutionContext,
@@ -121,6 +124,8 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         cleaned.months.require(months)
         require(store, MONTHLY_PREDICTIONS, {CLEANED: months, INTERVAL_CALIBRATION: months})
         history, made_from = open_sound_history(store)
+        used = {month: raw_vintage(store, month) for month in months}
+        first_prices = FirstPriceReader(store)
         by_month: list[dict[str, object]] = []
         calibrations = dict(interval_calibration.iterate())
         for month, calibration in calibrations.items():
@@ -132,10 +137,20 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
         def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
             for month, rows in cleaned.iterate():
+                first = first_prices.read(rows.select(*WANTED_SCHEMA), used[month])
+                for problem in first.damaged:
+                    context.log.warning(f"first prices of {month} are not known: {problem}")
                 predicted = model.predict(rows, history, calibrations[month])
+                predicted = with_vintage(predicted, used[month], first.prices)
                 found = _accuracy(predicted)
                 found["from history, %"] = 100 * float(predicted["from_history"].mean() or 0)  # type: ignore[arg-type]
-                facts = {"model version": model.version, "predictor": model.publication.predictor, **found}
+                facts = {
+                    "model version": model.version,
+                    "predictor": model.publication.predictor,
+                    "vintage": used[month] or "not known",
+                    "first prices known": predicted["first_price"].count(),
+                    **found,
+                }
                 by_month.append({"month": month, "rows": predicted.height, **found})
                 yield month, predicted, facts
 

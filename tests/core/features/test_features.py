@@ -17,6 +17,7 @@ from housing_assets.core.features.monthly import (
     KEYS,
     describe_feature,
     feature_inputs,
+    is_prices_alone,
     make_features,
     make_matrix,
     make_training_features,
@@ -154,7 +155,17 @@ def test_features_that_say_nothing_are_told_apart_from_those_that_do(panel, enco
     assert "median_list_price" not in found
 
 
-def test_a_source_whose_columns_all_say_nothing_is_refused(panel, encoders):
+def test_a_source_whose_columns_are_there_and_all_say_nothing_is_refused(panel, encoders):
     rows = panel.with_columns(pl.lit(None, pl.Float64).alias(name) for name in NUMERIC_FEATURES)
+    rows = rows.with_columns(mall=pl.lit(3.0))
     with pytest.raises(HousingError, match="no feature of the source says anything in train: .* check the source's"):
         silent_features(make_features(rows, encoders))
+
+
+def test_prices_alone_are_no_broken_source(panel, encoders):
+    rows = panel.with_columns(pl.lit(None, pl.Float64).alias(name) for name in NUMERIC_FEATURES)
+    silent = silent_features(make_features(rows, encoders))
+    assert is_prices_alone(silent)
+    assert {"year", "month", "city_full_target"}.isdisjoint(silent)
+    assert not is_prices_alone({**silent, "mall": "constant"})
+    assert not is_prices_alone(silent_features(make_features(panel, encoders)))

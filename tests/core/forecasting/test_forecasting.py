@@ -13,7 +13,14 @@ from housing_assets.core.baselines.growth import NAIVE_GROWTH
 from housing_assets.core.errors import BundleError, HousingError
 from housing_assets.core.features.history import History, history_table
 from housing_assets.core.forecasting.backtest import backtest
-from housing_assets.core.forecasting.grading import best_naive, choose_published, coverage_table, grade, skill_table
+from housing_assets.core.forecasting.grading import (
+    FIRST_PUBLISHED,
+    best_naive,
+    choose_published,
+    coverage_table,
+    grade,
+    skill_table,
+)
 from housing_assets.core.forecasting.intervals import forecast_intervals
 from housing_assets.core.forecasting.model import (
     backtest_fits,
@@ -36,6 +43,7 @@ from housing_assets.core.models.growth import GrowthModel
 from housing_assets.core.months import TimeSplit, add_months, month_end, month_range
 from housing_assets.core.sample.spec import SampleSpec
 from housing_assets.core.sample.writers import sample_frame
+from housing_assets.core.vintages.first_prices import FIRST_SCHEMA
 
 SPLIT = TimeSplit("2018-01", "2020-01")
 LAST = "2020-12"
@@ -160,6 +168,26 @@ def test_grades_are_those_of_the_month_forecast(history, rows, published):
         assert found == pytest.approx(graded_by_hand(rows, horizon, name, "2020-01", LAST))
     assert set(graded["by"]) == {"overall", "year", "metro", "price_decile"}
     assert set(graded["predictor"]) == {*PREDICTORS, PUBLISHED}
+
+
+def test_outcomes_are_graded_against_their_first_published_price_where_it_is_known(history, rows, published):
+    month = rows.filter(pl.col("growth").is_not_null(), pl.col("month") >= SPLIT.eval_start)["month"].max()
+    column = history.column(month)
+    first = pl.DataFrame(
+        {
+            "date": month_end(month),
+            "zipcode": [history.zips[i] for i in (0, 1)],
+            "first_price": 1.1 * np.exp(history.log_price[:2, column]),
+        },
+        schema=FIRST_SCHEMA,
+    )
+    graded = grade(history, rows, SPLIT, published, first)
+    assert_frame_equal(graded.filter(pl.col("by") != FIRST_PUBLISHED), grade(history, rows, SPLIT, published))
+    against = graded.filter(by=FIRST_PUBLISHED, predictor="flat", horizon=1)
+    assert against["rows"].to_list() == [2]
+    of = rows.filter((pl.col("month") == month) & (pl.col("horizon") == 1) & pl.col("zip").is_in([0, 1]))
+    errors = np.exp(of["flat"].to_numpy() - of["growth"].to_numpy()) / 1.1 - 1
+    assert against["mape"].item() == pytest.approx(100 * np.abs(errors).mean())
 
 
 def test_a_price_decile_has_the_same_zips_at_every_horizon(history, rows, published):

@@ -15,7 +15,7 @@ from housing_assets.core.features.encoding import Encoders
 from housing_assets.core.features.monthly import FEATURE_INPUTS, FEATURES
 from housing_assets.core.models.price import (
     GOLDEN_ROWS,
-    PREDICTION_SCHEMA,
+    PREDICTED_SCHEMA,
     PriceModel,
     model_files,
     model_from_files,
@@ -69,7 +69,7 @@ def parquet(frame: pl.DataFrame) -> bytes:
 
 def test_predictions_keep_the_rows_and_say_what_made_them(model, rows):
     made = model.predict(rows)
-    assert dict(made.schema) == PREDICTION_SCHEMA
+    assert dict(made.schema) == PREDICTED_SCHEMA
     assert_frame_equal(made.select("date", "zipcode", "city_full"), rows.select("date", "zipcode", "city_full"))
     assert made["actual_price"].to_list() == rows["price"].to_list()
     assert made["actual_price"].null_count() == 1
@@ -104,7 +104,7 @@ def test_a_row_alone_is_predicted_as_in_a_batch(model, rows):
 
 def test_no_rows_have_no_predictions(model, rows):
     made = model.predict(rows.clear())
-    assert dict(made.schema) == PREDICTION_SCHEMA
+    assert dict(made.schema) == PREDICTED_SCHEMA
     assert made.is_empty()
 
 

@@ -13,7 +13,7 @@ from housing_assets.core.evaluation.models import evaluate_models
 from housing_assets.core.features.history import History, history_table
 from housing_assets.core.intervals.conformal import calibrate_month, calibration_window
 from housing_assets.core.models.growth import fit_growth
-from housing_assets.core.models.price import PREDICTION_SCHEMA, PriceModel, model_files, model_from_files
+from housing_assets.core.models.price import PREDICTED_SCHEMA, PriceModel, model_files, model_from_files
 from housing_assets.core.months import Split, TimeSplit, add_months, month_end, month_of
 from housing_assets.core.panel.cleaning import clean_month
 from housing_assets.core.sample.spec import SampleSpec
@@ -55,7 +55,7 @@ def rows(long_panel) -> pl.DataFrame:
 
 def test_a_zip_with_a_history_is_predicted_from_it(grown, history, rows):
     made = grown.predict(rows, history)
-    assert dict(made.schema) == PREDICTION_SCHEMA
+    assert dict(made.schema) == PREDICTED_SCHEMA
     assert made["from_history"].all()
     origin = add_months(MONTH, -1)
     last = np.exp(history.log_price[:, history.column(origin)])

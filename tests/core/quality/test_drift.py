@@ -112,6 +112,7 @@ def predictions(known: list[float | None]) -> pl.DataFrame:
             "date": None, "zipcode": [f"{i:05d}" for i in range(n)], "city_full": ["A", "B"] * (n // 2),
             "predicted_price": 110.0, "predicted_low": 100.0, "predicted_high": 120.0, "actual_price": known,
             "model_version": "v1", "from_history": True, "predictor": "model",
+            "vintage": None, "first_price": None,
         },
         schema=PREDICTION_SCHEMA,
     )  # fmt: skip
@@ -144,3 +145,21 @@ def test_errors_on_eval_are_those_of_the_model(panel, model):
     share = np.abs(model.prices(rows) / rows["price"].to_numpy() - 1)
     assert found[None] == pytest.approx(100 * share.mean())
     assert set(found) == {None, *rows["city_full"].unique()}
+
+
+def test_errors_against_first_published_prices_stand_beside_those_against_the_newest():
+    first = pl.Series([110.0, 100.0, None, 100.0])
+    table = accuracy_table(predictions([100.0, 55.0, 100.0, None]).with_columns(first_price=first), {None: 20.0})
+    overall = table.row(0, named=True)
+    assert (overall["rows"], overall["first_rows"]) == (3, 2)
+    assert overall["mape"] == pytest.approx(40.0)
+    assert overall["first_mape"] == pytest.approx(5.0)
+    assert overall["first_coverage"] == 100.0
+
+
+def test_predictions_of_earlier_versions_are_graded_against_the_newest_price_alone():
+    rows = predictions([100.0, 55.0, 100.0, None])
+    earlier = accuracy_table(rows.drop("vintage", "first_price"), {None: 20.0})
+    assert earlier.equals(accuracy_table(rows, {None: 20.0}))
+    assert earlier["first_rows"].to_list() == [0, 0, 0]
+    assert earlier["first_mape"].null_count() == earlier.height

@@ -41,13 +41,18 @@ def predictions(clean) -> pl.DataFrame:
     return clean.select(
         "date", "zipcode", "city_full", predicted_price=price * 1.1, predicted_low=price * 0.8,
         predicted_high=price * 1.3, actual_price=price, model_version=pl.lit("v1"), from_history=pl.lit(True),
-        predictor=pl.lit("model"),
+        predictor=pl.lit("model"), vintage=pl.lit("zillow 2024-01-20T10-00-00Z"), first_price=price,
     ).cast(PREDICTION_SCHEMA)  # fmt: skip
 
 
 def prediction_problems(frame, clean) -> dict[str, str]:
     before = clean.select("zipcode", "price")
     return broken("monthly_predictions", measure_prediction_month(frame, MONTH, clean["zipcode"], before))
+
+
+def test_predictions_of_earlier_versions_have_no_vintage(predictions, clean):
+    assert prediction_problems(predictions.drop("vintage", "first_price"), clean) == {}
+    assert "columns_are_declared" in prediction_problems(predictions.drop("vintage"), clean)
 
 
 PREDICTION_DEFECTS = {
