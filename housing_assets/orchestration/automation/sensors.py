@@ -7,7 +7,8 @@ from housing_assets.core.catalogue import INGEST_JOB, REPORTS, TRAINING_JOB
 from housing_assets.core.errors import HousingError
 from housing_assets.core.months import consecutive, describe_months
 from housing_assets.core.run_tags import tagged_months
-from housing_assets.ingestion.changes import changed_months, files_stamp
+from housing_assets.ingestion.addresses import files_stamp
+from housing_assets.ingestion.changes import changed_months
 from housing_assets.orchestration.automation.asking import is_busy, is_spent, open_runs, requests_for
 from housing_assets.orchestration.resources.webhook import Webhook
 from housing_assets.orchestration.work import Task
