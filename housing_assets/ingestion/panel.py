@@ -86,7 +86,7 @@ class VintagePanel:
         for month, rows in _side_by_side(self.store, self.vintages, needed):
             joined = join.month(rows)
             if month in wanted:
-                yield month, joined.select(RAW_SCHEMA)
+                yield month, joined.select(*RAW_SCHEMA)
         self.notes = [
             f"{column}: {first} and {other} differ, {first} wins ({count:,} rows)"
             for (column, first, other), count in join.differences.items()
@@ -175,4 +175,4 @@ def _completed(frame: pl.DataFrame) -> pl.DataFrame:
         for name, dtype in RAW_SCHEMA.items()
         if name not in frame.columns
     }
-    return frame.with_columns(**absent).select(RAW_SCHEMA)
+    return frame.with_columns(**absent).select(*RAW_SCHEMA)

@@ -123,7 +123,7 @@ def publish_sources(
                     made[kind] = _publish(store, settings, kind, parts[kind], record.sources[kind], progress, accept)
                 except SourceError as error:
                     failures.append(str(error))
-                    record.sources[kind].stamps = {}
+                    record.sources[kind].stamps = dict.fromkeys(record.sources[kind].stamps, "")
     record.sources = {kind: source for kind, source in record.sources.items() if source.time or source.refused}
     if failures and not all(_is_in_use(record, address.text) for address in addresses_of(settings)):
         raise SourceError("\n".join(failures))

@@ -33,7 +33,7 @@ MEASURES: Mapping[str, frozenset[str]] = {
     | _KEYS
     | {"repeated_share", "unknown_metros", "not_finite", "impossible_share", "price_missing", "missing_rise"}
     | {"frozen", "magnitude", "order_lost", "row_ratio", "zip_coverage", "jump_share", "jumps"}
-    | {"price_restated", "values_restated", "metros_lost"},
+    | {"metros_lost"},
     CLEANED: _FRAME | _KEYS | {"repeated_keys", "impossible", "not_finite", "price_missing", "quarantined_share"},
     INTERVAL_CALIBRATION: _FRAME | {"not_finite", "inverted", "not_past"},
     MONTHLY_PREDICTIONS: _FRAME

@@ -139,12 +139,6 @@ RULES: tuple[Rule, ...] = (
          "Prices of other zips or months: an index as smooth as this never moved by more than 9% in a month "
          "on the real sample; more than 28% in over 1% of zips is no market", _SOURCE),
     Rule("no_price_jumps", _RAW, _W, "jumps", None, 0, "A single zip whose price is off", _LOOK),
-    Rule("prices_are_not_restated", _RAW, _E, "price_restated", None, 0.01,
-         "A past month whose prices are no longer those that cleaned, models and predictions were made from",
-         "If the new values are right: ingest the month again with `accept_restated` (run config of raw_splits_checks, "
-         "or housing run --accept-restated WHY), then train and predict again"),
-    Rule("values_are_not_restated", _RAW, _W, "values_restated", None, 0.05,
-         "Other columns of a past month that were revised", "Train and predict again when it suits"),
     Rule("little_is_quarantined", _CLEAN, _E, "quarantined_share", None, 0.2,
          "A month of which cleaning could not keep much", "Read quarantined/<month>.parquet, which has the reasons"),
     Rule("quarantine_is_usual", _CLEAN, _W, "quarantined_share", None, 0.1,
