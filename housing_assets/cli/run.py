@@ -22,6 +22,8 @@ from housing_assets.core.catalogue import (
     INGEST_JOB,
     MONITORING_JOB,
     PREDICTIONS_JOB,
+    REVISIONS,
+    SOURCES_JOB,
     TRAINING_JOB,
     TUNED_MODEL,
     monthly_assets_of,
@@ -31,9 +33,9 @@ from housing_assets.core.forecasting.schema import LEAST_FORECAST_MONTHS
 from housing_assets.core.months import consecutive, describe_months, parse_month_range
 from housing_assets.core.processes import is_known_dead, this_process
 from housing_assets.core.run_tags import month_tags
+from housing_assets.ingestion.looks import is_current
 from housing_assets.ingestion.panel import VintagePanel, vintage_panel
 from housing_assets.ingestion.panel_start import begin_panel, derives_start, known_panel
-from housing_assets.ingestion.sources import publish_sources
 from housing_assets.orchestration.build import build_definitions
 from housing_assets.orchestration.names import CODE_VERSION, OWNER_TAG
 from housing_assets.orchestration.work import FORECASTS_ALONE, read_facts, work_to_do
@@ -88,12 +90,15 @@ def run_platform(
     store = Store.open(settings.store_uri)
     with open_instance(home) as instance:
         _close_dead_runs(instance)
-        problems = _sources(settings, store, console, accept_restated)
+        before = _Stages(settings, store, instance, console, force)
+        _publish(before, accept_restated)
         panel = vintage_panel(settings, store)
+        for complaint in panel.passed_over:
+            console.print(escape(complaint), soft_wrap=True, highlight=False)
         settings, first, last = _panel(settings, store, panel, months is None)
         asked = _asked_months(settings, months, first, last)
         stages = _Stages(settings, store, instance, console, force)
-        stages.errors += problems
+        stages.errors += before.errors
         inputs = [panel.fingerprint, settings.model_dump(mode="json", exclude=IRRELEVANT_TO_RUN_INPUTS)]
         stages.run_months(INGEST_JOB, inputs, asked)
         needed = [m for m in settings.months if m < settings.holdout_start]
@@ -156,20 +161,25 @@ def _report(stages: "_Stages", home: Path) -> None:
         raise HousingError(f"red checks: {', '.join(red)}. Their messages are in the table above")
 
 
-def _sources(settings: Settings, store: Store, console: Console, accept: str) -> tuple[str, ...]:
-    """Publish the sources; what is wrong with some of them while an earlier vintage of each is in use.
+def _publish(stages: "_Stages", accept: str) -> None:
+    """Run `sources_job` if there is something to publish. What fails while earlier vintages are in use is an error of
+    the whole run, and the stages after it go on with these.
 
     Raises:
         HousingError: a source cannot be read, and there is no vintage of it.
     """
-
-    def show(text: str) -> None:
-        console.print(escape(text), soft_wrap=True, highlight=False)
-
-    problems = publish_sources(settings, store, show, accept).problems
-    for problem in problems:
-        show(f"{problem}\nThe last good vintage is used")
-    return problems
+    settings, store = stages.settings, stages.store
+    is_done = is_current(settings, store) and bool(store.blobs.keys(f"{REVISIONS}.parquet"))
+    config = {"ops": {"sources": {"config": {"accept_restated": accept}}}}
+    try:
+        stages.run(SOURCES_JOB, settings.source_label, None, is_done, config)
+    except HousingError as error:
+        try:
+            vintage_panel(settings, store)
+        except HousingError:
+            raise error from None
+        stages.errors.append(str(error))
+        stages.console.print("[red]sources_job failed[/red]; the last good vintages are used")
 
 
 def _panel(settings: Settings, store: Store, panel: VintagePanel, whole: bool) -> tuple[Settings, str, str]:

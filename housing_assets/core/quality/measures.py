@@ -17,6 +17,7 @@ from housing_assets.core.catalogue import (
     PREDICTION_ACCURACY,
     PRICE_HISTORY,
     RAW_SPLITS,
+    REVISIONS,
     TRAINING_FEATURES,
     TUNED_MODEL,
 )
@@ -29,6 +30,7 @@ _BUNDLE = frozenset({"bundle_problems", "twin_difference"})
 _MODEL = _BUNDLE | {"months_after_train", "not_a_price", "median_error"}
 
 MEASURES: Mapping[str, frozenset[str]] = {
+    REVISIONS: frozenset({"impossible_revisions", "unusual_revisions"}),
     RAW_SPLITS: _FRAME
     | _KEYS
     | {"repeated_share", "unknown_metros", "not_finite", "impossible_share", "price_missing", "missing_rise"}

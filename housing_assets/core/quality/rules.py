@@ -25,6 +25,7 @@ from housing_assets.core.catalogue import (
     PREDICTION_ACCURACY,
     PRICE_HISTORY,
     RAW_SPLITS,
+    REVISIONS,
     TRAINING_FEATURES,
     TUNED_MODEL,
 )
@@ -87,6 +88,13 @@ _RETRAIN = "Look at drift_report and prediction_accuracy, and run training_job"
 _RETRAIN_FORECASTS = "Look at forecast_evaluation, and run forecast_job"
 
 RULES: tuple[Rule, ...] = (
+    # Vintages
+    Rule("revisions_are_possible", (REVISIONS,), _E, "impossible_revisions", None, 0,
+         "A file that is no revision of the vintage before it: other units, a quarter of the zips or a month gone, an "
+         "older file. It is refused, and the vintage before it stays in use",
+         "Look at what was published. If it is right: housing run --accept-restated WHY, or HOUSING_ACCEPT_RESTATED"),
+    Rule("revisions_are_usual", (REVISIONS,), _W, "unusual_revisions", None, 0,
+         "A vintage that changes the past more than publications do", "Look at the plot of `revisions`"),
     # Shape and keys
     Rule("columns_are_declared", _TABLES, _E, "undeclared", None, 0,
          "A column missing, renamed, of another type, or not in the contract", _CODE),

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
-from housing_assets.config.settings import Settings
 from housing_assets.core.months import describe_months
 from housing_assets.core.processes import is_known_dead
 from housing_assets.core.run_tags import month_tags, tagged_months
@@ -46,7 +45,7 @@ def is_busy(runs: Iterable[dg.DagsterRun], jobs: Sequence[str]) -> str:
 
 
 def requests_for(
-    instance: dg.DagsterInstance, tasks: Iterable[Task], settings: Settings, seconds: float
+    instance: dg.DagsterInstance, tasks: Iterable[Task], seconds: float
 ) -> tuple[list[dg.RunRequest], list[str]]:
     """Requests for those tasks that are due, and in words why others are not.
 
