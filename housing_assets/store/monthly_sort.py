@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 
+import numpy as np
 import polars as pl
 
 from housing_assets.core.errors import StoreError
@@ -79,14 +80,16 @@ class MonthlySort:
         if not self.rows:
             raise StoreError(f"{self._name} has no rows: a vintage has at least one. Check what was published")
         self.months = sorted(self._by_month)
+        ranks = _ranks([piece["zipcode"] for pieces in self._by_month.values() for piece in pieces])
         digest = hashlib.sha256("\0".join(self.columns).encode())
         for month in self.months:
-            pieces = self._by_month[month]
-            merged = pl.concat(pieces).with_columns(pl.col("zipcode").cast(pl.String))
-            frame = merged if merged["zipcode"].is_sorted() else merged.sort("zipcode", maintain_order=True)
-            for column in frame.rechunk():
+            frame = pl.concat(self._by_month[month]).rechunk()
+            places = ranks[frame["zipcode"].to_physical().to_numpy()]
+            if (places[1:] < places[:-1]).any():
+                frame = frame[np.argsort(places, kind="stable")]
+            for column in frame:
                 _feed(digest, column)
-            self._by_month[month] = [frame.with_columns(_compact(frame["zipcode"]))]
+            self._by_month[month] = [frame]
         return digest.hexdigest()
 
     def groups(self, least_rows: int) -> Iterator[pl.DataFrame]:
@@ -110,6 +113,15 @@ class MonthlySort:
         self._waiting = []
         for day, part in frame.partition_by("date", maintain_order=True, as_dict=True).items():
             self._by_month.setdefault(month_of(day[0]), []).append(part)
+
+
+def _ranks(columns: list[pl.Series]) -> np.ndarray:
+    """The place of each code of zips in the order of their texts: texts are compared once, not once a month."""
+    texts = pl.concat([column.unique() for column in columns]).unique()
+    codes = texts.to_physical().gather(texts.cast(pl.String).arg_sort()).to_numpy()
+    ranks = np.zeros(codes.max() + 1, dtype=np.int64)
+    ranks[codes] = np.arange(codes.size)
+    return ranks
 
 
 def _compact(column: pl.Series) -> pl.Series:
