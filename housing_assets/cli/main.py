@@ -109,10 +109,10 @@ def predict(
         typer.echo(f"{count:,} of them are the number of {predictor}, which was better than the model on eval")
     if unplaced:
         typer.echo(f"note: {unplaced:,} rows have no metro that the model knows")
-    known = predicted.filter(pl.col("actual_price").is_not_null())
-    if known.height:
-        error = ((known["predicted_price"] - known["actual_price"]).abs() / known["actual_price"]).mean()
-        typer.echo(f"mean absolute error of the {known.height:,} rows with a price: {100 * float(error):.2f}%")  # type: ignore[arg-type]
+    priced = predicted.filter(pl.col("actual_price").is_not_null())
+    if priced.height:
+        error = ((priced["predicted_price"] - priced["actual_price"]).abs() / priced["actual_price"]).mean()
+        typer.echo(f"mean absolute error of the {priced.height:,} rows with a price: {100 * float(error):.2f}%")  # type: ignore[arg-type]
 
 
 @app.command()
@@ -140,9 +140,9 @@ def promote(
         point_to(store, version)
     record = {"outcome": "promoted", "reason": f"{BY_HAND}{reason}", "evidence": {"champion": before}}
     where = record_decision(store, version, record)
-    what, made = ("forecast model", "forecasts") if forecasts else ("champion", "intervals and predictions")
+    what, outputs = ("forecast model", "forecasts") if forecasts else ("champion", "intervals and predictions")
     typer.echo(f"the {what} is {version} (before: {before or 'none'}); recorded in {where}")
-    typer.echo(f"`housing run` makes {made} of the new {what}")
+    typer.echo(f"`housing run` makes {outputs} of the new {what}")
 
 
 @app.command()

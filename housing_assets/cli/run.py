@@ -96,11 +96,11 @@ def run_platform(
         for complaint in panel.passed_over:
             console.print(escape(complaint), soft_wrap=True, highlight=False)
         settings, first, last = _panel(settings, store, panel, months is None)
-        asked = _asked_months(settings, months, first, last)
+        run_months = _asked_months(settings, months, first, last)
         stages = _Stages(settings, store, instance, console, force)
         stages.errors += before.errors
         inputs = [panel.fingerprint, settings.model_dump(mode="json", exclude=IRRELEVANT_TO_RUN_INPUTS)]
-        stages.run_months(INGEST_JOB, inputs, asked)
+        stages.run_months(INGEST_JOB, inputs, run_months)
         needed = [m for m in settings.months if m < settings.holdout_start]
         if cut := sorted(set(needed) & stages.stopped):
             console.print(f"training_job: not run, since {describe_months(cut)} of train and eval are stopped")
@@ -108,7 +108,7 @@ def run_platform(
             trials = settings.tune_trials if trials is None else trials
             config = {"ops": {TUNED_MODEL: {"config": {"trials": trials}}}}
             stages.run(TRAINING_JOB, [*inputs, trials], None, _trained(store), config)
-        held = [m for m in asked if m >= settings.holdout_start and m not in stages.stopped]
+        held = [m for m in run_months if m >= settings.holdout_start and m not in stages.stopped]
         _predict(stages, inputs, held)
         if not settings.can_forecast:
             console.print(f"forecast_job: not run, since it needs {LEAST_FORECAST_MONTHS} months before eval")
@@ -152,8 +152,8 @@ def _report(stages: "_Stages", home: Path) -> None:
     print_status(stages.settings, home, checks)
     version = champion_version(store)
     if version and (provisional := provisional_reason(store, version)):
-        told = f"warning: the champion {version} is provisional, the best that there is: {provisional}"
-        console.print(f"[yellow]{escape(told)}[/yellow]", soft_wrap=True, highlight=False)
+        message = f"warning: the champion {version} is provisional, the best that there is: {provisional}"
+        console.print(f"[yellow]{escape(message)}[/yellow]", soft_wrap=True, highlight=False)
     if stages.errors:
         raise HousingError("\n".join(stages.errors))
     red = [key for key, e in checks.items() if not e.passed and e.severity is dg.AssetCheckSeverity.ERROR]
@@ -191,17 +191,17 @@ def _panel(settings: Settings, store: Store, panel: VintagePanel, whole: bool) -
         panel: the vintages in use.
         whole: True if the whole panel is asked for.
     """
-    known = known_panel(settings, store)
+    settled = known_panel(settings, store)
     if settings.uses_sample:
-        return known, known.panel_start, known.last_month
+        return settled, settled.panel_start, settled.last_month
     first, last = panel.months[0], panel.months[-1]
-    known = begin_panel(settings, store, first)
-    if whole and not settings.panel_end and not derives_start(settings) and first > known.panel_start:
+    settled = begin_panel(settings, store, first)
+    if whole and not settings.panel_end and not derives_start(settings) and first > settled.panel_start:
         raise HousingError(
-            f"the source begins with {first}, HOUSING_PANEL_START is {known.panel_start}: "
+            f"the source begins with {first}, HOUSING_PANEL_START is {settled.panel_start}: "
             f"set HOUSING_PANEL_START={first}, or leave it unset"
         )
-    return known, first, known.last_month if settings.panel_end else last
+    return settled, first, settled.last_month if settings.panel_end else last
 
 
 def _asked_months(settings: Settings, text: str | None, first_there: str, last_there: str) -> list[str]:
@@ -292,11 +292,11 @@ class _Stages:
 
     def _stopped_by_last_run(self, name: str, months: Sequence[str]) -> set[str]:
         (last,) = self.instance.get_runs(dg.RunsFilter(job_name=name), limit=1)
-        found: set[str] = set()
+        stopped: set[str] = set()
         for asset in monthly_assets_of(name):
             verdicts = read_verdicts(self.store, asset, months)
-            found |= {m for m, v in verdicts.items() if v.run == last.run_id and v.state is State.RED}
-        return found
+            stopped |= {m for m, v in verdicts.items() if v.run == last.run_id and v.state is State.RED}
+        return stopped
 
     def _undone(self, name: str, inputs: Sequence[object], months: Sequence[str], assets: tuple[str, ...]) -> list[str]:
         """Months that the store says are work, or whose outputs no run with the same inputs made."""
@@ -306,8 +306,8 @@ class _Stages:
             return [m for m in months if m in alone]
         undone = {month for task in tasks for month in task.months} - alone
         for asset in monthly_assets_of(name):
-            known = states(self.store, asset, months)
-            undone |= {m for m in months if known[m] not in PASSING}
+            month_states = states(self.store, asset, months)
+            undone |= {m for m in months if month_states[m] not in PASSING}
             verdicts = read_verdicts(self.store, asset, months)
             current = self._with_inputs({v.run for v in verdicts.values()}, inputs)
             undone |= {m for m, verdict in verdicts.items() if verdict.run not in current}
@@ -346,8 +346,8 @@ class _Stages:
         if outputs_exist and not self.force and self._done(name, digest):
             self.console.print(f"[dim]{name}: up to date[/dim]")
             return
-        told = f" {months[0]} to {months[-1]}" if months else ""
-        self.console.print(f"[bold]{name}[/bold]{told}")
+        span = f" {months[0]} to {months[-1]}" if months else ""
+        self.console.print(f"[bold]{name}[/bold]{span}")
         tags = {_INPUTS_TAG: digest, OWNER_TAG: this_process()}
         if months:
             tags |= month_tags(months)
@@ -362,10 +362,10 @@ class _Stages:
         except DagsterExecutionInterruptedError as error:
             raise KeyboardInterrupt from error
         except Exception as error:
-            known = _known_cause(error, lambda: last_checks(self.instance, self.definitions))
-            if known is None:
+            cause = _known_cause(error, lambda: last_checks(self.instance, self.definitions))
+            if cause is None:
                 raise
-            raise HousingError(f"{name}: {known}") from error
+            raise HousingError(f"{name}: {cause}") from error
         if not result.success:
             raise HousingError(f"{name} failed: see run {result.run_id} in the Dagster UI")
 
@@ -403,5 +403,5 @@ def _digest(inputs: object) -> str:
 
 
 def _trained(store: Store) -> bool:
-    made = {"encoders.parquet", "training_features.parquet", "baseline_model.json", "tuned_model.json"}
-    return made | {"model_evaluation.parquet"} <= set(store.blobs.keys("")) and champion_version(store) is not None
+    outputs = {"encoders.parquet", "training_features.parquet", "baseline_model.json", "tuned_model.json"}
+    return outputs | {"model_evaluation.parquet"} <= set(store.blobs.keys("")) and champion_version(store) is not None

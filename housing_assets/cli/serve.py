@@ -167,8 +167,8 @@ def _await_all(wanted: list[Service], running: dict[str, subprocess.Popen], logs
             console.print(f"[bold]{service.name:<10}[/bold] {service.url}")
             waiting.remove(service)
         if waiting and time.monotonic() > until:
-            told = ", ".join(s.name for s in waiting)
-            raise HousingError(f"{told} did not answer within {_PATIENCE} seconds: see {logs}")
+            names = ", ".join(s.name for s in waiting)
+            raise HousingError(f"{names} did not answer within {_PATIENCE} seconds: see {logs}")
         time.sleep(0.3)
 
 
@@ -204,12 +204,12 @@ def _stop(running: dict[str, subprocess.Popen]) -> None:
 
 def _members(groups: set[int]) -> list[int]:
     """Processes of these groups that still run."""
-    found = []
+    members = []
     for process in psutil.process_iter():
         with contextlib.suppress(ProcessLookupError):
             if os.getpgid(process.pid) in groups and is_alive(process.pid):
-                found.append(process.pid)
-    return found
+                members.append(process.pid)
+    return members
 
 
 def _signal(group: int, number: int) -> None:

@@ -113,8 +113,8 @@ def _metric_table(store: Store) -> Table:
     predictions = _known_predictions(store)
     if predictions.height:
         metrics = price_metrics(predictions["actual_price"].to_numpy(), predictions["predicted_price"].to_numpy())
-        found = {"coverage": 100 * predictions["inside"].mean(), "width": 100 * predictions["width"].mean()}  # type: ignore[operator]
-        rows.append({"split": "on file", "predictor": MONTHLY_PREDICTIONS, **metrics, **found})
+        interval_figures = {"coverage": 100 * predictions["inside"].mean(), "width": 100 * predictions["width"].mean()}  # type: ignore[operator]
+        rows.append({"split": "on file", "predictor": MONTHLY_PREDICTIONS, **metrics, **interval_figures})
     before = None
     for row in rows:
         if before not in (None, row["split"]):

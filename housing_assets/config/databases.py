@@ -32,17 +32,17 @@ def create_databases(environment: Mapping[str, str]) -> dict[str, bool]:
     """
     from sqlalchemy.engine import make_url
 
-    made = {}
+    created = {}
     for variable in VARIABLES:
         address = environment.get(variable, "")
         if address.startswith("postgresql"):
             url = make_url(address)
             if not url.database:
                 raise HousingError(f"{variable} names no database: write postgresql+psycopg2://user@host/database")
-            made[url.database] = _create(
+            created[url.database] = _create(
                 variable, url.set(drivername="postgresql", database=_MAINTENANCE), url.database
             )
-    return made
+    return created
 
 
 def _create(variable: str, maintenance: "URL", name: str) -> bool:

@@ -31,13 +31,17 @@ def variable_of(settings: type[BaseSettings], name: str) -> str:
 
 
 def _told(settings: type[BaseSettings], problem: dict[str, Any]) -> str:
-    told = str(problem["msg"]).removeprefix("Value error, ")
+    message = str(problem["msg"]).removeprefix("Value error, ")
     for name, field in settings.model_fields.items():
         variable = variable_of(settings, name)
         if problem["loc"] and problem["loc"][0] in (name, variable):
             secret = SecretStr in (field.annotation, *get_args(field.annotation))
-            return f"{variable}: {told}" if secret else f"{variable}={without_password(repr(problem['input']))}: {told}"
-    return told
+            return (
+                f"{variable}: {message}"
+                if secret
+                else f"{variable}={without_password(repr(problem['input']))}: {message}"
+            )
+    return message
 
 
 def _is_http(text: str) -> str:

@@ -141,7 +141,7 @@ def _fit(
         )
         own = {name: value for name, value in params.booster_params().items() if name != "nthread"}
         waiting = Config(timeout=_SILENCE_SECONDS)
-        made = dxgb.train(client, own, matrix, num_boost_round=params.n_estimators, coll_cfg=waiting)
+        result = dxgb.train(client, own, matrix, num_boost_round=params.n_estimators, coll_cfg=waiting)
     except HousingError:
         raise
     except Exception as error:
@@ -151,7 +151,7 @@ def _fit(
                 "out of memory, or cut off; give workers more memory, or start more of them."
             ) from error
         raise
-    return made["booster"]
+    return result["booster"]
 
 
 def _require_read(pieces: "Sequence[Future]", rows: TableFile) -> None:

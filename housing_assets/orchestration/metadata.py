@@ -18,8 +18,10 @@ def column_schema(
         schema: the columns.
         further: descriptions of columns that the contract of the raw panel does not have.
     """
-    told = {name: f"{column.description} ({column.unit})" for name, column in BY_NAME.items()} | dict(further or {})
-    columns = [dg.TableColumn(name, str(kind), told.get(name)) for name, kind in schema.items()]
+    descriptions = {name: f"{column.description} ({column.unit})" for name, column in BY_NAME.items()} | dict(
+        further or {}
+    )
+    columns = [dg.TableColumn(name, str(kind), descriptions.get(name)) for name, kind in schema.items()]
     return {"dagster/column_schema": dg.TableSchema(columns)}
 
 

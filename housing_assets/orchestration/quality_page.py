@@ -42,7 +42,7 @@ class Health:
 
     def broken(self) -> list[dict[str, str]]:
         """Every broken rule of data that did not change since: `asset`, `month`, `rule`, `severity`, …"""
-        found = [
+        broken_checks = [
             {
                 "asset": asset,
                 "month": month,
@@ -57,7 +57,7 @@ class Health:
             if self.states[asset].get(month) in (State.RED, State.WARN)
             for problem in verdict.problems
         ]
-        return sorted(found, key=lambda b: b["severity"])
+        return sorted(broken_checks, key=lambda b: b["severity"])
 
 
 def read_health(store: Store) -> Health:
@@ -109,15 +109,15 @@ def render_page(store: Store, health: Health, source: str, pictures: Mapping[str
 def quarantine_reasons(store: Store) -> pl.DataFrame:
     """Quarantined rows by kind of reason: `kind`, `rows`, `months`, `example`, the most frequent first."""
     months = store.months(QUARANTINED)
-    found: dict[str, tuple[int, list[str], str]] = {}
+    reasons: dict[str, tuple[int, list[str], str]] = {}
     for month, frame in months.iterate(months.available(), ["reason"]):
         kinds = frame.group_by(pl.col("reason").str.extract(_KIND).alias("kind")).agg(
             pl.len().alias("rows"), pl.col("reason").first()
         )
         for kind, rows, example in kinds.iter_rows():
-            before = found.get(kind, (0, [], example))
-            found[kind] = (before[0] + rows, [*before[1], month], before[2])
-    rows = [(kind, count, describe_months(named), example) for kind, (count, named, example) in found.items()]
+            before = reasons.get(kind, (0, [], example))
+            reasons[kind] = (before[0] + rows, [*before[1], month], before[2])
+    rows = [(kind, count, describe_months(named), example) for kind, (count, named, example) in reasons.items()]
     schema = {"kind": pl.String, "rows": pl.Int64, "months": pl.String, "example": pl.String}
     return pl.DataFrame(rows, schema=schema, orient="row").sort("rows", descending=True)
 
@@ -141,19 +141,19 @@ def _cell(health: Health, asset: str, month: str) -> dict[str, str] | None:
         return None
     css, sign = _SIGNS.get(state, ("none", "?"))
     verdict = health.verdicts[asset].get(month)
-    told: Sequence[str] = [f"{p.rule}: {p.column}: {p.told}" for p in verdict.problems] if verdict else []
-    return {"css": css, "sign": sign, "title": "\n".join([f"{asset} {month}: {state}", *told])}
+    sentences: Sequence[str] = [f"{p.rule}: {p.column}: {p.told}" for p in verdict.problems] if verdict else []
+    return {"css": css, "sign": sign, "title": "\n".join([f"{asset} {month}: {state}", *sentences])}
 
 
 def _tables(health: Health) -> Iterable[dict[str, Any]]:
     for asset, months in health.states.items():
         if "" in months:
             verdict = health.verdicts[asset].get("")
-            known = verdict is not None and months[""] in (*PASSING, State.RED)
+            is_current = verdict is not None and months[""] in (*PASSING, State.RED)
             yield {
                 "asset": asset,
                 "state": str(months[""]),
                 "css": _SIGNS.get(months[""], ("none", ""))[0],
                 "rows": verdict.rows if verdict else 0,
-                "checked": verdict.checked if verdict and known else "",
+                "checked": verdict.checked if verdict and is_current else "",
             }

@@ -116,17 +116,17 @@ def read_facts(settings: Settings, store: Store) -> Facts:
         StoreError: it cannot be read, or a file that tells a version is damaged.
     """
     settings = known_panel(settings, store)
-    seen = {asset: Seen(data_stamps(store, asset), read_verdicts(store, asset)) for asset in MONTHLY}
+    assets_seen = {asset: Seen(data_stamps(store, asset), read_verdicts(store, asset)) for asset in MONTHLY}
     decided = read_verdicts(store, CHAMPION_MODEL, [""]).get("")
     return Facts(
         settings.months,
         settings.holdout_start,
         settings.can_forecast,
-        seen,
+        assets_seen,
         champion_version(store),
         champion_version(store, FORECAST_POINTER),
         decided.rests_on if decided else "",
-        {asset: _versions(store, asset, seen[asset]) for asset in PREDICTED},
+        {asset: _versions(store, asset, assets_seen[asset]) for asset in PREDICTED},
         {asset: frozenset(stale_months(store, asset)) for asset in PREDICTED},
     )
 
@@ -156,8 +156,8 @@ def work_to_do(facts: Facts) -> list[Task]:
 
     def history(output: str, version: str | None) -> Callable[[Sequence[str]], str]:
         def content(part: Sequence[str]) -> str:
-            known = [s for m, s in sorted(cleaned.stamps.items()) if m <= part[-1]]
-            return _digest([version or "", *known, *_replaced(facts.assets[output], part)])
+            stamps = [s for m, s in sorted(cleaned.stamps.items()) if m <= part[-1]]
+            return _digest([version or "", *stamps, *_replaced(facts.assets[output], part)])
 
         return content
 
@@ -206,8 +206,8 @@ def _tasks(
     return [Task(job, tuple(part), content(part), assets) for part in consecutive(months)]
 
 
-def _replaced(seen: Seen, months: Sequence[str]) -> list[str]:
-    return [seen.stamps.get(month, "") for month in months]
+def _replaced(facts: Seen, months: Sequence[str]) -> list[str]:
+    return [facts.stamps.get(month, "") for month in months]
 
 
 def _rests_on_raw(raw: Seen, month: str) -> str:
@@ -240,13 +240,13 @@ def _is_unpredicted(facts: Facts, month: str) -> bool:
 def _is_unmeasured(facts: Facts, month: str) -> bool:
     made_from = _digest([facts.assets[MONTHLY_PREDICTIONS].stamps[month]])
     reports = [facts.assets[asset] for asset in REPORTS]
-    return any(seen.lacks(month) or seen.rests_on(month) not in ("", made_from) for seen in reports)
+    return any(report.lacks(month) or report.rests_on(month) not in ("", made_from) for report in reports)
 
 
-def _versions(store: Store, asset: str, seen: Seen) -> dict[str, str]:
+def _versions(store: Store, asset: str, facts: Seen) -> dict[str, str]:
     """The version of the model that made each month that was checked; another may be damaged, and is work anyway."""
     months = store.months(asset)
-    by = {m: _version_in(months, m, stamp) for m, stamp in sorted(seen.stamps.items()) if not seen.lacks(m)}
+    by = {m: _version_in(months, m, stamp) for m, stamp in sorted(facts.stamps.items()) if not facts.lacks(m)}
     return {month: version for month, version in by.items() if version is not None}
 
 

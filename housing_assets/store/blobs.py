@@ -141,15 +141,15 @@ class FolderBlobs:
     def _stamp(self, path: Path) -> Stamp | None:
         """The stamp of a file; remembered for as long as its size and time of change stay the same."""
         try:
-            told = path.stat()
-            version = (told.st_size, told.st_mtime_ns)
-            known = self._stamps.get(path)
-            if known is None or known[0] != version:
-                known = (version, content_stamp(path.read_bytes()))
-                self._stamps[path] = known
+            status = path.stat()
+            version = (status.st_size, status.st_mtime_ns)
+            cached = self._stamps.get(path)
+            if cached is None or cached[0] != version:
+                cached = (version, content_stamp(path.read_bytes()))
+                self._stamps[path] = cached
         except FileNotFoundError:  # deleted meanwhile
             return None
-        return known[1]
+        return cached[1]
 
     def _files(self, prefix: str) -> Iterator[tuple[str, Path]]:
         folder, _, begins = prefix.rpartition("/")

@@ -93,8 +93,8 @@ def load_bundle(store: Store, version: str) -> Bundle:
     try:
         manifest = store.read_json(f"models/{version}/manifest.json")
     except FileNotFoundError as error:
-        known = ", ".join(list_versions(store)) or "none"
-        raise BundleError(f"{store.uri} has no model {version!r}; it has {known}") from error
+        versions = ", ".join(list_versions(store)) or "none"
+        raise BundleError(f"{store.uri} has no model {version!r}; it has {versions}") from error
     if manifest.get("format") != FORMAT:
         raise BundleError(
             f"model {version} has format {manifest.get('format')!r}, this version of the platform reads "

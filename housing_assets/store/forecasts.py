@@ -22,8 +22,8 @@ _ASSET, _WIDTHS = "forecast_evaluation", "forecast_intervals"
 
 def problems_of_grades(grades: ForecastGrades) -> tuple[Problem, ...]:
     """What the checks of `forecast_evaluation` have against grades, the errors and the warnings."""
-    found = broken_rules(_ASSET, measure_forecast_evaluation(grades.graded))
-    return tuple(Problem(rule.name, str(rule.severity), m.column, m.told) for rule, m in found)
+    broken = broken_rules(_ASSET, measure_forecast_evaluation(grades.graded))
+    return tuple(Problem(rule.name, str(rule.severity), m.column, m.told) for rule, m in broken)
 
 
 def publish_forecasts(store: Store, grades: ForecastGrades) -> None:
@@ -98,11 +98,11 @@ def replaced_by_hand(store: Store, version: str) -> str:
     """Why a version is not to forecast again by itself: a person had another one take its place; empty if none had."""
     keys = [k for k in store.blobs.keys("models/forecast-") if "/decisions/" in k]
     for key in sorted(keys, key=lambda k: k.rpartition("/")[2], reverse=True):
-        told = store.read_json(key)
-        if told.get("outcome") == "promoted":
-            if told.get("candidate") == version:
+        decision = store.read_json(key)
+        if decision.get("outcome") == "promoted":
+            if decision.get("candidate") == version:
                 return ""
-            by_hand = str(told.get("reason", "")).startswith(BY_HAND)
-            if by_hand and told.get("evidence", {}).get("champion") == version:
-                return f"{version} was replaced {told['reason']}; `housing promote {version}` brings it back"
+            by_hand = str(decision.get("reason", "")).startswith(BY_HAND)
+            if by_hand and decision.get("evidence", {}).get("champion") == version:
+                return f"{version} was replaced {decision['reason']}; `housing promote {version}` brings it back"
     return ""

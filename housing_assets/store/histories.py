@@ -106,9 +106,9 @@ class _Inputs:
     cleaned: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, told: str) -> "_Inputs":
+    def of(cls, text: str) -> "_Inputs":
         try:
-            value = json.loads(told)
+            value = json.loads(text)
             return cls(str(value["panel_start"]), dict(value["cleaned"]))
         except (ValueError, KeyError, TypeError):
             return cls()  # written before the file told

@@ -20,8 +20,8 @@ def encode_parquet(frame: pl.DataFrame, made_from: str = "") -> bytes:
             word of it.
     """
     buffer = io.BytesIO()
-    told = {_MADE_FROM: made_from} if made_from else None
-    frame.write_parquet(buffer, compression="zstd", compression_level=1, metadata=told)
+    metadata = {_MADE_FROM: made_from} if made_from else None
+    frame.write_parquet(buffer, compression="zstd", compression_level=1, metadata=metadata)
     return buffer.getvalue()
 
 

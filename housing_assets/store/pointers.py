@@ -36,10 +36,10 @@ def champion_pointer(store: Store, pointer: str = POINTER) -> tuple[str | None, 
         StoreError: the store cannot be read.
     """
     try:
-        told = store.read_json(pointer)
+        content = store.read_json(pointer)
     except FileNotFoundError:
         return None, ""
-    return _version_named(store, pointer, told), str(told.get("provisional", ""))
+    return _version_named(store, pointer, content), str(content.get("provisional", ""))
 
 
 def champion_version(store: Store, pointer: str = POINTER) -> str | None:
@@ -47,8 +47,8 @@ def champion_version(store: Store, pointer: str = POINTER) -> str | None:
     return champion_pointer(store, pointer)[0]
 
 
-def _version_named(store: Store, pointer: str, told: Mapping[str, Any]) -> str:
-    version = told.get("version")
+def _version_named(store: Store, pointer: str, content: Mapping[str, Any]) -> str:
+    version = content.get("version")
     if not isinstance(version, str) or not version:
         raise BundleError(f"{store.uri}/{pointer} names no version: point it at one of {list_versions(store)}")
     return version
@@ -61,12 +61,12 @@ def forecast_champion(store: Store) -> tuple[str, dict[int, str]]:
         BundleError: none yet, or its pointer is damaged.
     """
     try:
-        told = store.read_json(FORECAST_POINTER)  # once: it may be swapped between two looks
+        content = store.read_json(FORECAST_POINTER)  # once: it may be swapped between two looks
     except FileNotFoundError as error:
         raise BundleError(f"{store.uri} has no forecast model: run forecast_job (or `housing run`) first") from error
-    version = _version_named(store, FORECAST_POINTER, told)
+    version = _version_named(store, FORECAST_POINTER, content)
     try:
-        published = {int(horizon): str(name) for horizon, name in told["published"].items()}
+        published = {int(horizon): str(name) for horizon, name in content["published"].items()}
     except (KeyError, ValueError, AttributeError) as error:
         raise BundleError(
             f"{store.uri}/{FORECAST_POINTER} is damaged: materialize forecast_evaluation again"
@@ -81,8 +81,8 @@ def point_forecasts_to(store: Store, version: str, published: Mapping[int, str])
         BundleError: the version is missing or damaged; the pointer stays as it was.
     """
     load_bundle(store, version)
-    told = {str(horizon): name for horizon, name in published.items()}
-    store.write_json(FORECAST_POINTER, {"version": version, "published": told})
+    names = {str(horizon): name for horizon, name in published.items()}
+    store.write_json(FORECAST_POINTER, {"version": version, "published": names})
 
 
 def load_champion(store: Store) -> Bundle:

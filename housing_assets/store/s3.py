@@ -48,18 +48,18 @@ class S3Blobs:
     def write(self, key: str, data: bytes) -> None:
         """See `Blobs.write`."""
         with self._explained(key, "written"):
-            told = {SHA256: hashlib.sha256(data).hexdigest()}
-            self.client.put_object(Bucket=self.bucket, Key=self._full(key), Body=data, Metadata=told)
+            metadata = {SHA256: hashlib.sha256(data).hexdigest()}
+            self.client.put_object(Bucket=self.bucket, Key=self._full(key), Body=data, Metadata=metadata)
 
     def create(self, key: str, data: bytes) -> bool:
         """See `Blobs.create`: a conditional write; a service that knows none replaces what is there."""
         from botocore.exceptions import ClientError
 
-        told = {SHA256: hashlib.sha256(data).hexdigest()}
+        metadata = {SHA256: hashlib.sha256(data).hexdigest()}
         with self._explained(key, "written"):
             try:
                 self.client.put_object(
-                    Bucket=self.bucket, Key=self._full(key), Body=data, Metadata=told, IfNoneMatch="*"
+                    Bucket=self.bucket, Key=self._full(key), Body=data, Metadata=metadata, IfNoneMatch="*"
                 )
             except ClientError as error:
                 # 409: another conditional write of the same key is under way.
@@ -71,8 +71,8 @@ class S3Blobs:
     def open(self, key: str) -> io.BufferedReader:
         """See `Blobs.open`: read in ranges, as they are asked for, of the object as it is now."""
         with self._explained(key, "read"):
-            told = self.client.head_object(Bucket=self.bucket, Key=self._full(key))
-        return io.BufferedReader(_S3Ranges(self, key, told["ContentLength"], told["ETag"]), _RANGE_BYTES)
+            head = self.client.head_object(Bucket=self.bucket, Key=self._full(key))
+        return io.BufferedReader(_S3Ranges(self, key, head["ContentLength"], head["ETag"]), _RANGE_BYTES)
 
     @contextmanager
     def writing(self, key: str) -> Iterator[BinaryIO]:
@@ -80,16 +80,16 @@ class S3Blobs:
         with tempfile.TemporaryFile(prefix="housing-upload-") as file:
             yield cast(BinaryIO, file)
             file.seek(0)
-            told = {"Metadata": {SHA256: hashlib.file_digest(file, "sha256").hexdigest()}}
+            arguments = {"Metadata": {SHA256: hashlib.file_digest(file, "sha256").hexdigest()}}
             file.seek(0)
             with self._explained(key, "written"):
-                self.client.upload_fileobj(file, self.bucket, self._full(key), ExtraArgs=told)
+                self.client.upload_fileobj(file, self.bucket, self._full(key), ExtraArgs=arguments)
 
     def read_range(self, key: str, start: int, end: int, etag: str) -> bytes:
         """Bytes `start` to `end`, excluded, of `key`; StoreError if its content is no longer that of `etag`."""
         with self._explained(key, "read"):
-            asked = {"Range": f"bytes={start}-{end - 1}", "IfMatch": etag}
-            return self.client.get_object(Bucket=self.bucket, Key=self._full(key), **asked)["Body"].read()
+            conditions = {"Range": f"bytes={start}-{end - 1}", "IfMatch": etag}
+            return self.client.get_object(Bucket=self.bucket, Key=self._full(key), **conditions)["Body"].read()
 
     def keys(self, prefix: str) -> list[str]:
         """See `Blobs.keys`."""
@@ -101,25 +101,25 @@ class S3Blobs:
         The ETag itself is another after a copy: of more than 8 MB it is that of the parts, of an encrypted one no MD5.
         """
         etags = self._etags(prefix)
-        found = {key: known for key, etag in etags.items() if (known := self._stamps.get(key)) and known.etag == etag}
+        found = {key: kept for key, etag in etags.items() if (kept := self._stamps.get(key)) and kept.etag == etag}
         if unknown := [key for key in etags if key not in found]:
             with ThreadPoolExecutor(_STAMPERS, thread_name_prefix="stamps") as pool:
-                asked = zip(unknown, pool.map(self._stamp, unknown), strict=True)
-                found |= {key: stamp for key, stamp in asked if stamp}
+                fetched = zip(unknown, pool.map(self._stamp, unknown), strict=True)
+                found |= {key: stamp for key, stamp in fetched if stamp}
         return {key: found[key] for key in etags if key in found}
 
     def _stamp(self, key: str) -> Stamp | None:
         """The stamp of one object, asked of S3; None if it was deleted meanwhile."""
         try:
             with self._explained(key, "read"):
-                told = self.client.head_object(Bucket=self.bucket, Key=self._full(key))
-            sha256 = told.get("Metadata", {}).get(SHA256)
+                head = self.client.head_object(Bucket=self.bucket, Key=self._full(key))
+            sha256 = head.get("Metadata", {}).get(SHA256)
             if not sha256:  # written by another tool: its content has to be read, once
-                with io.BufferedReader(_S3Ranges(self, key, told["ContentLength"], told["ETag"]), _RANGE_BYTES) as file:
+                with io.BufferedReader(_S3Ranges(self, key, head["ContentLength"], head["ETag"]), _RANGE_BYTES) as file:
                     sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         except FileNotFoundError:
             return None
-        self._stamps[key] = stamp = Stamp(sha256, told["ETag"])
+        self._stamps[key] = stamp = Stamp(sha256, head["ETag"])
         return stamp
 
     def _etags(self, prefix: str) -> dict[str, str]:

@@ -46,9 +46,9 @@ class TableFile:
             StoreError: the table was never materialized, or is damaged.
         """
         with self._opened() as file:
-            asked = None if columns is None else list(dict.fromkeys([*columns, *(["split"] if self.split else [])]))
+            needed = None if columns is None else list(dict.fromkeys([*columns, *(["split"] if self.split else [])]))
             for group in self._groups(file) if only is None else only:
-                frame = cast(pl.DataFrame, pl.from_arrow(file.read_row_group(group, asked)))
+                frame = cast(pl.DataFrame, pl.from_arrow(file.read_row_group(group, needed)))
                 if self.split:
                     frame = frame.filter(pl.col("split") == self.split)
                 yield frame if columns is None else frame.select(columns)
@@ -77,12 +77,12 @@ class TableFile:
         if self.split is None:
             return list(every)
         column = file.schema_arrow.get_field_index("split")
-        found = []
+        groups = []
         for group in every:
             statistics = file.metadata.row_group(group).column(column).statistics
             if not (statistics and statistics.has_min_max) or statistics.min <= self.split <= statistics.max:
-                found.append(group)
-        return found
+                groups.append(group)
+        return groups
 
     @contextmanager
     def _opened(self) -> Iterator["pq.ParquetFile"]:

@@ -110,18 +110,18 @@ def write_verdicts(store: Store, verdicts: Sequence[Verdict]) -> None:
 def read_verdicts(store: Store, asset: str, months: Iterable[str] | None = None) -> dict[str, Verdict]:
     """The verdicts of an asset by month; those of `months` alone, where they are given."""
     keys = set(store.blobs.keys(f"checks/{asset}"))
-    asked = None if months is None else {verdict_key(asset, m) for m in months}
+    keys_wanted = None if months is None else {verdict_key(asset, m) for m in months}
     wanted = sorted(
         k
         for k in keys
-        if (k == verdict_key(asset) or k.startswith(f"checks/{asset}/")) and (asked is None or k in asked)
+        if (k == verdict_key(asset) or k.startswith(f"checks/{asset}/")) and (keys_wanted is None or k in keys_wanted)
     )
 
     def read(key: str) -> Verdict | None:
         try:
-            told = json.loads(store.blobs.read(key))
-            problems = tuple(Problem(**_known(Problem, p)) for p in told["problems"])
-            return Verdict(**_known(Verdict, told) | {"state": State(told["state"]), "problems": problems})
+            content = json.loads(store.blobs.read(key))
+            problems = tuple(Problem(**_known(Problem, p)) for p in content["problems"])
+            return Verdict(**_known(Verdict, content) | {"state": State(content["state"]), "problems": problems})
         except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
             return None  # as good as never checked
 
@@ -129,10 +129,10 @@ def read_verdicts(store: Store, asset: str, months: Iterable[str] | None = None)
         return {v.month: v for v in pool.map(read, wanted) if v is not None}
 
 
-def _known(kind: type[Problem] | type[Verdict], told: dict[str, Any]) -> dict[str, Any]:
+def _known(kind: type[Problem] | type[Verdict], content: dict[str, Any]) -> dict[str, Any]:
     """Without what a newer version of the platform says beside: it must not make what it wrote unreadable."""
     names = {f.name for f in fields(kind)}
-    return {name: value for name, value in told.items() if name in names}
+    return {name: value for name, value in content.items() if name in names}
 
 
 def states(store: Store, asset: str, months: Iterable[str] = ("",)) -> dict[str, State]:
@@ -157,16 +157,16 @@ def unsound(store: Store, asset: str, months: Iterable[str] = ("",)) -> str:
     for month, state in states(store, asset, months).items():
         if state not in PASSING:
             by_state.setdefault(state, []).append(month)
-    told = []
+    sentences = []
     for state, bad in by_state.items():
         which = f" for {describe_months(bad)}" if any(bad) else ""
-        told.append(f"{asset} is {state}{which}")
+        sentences.append(f"{asset} is {state}{which}")
     if State.RED in by_state:
         verdict = read_verdicts(store, asset, by_state[State.RED][:1])[by_state[State.RED][0]]
         first = next((p for p in verdict.problems if p.severity == "ERROR"), None)
         if first:
-            told[-1] += f" ({first.rule}: {first.column}: {first.told})"
-    return "; ".join(told)
+            sentences[-1] += f" ({first.rule}: {first.column}: {first.told})"
+    return "; ".join(sentences)
 
 
 def require_sound(store: Store, asset: str, months: Iterable[str] = ("",)) -> None:

@@ -436,10 +436,10 @@ def iterate(
     Args and errors as of `read`; a month without rows is not given.
     """
     wanted = None if months is None else set(months)
-    asked = None if columns is None else list(dict.fromkeys([*columns, "date"]))
+    needed = None if columns is None else list(dict.fromkeys([*columns, "date"]))
     with _opened(store, vintage) as file:
         for group in _groups(file, wanted):
-            rows = cast(pl.DataFrame, pl.from_arrow(file.read_row_group(group, asked)))
+            rows = cast(pl.DataFrame, pl.from_arrow(file.read_row_group(group, needed)))
             if columns is not None and (absent := set(columns) - set(rows.columns)):
                 raise KeyError(f"it has no column {', '.join(sorted(absent))}")
             for day, frame in rows.group_by("date", maintain_order=True):
@@ -465,8 +465,8 @@ def paired_months(
     """
     sides = []
     for vintage in (old, new):
-        asked = None if columns is None else ["zipcode", *(c for c in columns if c in vintage.columns)]
-        sides.append(iterate(store, vintage, columns=asked and list(dict.fromkeys(asked))))
+        needed = None if columns is None else ["zipcode", *(c for c in columns if c in vintage.columns)]
+        sides.append(iterate(store, vintage, columns=needed and list(dict.fromkeys(needed))))
     before, after = (next(side, None) for side in sides)
     while before or after:
         month = min(side[0] for side in (before, after) if side)
@@ -497,12 +497,12 @@ def _groups(file: "pq.ParquetFile", months: Collection[str] | None) -> list[int]
         return list(every)
     days = [month_end(month) for month in months]
     column = file.schema_arrow.get_field_index("date")
-    found = []
+    groups = []
     for group in every:
         statistics = file.metadata.row_group(group).column(column).statistics
         if not (statistics and statistics.has_min_max) or any(statistics.min <= d <= statistics.max for d in days):
-            found.append(group)
-    return found
+            groups.append(group)
+    return groups
 
 
 @contextmanager
@@ -524,35 +524,35 @@ def _opened(store: Store, vintage: Vintage) -> Iterator["pq.ParquetFile"]:
 
 
 def _encode(vintage: Vintage) -> bytes:
-    told: dict[str, Any] = {"format": FORMAT, **asdict(vintage)}
-    told["fetched_at"] = vintage.fetched_at.isoformat()
-    told["published_at"] = vintage.published_at and vintage.published_at.isoformat()
-    told["notes"] = [{"text": text, "count": count} for text, count in vintage.notes]
-    return encode_json({**told, "manifest_sha256": _manifest_digest(told)})
+    manifest: dict[str, Any] = {"format": FORMAT, **asdict(vintage)}
+    manifest["fetched_at"] = vintage.fetched_at.isoformat()
+    manifest["published_at"] = vintage.published_at and vintage.published_at.isoformat()
+    manifest["notes"] = [{"text": text, "count": count} for text, count in vintage.notes]
+    return encode_json({**manifest, "manifest_sha256": _manifest_digest(manifest)})
 
 
 def _decode(data: bytes) -> Vintage:
     """The vintage of a manifest; ValueError, KeyError or TypeError if it is damaged."""
-    told = json.loads(data)
-    if told.pop("format") != FORMAT:
+    manifest = json.loads(data)
+    if manifest.pop("format") != FORMAT:
         raise ValueError("its format is of another version of the platform")
-    if told.pop("manifest_sha256") != _manifest_digest({"format": FORMAT, **told}):
+    if manifest.pop("manifest_sha256") != _manifest_digest({"format": FORMAT, **manifest}):
         raise ValueError("its sha256 is another")
-    published = told["published_at"]
+    published = manifest["published_at"]
     return Vintage(
         **{
-            **told,
-            "files": tuple(PublishedFile(**file) for file in told["files"]),
-            "fetched_at": datetime.fromisoformat(told["fetched_at"]),
+            **manifest,
+            "files": tuple(PublishedFile(**file) for file in manifest["files"]),
+            "fetched_at": datetime.fromisoformat(manifest["fetched_at"]),
             "published_at": datetime.fromisoformat(published) if published else None,
-            "notes": tuple((note["text"], note["count"]) for note in told["notes"]),
-            "columns": tuple(told["columns"]),
+            "notes": tuple((note["text"], note["count"]) for note in manifest["notes"]),
+            "columns": tuple(manifest["columns"]),
         }
     )
 
 
-def _manifest_digest(told: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+def _manifest_digest(manifest: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def _parsed_time(text: str) -> datetime | None:

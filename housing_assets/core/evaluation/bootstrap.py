@@ -34,7 +34,7 @@ def compare_paired(rows: pl.DataFrame, predictors: Mapping[str, np.ndarray], nam
         .group_by("split", "zipcode", maintain_order=True)
         .agg(pl.col(others).sum(), pl.len().alias("rows"))
     )
-    found = []
+    comparisons = []
     for (split,), part in by_zip.group_by("split", maintain_order=True):
         totals, count = part.select(others).to_numpy(), part["rows"].to_numpy().astype(float)
         draws = np.random.default_rng(seed).multinomial(
@@ -44,7 +44,7 @@ def compare_paired(rows: pl.DataFrame, predictors: Mapping[str, np.ndarray], nam
         drawn = draws.astype(np.float64) @ np.column_stack([totals, count])
         low, high = np.percentile(drawn[:, :-1] / drawn[:, -1:], [2.5, 97.5], axis=0)
         for i, other in enumerate(others):
-            found.append(
+            comparisons.append(
                 {
                     "split": split,
                     "predictor": name,
@@ -56,4 +56,4 @@ def compare_paired(rows: pl.DataFrame, predictors: Mapping[str, np.ndarray], nam
                     "saved_high": float(high[i]),
                 }
             )
-    return pl.DataFrame(found)
+    return pl.DataFrame(comparisons)

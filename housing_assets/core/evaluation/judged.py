@@ -30,9 +30,9 @@ class Judged:
         Raises:
             HousingError: it tells neither.
         """
-        if told := manifest.get("judged"):
+        if recorded := manifest.get("judged"):
             names = {f.name for f in fields(cls)}
-            return cls(**{name: value for name, value in told.items() if name in names})
+            return cls(**{name: value for name, value in recorded.items() if name in names})
         try:
             first, last = manifest["months"]["eval"]
             return cls(manifest.get("history", {}).get("publication_lag", 1), first, add_months(last, 1))

@@ -75,13 +75,13 @@ def evaluate(
         .alias("price_decile"),
     ).with_row_index("row")
     actual = rows["price"].to_numpy()
-    found: list[dict[str, object]] = []
+    table_rows: list[dict[str, object]] = []
     for by in ("overall", "metro", "month", "price_decile"):
         for (split, group), part in groups.group_by("split", by, maintain_order=True):
             at = part["row"].to_numpy()
             metrics = {name: price_metrics(actual[at], said[at]) for name, said in predictors.items()}
             for name, own in metrics.items():
-                found.append(
+                table_rows.append(
                     {
                         "split": split,
                         "by": by,
@@ -92,7 +92,7 @@ def evaluate(
                         **{f"skill_vs_{o}": _skill(own["mae"], m["mae"]) for o, m in metrics.items() if o != name},
                     }
                 )
-    return pl.DataFrame(found, infer_schema_length=None).sort("split", "by", "group", maintain_order=True)
+    return pl.DataFrame(table_rows, infer_schema_length=None).sort("split", "by", "group", maintain_order=True)
 
 
 def _interval_metrics(
@@ -101,14 +101,14 @@ def _interval_metrics(
     if ends is None:
         return {"interval_rows": 0, "coverage": None, "width": None}
     low, high = ends[0][at], ends[1][at]
-    known = np.isfinite(low)
-    if not known.any():
+    has_interval = np.isfinite(low)
+    if not has_interval.any():
         return {"interval_rows": 0, "coverage": None, "width": None}
     inside = (low <= actual) & (actual <= high)
     return {
-        "interval_rows": int(known.sum()),
-        "coverage": 100 * float(inside[known].mean()),
-        "width": 100 * float(((high - low) / predicted)[known].mean()),
+        "interval_rows": int(has_interval.sum()),
+        "coverage": 100 * float(inside[has_interval].mean()),
+        "width": 100 * float(((high - low) / predicted)[has_interval].mean()),
     }
 
 

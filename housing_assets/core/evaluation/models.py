@@ -50,12 +50,12 @@ def decide_publication(
         if model.growth is not None:
             said = {MODEL: model.itself().history_prices(rows, history), **said}
         chosen = Publication(*choose_predictor(actual, said))
-    known = replace(model, publication=chosen).history_prices(rows, history)
+    by_history = replace(model, publication=chosen).history_prices(rows, history)
     both = pl.concat(
         rows.select("date", "city_full", pl.col("price").alias("actual")).with_columns(
             pl.Series("predicted", prices, pl.Float64), pl.lit(kind).alias("from_history")
         )
-        for prices, kind in ((without, False), (known, True))
+        for prices, kind in ((without, False), (by_history, True))
     ).filter(pl.col("predicted").is_finite())
     by_month = {
         str(month): part.drop("date", "month")
@@ -105,13 +105,13 @@ def evaluate_models(
     names = list(models)
     beaten = {f"{n}{ITSELF}": m.itself() for n, m in models.items() if m.publication.predictor != MODEL}
     models = {**models, **beaten}
-    known = {name: model.history_prices(rows, history) for name, model in models.items()}
+    by_history = {name: model.history_prices(rows, history) for name, model in models.items()}
     predicted = {
-        name: np.where(np.isfinite(known[name]), known[name], model.prices_without_history(rows))
+        name: np.where(np.isfinite(by_history[name]), by_history[name], model.prices_without_history(rows))
         for name, model in models.items()
     }
     intervals = {
-        name: _rolling_intervals(rows, predicted[name], np.isfinite(known[name]), model)
+        name: _rolling_intervals(rows, predicted[name], np.isfinite(by_history[name]), model)
         for name, model in models.items()
     }
     naive = naive_predictions(train, rows)

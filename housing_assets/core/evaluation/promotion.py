@@ -98,12 +98,12 @@ class Decision:
 
     def record(self, evidence: "Evidence | ForecastEvidence") -> dict[str, Any]:
         """Decision and evidence as JSON-ready values."""
-        tests = [{"test": name, "passed": passed, "figures": told} for name, passed, told in self.tests]
+        tests = [{"test": name, "passed": passed, "figures": content} for name, passed, content in self.tests]
         numbers = {
             name: dict(value) if isinstance(value, Mapping) else value for name, value in asdict(evidence).items()
         }
-        told = {"outcome": self.outcome, "reason": self.reason, "tests": tests, "evidence": numbers}
-        return told | ({"champion": self.champion, "provisional": self.provisional} if self.provisional else {})
+        content = {"outcome": self.outcome, "reason": self.reason, "tests": tests, "evidence": numbers}
+        return content | ({"champion": self.champion, "provisional": self.provisional} if self.provisional else {})
 
 
 def decide(evidence: Evidence) -> Decision:
@@ -134,8 +134,8 @@ def _first(e: Evidence, tests: tuple[tuple[str, bool, str], ...]) -> Decision:
     why = f"{e.candidate} did not pass: {'; '.join(failed)}"
     if best != e.candidate:
         why += f". {best} errs less, eval MAE {maes[best]:,.0f} US dollars"
-    told = f"provisional, since no model serves yet and this is the best that there is: {why}"
-    return Decision("promoted", told, tests, best, why)
+    reason = f"provisional, since no model serves yet and this is the best that there is: {why}"
+    return Decision("promoted", reason, tests, best, why)
 
 
 def _after_provisional(e: Evidence, tests: tuple[tuple[str, bool, str], ...]) -> Decision:
@@ -143,13 +143,13 @@ def _after_provisional(e: Evidence, tests: tuple[tuple[str, bool, str], ...]) ->
     own = [test for test in tests if test[0] != _BEATS_CHAMPION]
     failed = _failed(own)
     if not failed:
-        told = "; ".join(told for _, _, told in own)
+        reason = "; ".join(reason for _, _, reason in own)
         verb = "is no longer" if e.candidate == e.champion else "takes the place of"
         what = "provisional" if e.candidate == e.champion else f"the provisional {e.champion}"
-        return Decision("promoted", f"{verb} {what}: {told}", tests, e.candidate)
+        return Decision("promoted", f"{verb} {what}: {reason}", tests, e.candidate)
     if e.candidate == e.champion:
-        told = f"{e.candidate} is the champion already, and still provisional: {'; '.join(failed)}"
-        return Decision("kept", told, tests)
+        reason = f"{e.candidate} is the champion already, and still provisional: {'; '.join(failed)}"
+        return Decision("kept", reason, tests)
     if all(passed for name, passed, _ in tests if name == _BEATS_CHAMPION):
         return Decision(
             "promoted",
@@ -162,7 +162,7 @@ def _after_provisional(e: Evidence, tests: tuple[tuple[str, bool, str], ...]) ->
 
 
 def _failed(tests: Iterable[tuple[str, bool, str]]) -> list[str]:
-    return [told for _, passed, told in tests if not passed]
+    return [figures for _, passed, figures in tests if not passed]
 
 
 def _decide(evidence: "Evidence | ForecastEvidence", tests: tuple[tuple[str, bool, str], ...]) -> Decision:
@@ -175,7 +175,7 @@ def _decide(evidence: "Evidence | ForecastEvidence", tests: tuple[tuple[str, boo
         return Decision("promoted", f"manual override ({evidence.override}){despite}", tests, evidence.candidate)
     if failed:
         return Decision("refused", "; ".join(failed), tests)
-    return Decision("promoted", "; ".join(told for _, _, told in tests), tests, evidence.candidate)
+    return Decision("promoted", "; ".join(figures for _, _, figures in tests), tests, evidence.candidate)
 
 
 @dataclass(frozen=True)
@@ -211,21 +211,25 @@ def decide_forecast(evidence: ForecastEvidence) -> Decision:
     A model that beats no baseline is promoted all the same: it publishes the baselines, under their own names.
     """
     e = evidence
-    told = f"eval error {e.candidate_error:.2f}%, by the model itself at {e.by_model} horizons"
-    tests = [_data_checks(e.checks), ("is graded on eval", e.candidate_error > 0, told)]
+    figures = f"eval error {e.candidate_error:.2f}%, by the model itself at {e.by_model} horizons"
+    tests = [_data_checks(e.checks), ("is graded on eval", e.candidate_error > 0, figures)]
     if e.champion_problem:
         tests.append(("beats the champion", False, e.champion_problem))
     elif e.champion_error is not None:
         limit = e.champion_error * (1 - e.margin)
         verb = "is" if e.candidate_error <= limit else "is not"
-        told = f"{verb} at least {e.margin:.1%} better than the champion's {e.champion_error:.2f}%"
-        tests.append(("beats the champion", e.candidate_error <= limit, told))
+        figures = f"{verb} at least {e.margin:.1%} better than the champion's {e.champion_error:.2f}%"
+        tests.append(("beats the champion", e.candidate_error <= limit, figures))
     return _decide(e, tuple(tests))
 
 
 def _data_checks(checks: Mapping[str, str]) -> tuple[str, bool, str]:
-    told = [problem for problem in checks.values() if problem]
-    return "data checks", not told, "; ".join(told) or f"the checks of {', '.join(checks)} vouch for their data"
+    broken = [problem for problem in checks.values() if problem]
+    return (
+        "data checks",
+        not broken,
+        "; ".join(broken) or f"the checks of {', '.join(checks)} vouch for their data",
+    )
 
 
 def _tests(e: Evidence) -> list[tuple[str, bool, str]]:
@@ -272,8 +276,8 @@ def _coverage_test(e: Evidence) -> tuple[bool, str]:
     low, high = COVERAGE_LIMITS
     if e.coverage is None:
         return False, "coverage on eval was not measured: eval needs at least two months with prices"
-    told = f"coverage on eval is {e.coverage:.1%}"
+    figures = f"coverage on eval is {e.coverage:.1%}"
     if e.coverage_rows < MIN_COVERAGE_ROWS:
-        return True, f"{told} of {e.coverage_rows} rows, too few to judge by (fewer than {MIN_COVERAGE_ROWS})"
+        return True, f"{figures} of {e.coverage_rows} rows, too few to judge by (fewer than {MIN_COVERAGE_ROWS})"
     inside = low <= e.coverage <= high
-    return True, f"{told}, {'within' if inside else 'not in'} {low:.0%} to {high:.0%}"
+    return True, f"{figures}, {'within' if inside else 'not in'} {low:.0%} to {high:.0%}"

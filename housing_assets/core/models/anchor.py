@@ -71,8 +71,8 @@ def fit_anchor(features: pl.DataFrame) -> Anchor:
     """
     amounts = _amounts(features)
     logs = _logs(amounts)
-    known = ~np.isnan(logs)
-    means = np.where(known, logs, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    is_known = ~np.isnan(logs)
+    means = np.where(is_known, logs, 0).sum(axis=0) / np.maximum(is_known.sum(axis=0), 1)
     named = dict(zip(ANCHOR_FEATURES, means.tolist(), strict=True))
     x = _centred(amounts, means)
     y = np.log(features["price"].to_numpy())
@@ -91,6 +91,6 @@ def _logs(amounts: np.ndarray) -> np.ndarray:
 
 
 def _centred(amounts: np.ndarray, means: np.ndarray) -> np.ndarray:
-    found = _logs(amounts) - means
-    found[np.isnan(found)] = 0  # three times faster than nan_to_num on the one row of a request
-    return found
+    centred = _logs(amounts) - means
+    centred[np.isnan(centred)] = 0  # three times faster than nan_to_num on the one row of a request
+    return centred

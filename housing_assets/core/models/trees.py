@@ -177,10 +177,10 @@ def fit_labels(rows: Rows, target: Target) -> tuple[Anchor | None, np.ndarray]:
     Raises:
         HousingError: no rows, or a price that is null, not finite or not positive.
     """
-    known = pl.concat(rows.pieces(LABEL_COLUMNS))
-    require_prices(known)
-    anchor = target_anchor(known, target)
-    return anchor, training_labels(known, target, anchor)
+    labelled = pl.concat(rows.pieces(LABEL_COLUMNS))
+    require_prices(labelled)
+    anchor = target_anchor(labelled, target)
+    return anchor, training_labels(labelled, target, anchor)
 
 
 def require_prices(features: pl.DataFrame) -> None:

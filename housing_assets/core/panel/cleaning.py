@@ -163,7 +163,7 @@ def _without_copies(rows: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
 def _broken_rules(rules: CleaningRules) -> list[tuple[pl.Expr, pl.Expr]]:
     """What a row may break, the gravest first: the condition, and words that name column, value and limit."""
     list_price = pl.col("median_list_price")
-    found = [
+    broken_rules = [
         (
             pl.col("zipcode").is_duplicated(),
             pl.format("conflict: {} different rows for this zip and month", pl.len().over("zipcode")),
@@ -175,9 +175,9 @@ def _broken_rules(rules: CleaningRules) -> list[tuple[pl.Expr, pl.Expr]]:
     ]
     for name in NUMBERS:
         column, value = BY_NAME[name], pl.col(name)
-        told = f"impossible value: {name} {{}} outside {column.low:g} to {column.high:g}"
-        found.append((~value.is_between(column.low, column.high), pl.format(told, value)))
-    return found
+        reason = f"impossible value: {name} {{}} outside {column.low:g} to {column.high:g}"
+        broken_rules.append((~value.is_between(column.low, column.high), pl.format(reason, value)))
+    return broken_rules
 
 
 @cache
@@ -189,7 +189,7 @@ def _suspect(rules: CleaningRules) -> pl.Expr:
 @cache
 def _quarantine_reason(rules: CleaningRules) -> pl.Expr:
     """The first rule that a suspect row breaks, in words."""
-    return pl.coalesce(pl.when(broken).then(told) for broken, told in _broken_rules(rules))
+    return pl.coalesce(pl.when(broken).then(reason) for broken, reason in _broken_rules(rules))
 
 
 def _repeats(kept: pl.DataFrame, previous: pl.DataFrame | None) -> pl.Series:

@@ -167,17 +167,17 @@ def nation() -> Area:
 @cache
 def metros() -> dict[str, Area]:
     """Every metropolitan and micropolitan area by its code: those of 2023, and those of 2018 that are in none today."""
-    found = {}
+    areas = {}
     for cbsa, title, kind, latitude, longitude in (
         _csv("metros").select("cbsa", "name", "kind", "latitude", "longitude").iter_rows()
     ):
         states = _states_of(_plain(title))
-        found[cbsa] = Area(title, kind, states, float(latitude), float(longitude), cbsa, title)
+        areas[cbsa] = Area(title, kind, states, float(latitude), float(longitude), cbsa, title)
     for metro in METROS:
         key = metro_key(metro.name)
-        cbsa = next(c for c, a in found.items() if metro_key(a.title) == key and a.kind == METRO)
-        found[cbsa] = replace(found[cbsa], name=metro.name, latitude=metro.latitude, longitude=metro.longitude)
-    return found
+        cbsa = next(c for c, a in areas.items() if metro_key(a.title) == key and a.kind == METRO)
+        areas[cbsa] = replace(areas[cbsa], name=metro.name, latitude=metro.latitude, longitude=metro.longitude)
+    return areas
 
 
 @cache

@@ -60,10 +60,10 @@ class MeasurementRecorder:
     def count(self, measure: str, broken: pl.Expr, column: str, what: str) -> None:
         """Rows that meet a condition, with an example."""
         at = self.frame.select(broken.arg_true()).to_series()
-        told = f"{at.len()} of {self.frame.height} rows {what}"
+        message = f"{at.len()} of {self.frame.height} rows {what}"
         if at.len():
-            told += f", for example {self.frame[column][at[0]]}"
-        self.add(measure, at.len(), told, column)
+            message += f", for example {self.frame[column][at[0]]}"
+        self.add(measure, at.len(), message, column)
 
     def schema(self, expected: Mapping[str, pl.DataType]) -> bool:
         """Columns and types; False if the rest cannot be measured."""

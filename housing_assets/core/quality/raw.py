@@ -70,21 +70,21 @@ _SIZED = tuple(n for n in _MEASURED if BY_NAME[n].unit != "share")
 def _known(name: str) -> pl.Expr:
     """A number that is there: not null, not NaN or infinite, not the 0 of a gap."""
     value = pl.col(name)
-    there = value.is_finite()
+    is_given = value.is_finite()
     if BY_NAME[name].zero is Zero.MISSING:
-        there &= value != 0
-    return pl.when(there).then(value)
+        is_given &= value != 0
+    return pl.when(is_given).then(value)
 
 
 def _impossible(name: str) -> pl.Expr:
-    known = _known(name)
-    return (known < BY_NAME[name].low) | (known > BY_NAME[name].high)
+    value = _known(name)
+    return (value < BY_NAME[name].low) | (value > BY_NAME[name].high)
 
 
 def _possible(name: str) -> pl.Expr:
     """A known number in the valid range: what cleaning would keep."""
-    known = _known(name)
-    return pl.when(known.is_between(BY_NAME[name].low, BY_NAME[name].high)).then(known)
+    value = _known(name)
+    return pl.when(value.is_between(BY_NAME[name].low, BY_NAME[name].high)).then(value)
 
 
 def _outside(name: str) -> pl.Expr:
@@ -129,9 +129,9 @@ class HistoryPriceTables:
 
     def usual(self, name: str) -> float | None:
         """The median of a figure over the months before; None where none has it."""
-        there = sorted(v for f in self.figures if (v := f.get(name)) is not None and not math.isnan(v))
-        middle = len(there) // 2
-        return (there[middle] + there[~middle]) / 2 if there else None
+        values = sorted(v for f in self.figures if (v := f.get(name)) is not None and not math.isnan(v))
+        middle = len(values) // 2
+        return (values[middle] + values[~middle]) / 2 if values else None
 
 
 def measure_raw_month(frame: pl.DataFrame, month: str, past: HistoryPriceTables) -> list[Measurement]:
@@ -190,33 +190,33 @@ def _measure_column(
     sheet: MeasurementRecorder, name: str, figures: dict[str, float | None], past: HistoryPriceTables
 ) -> None:
     rows = sheet.frame.height
-    known = int(figures[f"{name}|known"] or 0)
+    given = int(figures[f"{name}|known"] or 0)
     not_finite = int(figures[f"{name}|not finite"] or 0)
     sheet.add("not_finite", not_finite, as_percent(not_finite, rows, "are NaN or infinite"), name)
     impossible = int(figures[f"{name}|impossible"] or 0)
     column = BY_NAME[name]
-    told = as_percent(impossible, rows, f"outside {column.low:g} to {column.high:g}")
+    message = as_percent(impossible, rows, f"outside {column.low:g} to {column.high:g}")
     if impossible:
-        told += f", for example {sheet.frame.filter(_impossible(name))[name][0]:g}"
-    sheet.add("impossible_share", share_of(impossible, rows), told, name)
-    missing = 1 - known / rows if rows else None
+        message += f", for example {sheet.frame.filter(_impossible(name))[name][0]:g}"
+    sheet.add("impossible_share", share_of(impossible, rows), message, name)
+    missing = 1 - given / rows if rows else None
     figures[f"{name}|missing"] = missing
     if name == "price":
-        sheet.add("price_missing", missing, as_percent(rows - known, rows, "have no price"), name)
+        sheet.add("price_missing", missing, as_percent(rows - given, rows, "have no price"), name)
     usual = past.usual(f"{name}|missing")
     if missing is not None and usual is not None:
-        rise = missing - usual if rows - known >= FEW else 0.0
-        sheet.add("missing_rise", rise, f"{as_percent(rows - known, rows, 'are missing')}, usually {usual:.1%}", name)
+        rise = missing - usual if rows - given >= FEW else 0.0
+        sheet.add("missing_rise", rise, f"{as_percent(rows - given, rows, 'are missing')}, usually {usual:.1%}", name)
     low, high = figures[f"{name}|lowest"], figures[f"{name}|highest"]
-    varies = None if known < _MIN_VALUES or low is None or high is None else float(low != high)
+    varies = None if given < _MIN_VALUES or low is None or high is None else float(low != high)
     figures[f"{name}|varies"] = varies
     if varies is not None and (past.usual(f"{name}|varies") or 0) > 0:
-        sheet.add("frozen", 1 - varies, f"all {known} rows are {low:g}", name)
+        sheet.add("frozen", 1 - varies, f"all {given} rows are {low:g}", name)
     usual_median, now = past.usual(f"{name}|median"), figures[f"{name}|median"]
-    if name in _SIZED and known >= _MIN_VALUES and usual_median and now and now > 0 and usual_median >= 1:
+    if name in _SIZED and given >= _MIN_VALUES and usual_median and now and now > 0 and usual_median >= 1:
         size = math.log10(now / usual_median)
-        told = f"the median of {known} rows is {now:,.6g}, {10**size:,.4g} times the usual {usual_median:,.6g}"
-        sheet.add("magnitude", size, told, name)
+        message = f"the median of {given} rows is {now:,.6g}, {10**size:,.4g} times the usual {usual_median:,.6g}"
+        sheet.add("magnitude", size, message, name)
 
 
 def _measure_order(
@@ -240,14 +240,14 @@ def _measure_order(
             if value is not None and not math.isnan(value):
                 best[name] = max(best.get(name, -1.0), value)
         # The month before that decides only where this one seems off: it may itself be the broken one.
-        if all((known := usual[name]) is None or known - value < _SLACK for name, value in best.items()):
+        if all((expected := usual[name]) is None or expected - value < _SLACK for name, value in best.items()):
             break
     for name, value in best.items():
         figures[f"{name}|order"] = value
-        known = usual[name]
-        if known is not None and known >= _STEADY:
-            told = f"{some.height} zips correlate by {value:.2f} with the months before, usually by {known:.2f}"
-            sheet.add("order_lost", known - value, told, name)
+        expected = usual[name]
+        if expected is not None and expected >= _STEADY:
+            message = f"{some.height} zips correlate by {value:.2f} with the months before, usually by {expected:.2f}"
+            sheet.add("order_lost", expected - value, message, name)
     past.values.append(values)
 
 
@@ -269,14 +269,14 @@ def _measure_against_months_before(sheet: MeasurementRecorder, one: pl.DataFrame
         before = several.filter(pl.col("months") >= min(2, len(past.prices)))
         lost, _, _ = _compare_zips(now, before)
         _, both, far = _compare_zips(now, several)
-    told = f"{lost.height} of {before.height} zips of the months before are not there"
-    sheet.add("zip_coverage", 1 - share_of(lost.height, before.height) if before.height else None, told, "zipcode")
-    told = f"{far.height} of {both.height} zips jump by more than {math.exp(JUMP) - 1:.0%} from the months before"
+    message = f"{lost.height} of {before.height} zips of the months before are not there"
+    sheet.add("zip_coverage", 1 - share_of(lost.height, before.height) if before.height else None, message, "zipcode")
+    message = f"{far.height} of {both.height} zips jump by more than {math.exp(JUMP) - 1:.0%} from the months before"
     if far.height:
         first = far.sort("zipcode").row(0, named=True)
-        told += f", for example {first['zipcode']} from {first['price']:,.0f} to {first['now']:,.0f}"
-    sheet.add("jump_share", share_of(far.height, both.height), told, "price")
-    sheet.add("jumps", far.height, told, "price")
+        message += f", for example {first['zipcode']} from {first['price']:,.0f} to {first['now']:,.0f}"
+    sheet.add("jump_share", share_of(far.height, both.height), message, "price")
+    sheet.add("jumps", far.height, message, "price")
 
 
 def _compare_zips(now: pl.DataFrame, before: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
@@ -302,6 +302,6 @@ def measure_raw_months(
     wanted = frozenset(judged)
     past = HistoryPriceTables()
     for month, frame in months:
-        found = measure_raw_month(frame, month, past)
+        measurements = measure_raw_month(frame, month, past)
         if month in wanted:
-            yield month, frame.height, found
+            yield month, frame.height, measurements

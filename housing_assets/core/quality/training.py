@@ -66,8 +66,8 @@ def measure_encoders(
     twice = pl.col("value").is_not_null() & pl.struct("encoder", "value").is_duplicated()
     sheet.count("repeated_keys", twice, "value", "encode a value that another row encodes")
     lacking = set(table["encoder"]) - set(table.filter(pl.col("value").is_null())["encoder"])
-    told = f"{len(lacking)} encoders have no encoding of what was never seen: {', '.join(sorted(lacking))}"
-    sheet.add("unseen_undefined", len(lacking) + (not table.height), told, "value")
+    message = f"{len(lacking)} encoders have no encoding of what was never seen: {', '.join(sorted(lacking))}"
+    sheet.add("unseen_undefined", len(lacking) + (not table.height), message, "value")
     if any(m.observed for m in sheet.found if m.measure in ("not_finite", "repeated_keys", "unseen_undefined")):
         return sheet.found
     fitted = fit_encoders(train)
@@ -80,15 +80,15 @@ def measure_encoders(
     wrong = int((off > 1e-9).sum())
     worst = float(off.max())  # type: ignore[arg-type]
     sheet.add("not_of_train", worst, f"{wrong} of {both.height} rows are not those of the train months", "encoding")
-    seen = Encoders.from_table(table)
+    encoders = Encoders.from_table(table)
     rows = unseen = 0
     for frame in later:
-        known = pl.col("zipcode").is_in(list(seen.zipcode_frequency))
-        known &= pl.col("city_full").is_in(list(seen.city_full_target))
+        is_encoded = pl.col("zipcode").is_in(list(encoders.zipcode_frequency))
+        is_encoded &= pl.col("city_full").is_in(list(encoders.city_full_target))
         rows += frame.height
-        unseen += frame.filter(~known.fill_null(False)).height
-    told = as_percent(unseen, rows, "of eval have a zip or metro that train never saw")
-    sheet.add("unencoded_share", share_of(unseen, rows), told, "value")
+        unseen += frame.filter(~is_encoded.fill_null(False)).height
+    message = as_percent(unseen, rows, "of eval have a zip or metro that train never saw")
+    sheet.add("unencoded_share", share_of(unseen, rows), message, "value")
     return sheet.found
 
 
@@ -109,22 +109,22 @@ def measure_matrix(frame: pl.DataFrame, months: Iterable[str], holdout_start: st
     first = pl.lit(f"{holdout_start}-01").str.to_date()
     late = (pl.col("split") == Split.HOLDOUT) | (pl.col("date") >= first)
     sheet.count("holdout_rows", late, "date", "are of the holdout")
-    there = {month_of(day) for day in frame["date"].unique().drop_nulls()}
-    lacking = sorted(set(months) - there)
+    table_months = {month_of(day) for day in frame["date"].unique().drop_nulls()}
+    lacking = sorted(set(months) - table_months)
     sheet.add("months_missing", len(lacking), f"{len(lacking)} months have no row: {', '.join(lacking[:5])}", "date")
     price = pl.col("price")
     sheet.count("not_a_price", ~true_not_null(price.is_finite() & (price > 0)), "price", "have no price")
     train = frame.filter(pl.col("split") == Split.TRAIN, price > 0, price.is_finite())
     for name in FEATURES:
         both = train.select(pl.col(name).cast(pl.Float64).alias("feature"), "price").drop_nulls()
-        found = both.select(
+        correlations = both.select(
             pl.corr("feature", "price").alias("values"),
             pl.corr(pl.col("feature").rank(), pl.col("price").rank()).alias("ranks"),
         ).row(0)
-        known = [abs(value) for value in found if value is not None and not math.isnan(value)]
-        if known:
-            told = f"{train.height} rows of train correlate with the price by {max(known):.4f}"
-            sheet.add("price_correlation", max(known), told, name)
+        strengths = [abs(value) for value in correlations if value is not None and not math.isnan(value)]
+        if strengths:
+            message = f"{train.height} rows of train correlate with the price by {max(strengths):.4f}"
+            sheet.add("price_correlation", max(strengths), message, name)
     return sheet.found
 
 
@@ -176,16 +176,16 @@ def measure_champion(bundle_problem: str | None, twin_difference: float) -> list
 def _measure_bundle(sheet: MeasurementRecorder, problem: str | None, twin_difference: float) -> None:
     """Whether a bundle can be trusted, into a sheet."""
     sheet.add("bundle_problems", int(problem is not None), problem or "hashes and golden rows agree", "bundle")
-    told = f"the ONNX twin differs by {twin_difference:.2g} in log price"
-    sheet.add("twin_difference", twin_difference, told, "model.onnx")
+    message = f"the ONNX twin differs by {twin_difference:.2g} in log price"
+    sheet.add("twin_difference", twin_difference, message, "model.onnx")
 
 
 def measure_evaluation(table: pl.DataFrame, predictors: Iterable[str]) -> list[Measurement]:
     """Measure `model_evaluation`: every predictor has finite errors on eval."""
     sheet = MeasurementRecorder("", table)
     overall = table.filter((pl.col("split") == "eval") & (pl.col("by") == "overall"))
-    known = set(overall.filter(pl.col("mae").is_finite() & pl.col("rmse").is_finite())["predictor"])
-    lacking = sorted(set(predictors) - known)
-    told = f"{len(lacking)} predictors have no finite error on eval: {', '.join(lacking)}"
-    sheet.add("figures_missing", len(lacking), told, "mae")
+    graded = set(overall.filter(pl.col("mae").is_finite() & pl.col("rmse").is_finite())["predictor"])
+    lacking = sorted(set(predictors) - graded)
+    message = f"{len(lacking)} predictors have no finite error on eval: {', '.join(lacking)}"
+    sheet.add("figures_missing", len(lacking), message, "mae")
     return sheet.found

@@ -255,12 +255,12 @@ class _RedfinSink:
             "parent_metro_region_metro_code": pl.lit(None, pl.String),
             "last_updated": pl.lit(self._updated),
         }
-        told = rows.select(
+        columns = rows.select(
             *(value.alias(name) for name, value in before.items()),
             *measures,
             *(value.alias(name) for name, value in after.items()),
         )
-        return told.rename(str.upper)
+        return columns.rename(str.upper)
 
     def close(self) -> None:
         self._file.flush()
@@ -270,7 +270,7 @@ def _rolled(frame: pl.DataFrame) -> pl.DataFrame:
     """Figures of the three months up to each; null where there was no market."""
     figures = [name for name in _MEASURES if name in frame.columns]
     shares = ("sold_above_list", "off_market_in_two_weeks")
-    known = [pl.col(n) if n in shares else pl.when(pl.col(n) > 0).then(n).alias(n) for n in figures]
+    given = [pl.col(n) if n in shares else pl.when(pl.col(n) > 0).then(n).alias(n) for n in figures]
     rolled = []
     for name in figures:
         column = pl.col(name)
@@ -279,7 +279,7 @@ def _rolled(frame: pl.DataFrame) -> pl.DataFrame:
         elif name != "inventory":
             column = column.rolling_mean(_ROLLED_MONTHS, min_samples=1)
         rolled.append(column.over("zipcode"))
-    return frame.with_columns(known).with_columns(rolled)
+    return frame.with_columns(given).with_columns(rolled)
 
 
 LAYOUTS: dict[str, Callable[[IO[bytes], SampleSpec], Sink]] = {

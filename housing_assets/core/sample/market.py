@@ -55,8 +55,8 @@ def make_market(world: World, draws: Draws, zips: Zips) -> dict[str, Floats]:
     slow = first_order_series(draws, months, width, 0.97) * 0.09
     base = np.log(price) + lean + slow + drift
     sale = np.exp(base - 0.02 + 0.012 * heat + (0.055 + 0.32 * few) * draws.normal(*shape))
-    asked = draws.normal(width, sd=0.07) + 0.045 + 0.5 * drift
-    asked = np.exp(base + asked + 0.02 * heat + (0.055 + 0.32 * few) * draws.normal(*shape))
+    premium = draws.normal(width, sd=0.07) + 0.045 + 0.5 * drift
+    premium = np.exp(base + premium + 0.02 * heat + (0.055 + 0.32 * few) * draws.normal(*shape))
     size = np.exp(7.45 - 0.12 * np.clip(zips.level - 12.6, -1.5, 1.5) + draws.normal(width, sd=0.22))
     dom = yearly_values(_DOM, clock) * seasonal(_SEASON_DOM) * np.exp(draws.normal(width, sd=0.35))
     dom *= np.exp(-0.14 * heat + (0.08 + 0.6 * few) * draws.normal(*shape))
@@ -65,9 +65,9 @@ def make_market(world: World, draws: Draws, zips: Zips) -> dict[str, Floats]:
     quick = logistic(yearly_values(_QUICK, clock) + 0.30 * heat + draws.normal(width, sd=0.85))
     columns = {
         "median_sale_price": np.maximum(np.round(sale * 2) / 2, 1_000),
-        "median_list_price": np.maximum(np.round(asked / 50) * 50, 1_000),
+        "median_list_price": np.maximum(np.round(premium / 50) * 50, 1_000),
         "median_ppsf": np.round(sale / size * np.exp(0.07 * draws.normal(*shape)), 4),
-        "median_list_ppsf": np.round(asked / size * np.exp(0.06 * draws.normal(*shape)), 4),
+        "median_list_ppsf": np.round(premium / size * np.exp(0.06 * draws.normal(*shape)), 4),
         "homes_sold": sold,
         "pending_sales": pending,
         "new_listings": listed,

@@ -38,10 +38,10 @@ def revise(spec: SampleSpec, block: int, frame: pl.DataFrame, vintage: int) -> p
     for number in range(2, vintage + 1):
         before = add_months(spec.end, number - vintage - 1)
         age = month_index(before) - month_index(spec.start) - np.arange(months)
-        known = age >= 0
-        weight = np.where(known, 1 + _RECENT_TIMES * np.exp(-np.maximum(age, 0) / _RECENT_MONTHS), 0)
+        is_published = age >= 0
+        weight = np.where(is_published, 1 + _RECENT_TIMES * np.exp(-np.maximum(age, 0) / _RECENT_MONTHS), 0)
         revised += weight[:, None] * _smooth(spec, block, number, months, width)
-        counted *= np.where(known & (age < _COUNTED_MONTHS), 1 + _LATE_SALES, 1)
+        counted *= np.where(is_published & (age < _COUNTED_MONTHS), 1 + _LATE_SALES, 1)
     factor = pl.Series(np.exp(revised).T.ravel())
     counts = pl.Series(np.tile(counted, width))
     return frame.with_columns(

@@ -109,9 +109,9 @@ def write_sample(
         ) as file:
             temporary = Path(file.name)
             with opened_sink(layout, file, path.name, spec) as sink:
-                for block, (frame, found) in enumerate(_chunks(spec, vintage)):
+                for block, (frame, dirty_rows) in enumerate(_chunks(spec, vintage)):
                     rows += sink.add(frame)
-                    for kind, count in found.items():
+                    for kind, count in dirty_rows.items():
                         planted[kind] += count
                     if progress:
                         progress(min((block + 1) * BLOCK_ZIPS, spec.zips), spec.zips)

@@ -48,10 +48,10 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         store: Store = context.resources.store
         cleaned.months.require([*train, *held])
         require(store, MODEL_EVALUATION, {CLEANED: [*train, *held]})
-        known = states(store, CLEANED, later)
-        there = {month for month in cleaned.months.available() if known.get(month) in PASSING}
+        month_states = states(store, CLEANED, later)
+        sound = {month for month in cleaned.months.available() if month_states.get(month) in PASSING}
         columns = list(dict.fromkeys([*FEATURE_INPUTS, "split", "price"]))
-        graded = [*held, *(m for m in later if m in there)]
+        graded = [*held, *(m for m in later if m in sound)]
         rows = cleaned.months.read_many(graded, columns)
         past = cleaned.months.read_many(train, ENCODER_COLUMNS).drop_nulls("price")
         read = cleaned.months.iterate([*train, *graded], list(HISTORY_SCHEMA))
@@ -60,27 +60,27 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         if (champion := _champion(context, store, settings.publication_lag)) and champion != versions[CANDIDATE]:
             versions[CHAMPION] = champion
         models = {name: load_bundle(store, version).model() for name, version in versions.items()}
-        found = evaluate_models(rows, models, past, history)
-        store.write_table("model_comparison", found.paired)
-        overall = found.table.filter(pl.col("by") == "overall")
+        evaluation = evaluate_models(rows, models, past, history)
+        store.write_table("model_comparison", evaluation.paired)
+        overall = evaluation.table.filter(pl.col("by") == "overall")
         tracker: Tracker = context.resources.mlflow
         for row in overall.filter(pl.col("predictor") == CANDIDATE).to_dicts():
             tracker.metrics({k: row[k] for k in ("mae", "rmse", "r2", "mape", "coverage")}, f"{row['split']}_")
-        pictures = _pictures(found, settings)
+        pictures = _pictures(evaluation, settings)
         tracker.files({f"{name.replace(' ', '_')}.png": png for name, png in pictures.items()}, "evaluation")
-        tracker.files({"model_evaluation.csv": found.table.write_csv().encode()}, "evaluation")
+        tracker.files({"model_evaluation.csv": evaluation.table.write_csv().encode()}, "evaluation")
         skills = [c for c in overall.columns if c.startswith("skill_vs_")]
         context.add_output_metadata(
             {
                 **versions,
                 "overall": table(overall.select("split", "predictor", *_FIGURES, "coverage", "width")),
                 "skill, % of the other's MAE saved": table(overall.select("split", "predictor", *skills)),
-                "MAE saved, US dollars, with 95% bootstrap interval over zips": table(found.paired),
+                "MAE saved, US dollars, with 95% bootstrap interval over zips": table(evaluation.paired),
                 **{name: picture(png) for name, png in pictures.items()},
                 **tracker.metadata(),
             }
         )
-        return found.table
+        return evaluation.table
 
     return [model_evaluation]
 
@@ -102,17 +102,17 @@ def _champion(context: dg.AssetExecutionContext, store: Store, lag: int) -> str 
     return version
 
 
-def _pictures(found: Evaluation, settings: Settings) -> dict[str, bytes]:
-    actual, said = found.rows["price"].to_numpy(), found.predicted[CANDIDATE]
+def _pictures(evaluation: Evaluation, settings: Settings) -> dict[str, bytes]:
+    actual, said = evaluation.rows["price"].to_numpy(), evaluation.predicted[CANDIDATE]
     pictures = {}
-    for split in found.rows["split"].unique(maintain_order=True):
-        at = (found.rows["split"] == split).to_numpy()
+    for split in evaluation.rows["split"].unique(maintain_order=True):
+        at = (evaluation.rows["split"] == split).to_numpy()
         title = f"{CANDIDATE} on {split}"
         pictures[f"predicted against actual, {split}"] = predicted_against_actual(actual[at], said[at], title)
         pictures[f"residuals, {split}"] = residuals_by_price(actual[at], said[at], title)
-    by_month = found.table.filter(pl.col("by") == "month")
+    by_month = evaluation.table.filter(pl.col("by") == "month")
     months = by_month["group"].unique().sort().to_list()
-    shown = [p for p in found.predicted if p not in ("train_median", "metro_median")]
+    shown = [p for p in evaluation.predicted if p not in ("train_median", "metro_median")]
     mark = settings.holdout_start
     for figure, title, label, level in (
         ("mape", "Mean absolute error by month", "% of the actual price", None),
@@ -124,7 +124,9 @@ def _pictures(found: Evaluation, settings: Settings) -> dict[str, bytes]:
             months, series, title, label, mark, level
         )
     metros = (
-        found.table.filter((pl.col("by") == "metro") & (pl.col("predictor") == CANDIDATE) & (pl.col("split") == "eval"))
+        evaluation.table.filter(
+            (pl.col("by") == "metro") & (pl.col("predictor") == CANDIDATE) & (pl.col("split") == "eval")
+        )
         .sort("mape", descending=True)
         .head(_MOST_METROS)
     )

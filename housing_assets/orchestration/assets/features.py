@@ -84,8 +84,8 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             months = (rows for _, rows in cleaned.iterate(columns))
             for frame in prefetch_map(lambda rows: make_training_features(rows, fitted), months, "features"):
                 counts.append(frame.group_by("split").agg(pl.len().alias("rows"), pl.col(FEATURES).null_count()))
-                known = frame.filter(pl.col("split") == Split.TRAIN).select(FEATURES)
-                ends += [known.min(), known.max()]
+                train_rows = frame.filter(pl.col("split") == Split.TRAIN).select(FEATURES)
+                ends += [train_rows.min(), train_rows.max()]
                 yield frame
             _tell_of_matrix(context, pl.concat(counts), silent_features(pl.concat(ends)))
 
@@ -109,8 +109,8 @@ def _tell_of_matrix(context: dg.AssetExecutionContext, counts: pl.DataFrame, sil
             f"use {used}"
         )
     elif silent:
-        told = ", ".join(f"{name} ({why})" for name, why in silent.items())
-        context.log.warning(f"{len(silent)} features say nothing in train: {told}")
+        message = ", ".join(f"{name} ({why})" for name, why in silent.items())
+        context.log.warning(f"{len(silent)} features say nothing in train: {message}")
     nulls = counts.select(pl.col(FEATURES).sum() / pl.col("rows").sum()).row(0)
     context.add_asset_metadata(
         {

@@ -29,24 +29,24 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     def price_history(
         context: dg.AssetExecutionContext, cleaned: MonthReader, store: dg.ResourceParam[Store]
     ) -> MadeTable:
-        there = [month for month in cleaned.months.available() if month in set(settings.months)]
-        stamps = sound_months(store, CLEANED, there)
+        available = [month for month in cleaned.months.available() if month in set(settings.months)]
+        stamps = sound_months(store, CLEANED, available)
         sound = list(stamps)
         cleaned.months.require(sound or [settings.panel_start])
-        if left_out := sorted(set(there) - set(sound)):
+        if left_out := sorted(set(available) - set(sound)):
             context.log.warning(f"left out, since their checks do not vouch for them: {describe_months(left_out)}")
-        made = history_table(frame for _, frame in cleaned.months.iterate(sound, list(HISTORY_SCHEMA)))
-        priced = made.group_by(pl.col("date").dt.year().alias("year")).agg(
+        history = history_table(frame for _, frame in cleaned.months.iterate(sound, list(HISTORY_SCHEMA)))
+        priced = history.group_by(pl.col("date").dt.year().alias("year")).agg(
             pl.col("zipcode").n_unique().alias("zips"), pl.col("price").count().alias("prices")
         )
         context.add_output_metadata(
             {
                 "months": describe_months(sound),
                 "months left out": describe_months(left_out),
-                "zips": made["zipcode"].n_unique(),
+                "zips": history["zipcode"].n_unique(),
                 "by year": table(priced.sort("year")),
             }
         )
-        return MadeTable(made, history_inputs(settings.panel_start, stamps))
+        return MadeTable(history, history_inputs(settings.panel_start, stamps))
 
     return [price_history]

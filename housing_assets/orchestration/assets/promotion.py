@@ -137,10 +137,10 @@ def _compared(store: Store, candidate: str, champion: str | None, table: pl.Data
     months = by_month["group"].unique().sort().to_list()
     common = months_to_compare(ours, other, theirs.model().uses_history, months)
     graded = by_month.filter(pl.col("group").is_in(common))
-    told: dict[str, Any] = {"champion_mae": _mae(graded, CHAMPION)}
+    comparison: dict[str, Any] = {"champion_mae": _mae(graded, CHAMPION)}
     if differs := ours.differs(other):
-        told |= {"champion_judged": differs, "compared_months": common, "compared_mae": _mae(graded, CANDIDATE)}
-    return told
+        comparison |= {"champion_judged": differs, "compared_months": common, "compared_mae": _mae(graded, CANDIDATE)}
+    return comparison
 
 
 def _mae(by_month: pl.DataFrame, predictor: str) -> float | None:

@@ -52,11 +52,11 @@ def requests_for(
     A task is tried again `seconds` after its run failed, then after ten times as long, and so on, `MOST_TRIES` times in
     all. One that somebody canceled, or that succeeded and is there all the same, waits for other content.
     """
-    requests, told = [], []
+    requests, messages = [], []
     for task in tasks:
         records = instance.get_run_records(dg.RunsFilter(tags={TASK_TAG: _name(task)}))
         if waits := _waits(records, seconds):
-            told.append(f"{task.job} of {describe_months(list(task.months))}: {waits}")
+            messages.append(f"{task.job} of {describe_months(list(task.months))}: {waits}")
             continue
         tags = {TASK_TAG: _name(task), **(month_tags(task.months) if task.months else {})}
         request = dg.RunRequest(
@@ -66,7 +66,7 @@ def requests_for(
             asset_selection=[dg.AssetKey(asset) for asset in task.assets] or None,
         )
         requests.append(request)
-    return requests, told
+    return requests, messages
 
 
 def is_spent(instance: dg.DagsterInstance, task: Task) -> bool:

@@ -46,8 +46,8 @@ def chain_sensors(
         tasks = [task for task in work_to_do(read_facts(settings, store)) if task.job in names]
         going_on = {run.job_name for run in runs}
         now = [task for task in _first_stage(context.instance, tasks) if task.job not in going_on]
-        requests, told = requests_for(context.instance, now, settings.follow_seconds)
-        skipped = None if requests else dg.SkipReason("; ".join(told) or _said(tasks))
+        requests, messages = requests_for(context.instance, now, settings.follow_seconds)
+        skipped = None if requests else dg.SkipReason("; ".join(messages) or _said(tasks))
         is_over = all(is_spent(context.instance, task) for task in tasks)
         return dg.SensorResult(requests, skip_reason=skipped, cursor=stamp if is_over else context.cursor)
 

@@ -38,26 +38,26 @@ def check_alone(settings: Settings, home: Path, asset: str, months: str | None) 
     """
     if asset not in CHECKED:
         raise HousingError(f"{asset!r} has no checks: choose one of {', '.join(CHECKED)}")
-    asked = _asked(Store.open(settings.store_uri), asset, months)
+    checked_months = _asked(Store.open(settings.store_uri), asset, months)
     with open_instance(home) as instance:
         job = build_definitions(settings).resolve_job_def(CHECKS_JOB)
         result = job.execute_in_process(
             instance=instance,
             op_selection=[f"{asset}_checks"],
-            tags=month_tags(asked) if asked else {},
+            tags=month_tags(checked_months) if checked_months else {},
             run_config={"loggers": {"progress": {}}},
             raise_on_error=False,
         )
-    found = {e.asset_check_key.name: e for e in result.get_asset_check_evaluations()}
-    if not found:
+    evaluations = {e.asset_check_key.name: e for e in result.get_asset_check_evaluations()}
+    if not evaluations:
         raise HousingError(f"{asset} could not be checked: {_reason(result)}")
     console = Console()
     console.width = max(console.width, _WIDTH)
-    console.print(_table(asset, asked, found))
-    broken = [e for e in found.values() if not e.passed]
+    console.print(_table(asset, checked_months, evaluations))
+    broken = [e for e in evaluations.values() if not e.passed]
     for evaluation in broken:
-        told = f"{evaluation.asset_check_key.name}: {evaluation.description}"
-        console.print(escape(told), soft_wrap=True, highlight=False)
+        message = f"{evaluation.asset_check_key.name}: {evaluation.description}"
+        console.print(escape(message), soft_wrap=True, highlight=False)
     if red := [e.asset_check_key.name for e in broken if e.severity is dg.AssetCheckSeverity.ERROR]:
         raise HousingError(f"{asset} is red: {', '.join(red)}. Nothing is made from it until that is mended")
 
@@ -66,39 +66,39 @@ def _asked(store: Store, asset: str, months: str | None) -> list[str]:
     """The months to check; none for all of them, or of an asset without months."""
     if months is None:
         return []
-    there = store.months(asset).available()
-    if not there:
+    stored = store.months(asset).available()
+    if not stored:
         raise HousingError(
             f"--months {months}: {asset} has no months; leave --months out, or materialize {asset} first"
         )
     first, last = parse_month_range(months)
-    asked = month_range(first, last)
-    if missing := sorted(set(asked) - set(there)):
+    checked_months = month_range(first, last)
+    if missing := sorted(set(checked_months) - set(stored)):
         raise HousingError(
-            f"--months {months}: {asset} has no {', '.join(missing)}: choose months of {there[0]} to {there[-1]}, "
+            f"--months {months}: {asset} has no {', '.join(missing)}: choose months of {stored[0]} to {stored[-1]}, "
             "or materialize them first"
         )
-    return asked
+    return checked_months
 
 
 def _reason(result: dg.ExecuteInProcessResult) -> str:
     """The innermost error of the step that failed."""
-    told = f"see run {result.run_id} in the Dagster UI"
+    message = f"see run {result.run_id} in the Dagster UI"
     for event in result.filter_events(lambda event: event.is_step_failure):
         error = event.step_failure_data.error
         while error:
-            told = error.message.strip().partition(": ")[2] or error.message.strip()
+            message = error.message.strip().partition(": ")[2] or error.message.strip()
             error = error.cause
-    return told
+    return message
 
 
-def _table(asset: str, asked: Sequence[str], found: dict[str, dg.AssetCheckEvaluation]) -> Table:
-    over = f", {asked[0]} to {asked[-1]}" if asked else ""
+def _table(asset: str, checked_months: Sequence[str], evaluations: dict[str, dg.AssetCheckEvaluation]) -> Table:
+    over = f", {checked_months[0]} to {checked_months[-1]}" if checked_months else ""
     table = Table(title=f"{asset}{over}", title_justify="left")
     for name in ("rule", "result", "measured", "limit", "months that break it"):
         table.add_column(name, overflow="fold")
     for rule in rules_of(asset):
-        evaluation = found[rule.name]
+        evaluation = evaluations[rule.name]
         rows = _rows(evaluation)
         breaking = [row for row in rows if row["result"] == "fails"]
         red = not evaluation.passed and rule.severity is Severity.ERROR

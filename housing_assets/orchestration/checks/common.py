@@ -74,9 +74,9 @@ def checks_of(
         stamps = data_stamps(store, asset)
         months: dict[str, int] = {}
         measured: list[Measurement] = []
-        for month, rows, found in measure(context):
+        for month, rows, measurements in measure(context):
             months[month] = rows
-            measured += found
+            measured += measurements
         findings = judge(asset, measured)
         verdicts = _verdicts(asset, months, findings, stamps, source, context.run.run_id)
         made_from = _origins(context, asset, verdicts, rests_on(store))
@@ -140,21 +140,21 @@ def _result(
         return dg.AssetCheckResult(
             asset_key=asset, check_name=rule.name, passed=False, severity=severity, description="nothing to check"
         )
-    told = [f"{f}." for f in findings[:_MOST_LINES]]
+    sentences = [f"{f}." for f in findings[:_MOST_LINES]]
     if len(findings) > _MOST_LINES:
-        told.append(f"And {len(findings) - _MOST_LINES} more.")
+        sentences.append(f"And {len(findings) - _MOST_LINES} more.")
     if findings:
-        told.append(f"{rule.remedy}.")
+        sentences.append(f"{rule.remedy}.")
         sound = sorted(set(months) - {f.month for f in findings})
         if sound and sound != [""]:
-            told.append(f"The other {len(sound)} months keep this rule.")
+            sentences.append(f"The other {len(sound)} months keep this rule.")
     of_months = any(months)
     return dg.AssetCheckResult(
         asset_key=asset,
         check_name=rule.name,
         passed=not findings,
         severity=severity,
-        description="\n".join(told) or (f"{len(months)} months are sound" if of_months else "sound"),
+        description="\n".join(sentences) or (f"{len(months)} months are sound" if of_months else "sound"),
         metadata={
             "limits": f"{rule.measure}: {limits(rule)}",
             ("months" if of_months else "measured"): table(_by_month(months, measured, findings)),

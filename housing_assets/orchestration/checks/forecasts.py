@@ -54,6 +54,6 @@ def forecast_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
 
 def _forecasts(context: dg.AssetCheckExecutionContext) -> Iterator[tuple[str, int, list[Measurement]]]:
     store: Store = context.resources.store
-    asked = asked_months(context, store, MONTHLY_FORECASTS)
-    for month, frame in store.months(MONTHLY_FORECASTS).iterate(asked):
+    run_months = asked_months(context, store, MONTHLY_FORECASTS)
+    for month, frame in store.months(MONTHLY_FORECASTS).iterate(run_months):
         yield month, frame.height, measure_forecast_month(frame, month)

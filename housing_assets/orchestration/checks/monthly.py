@@ -46,45 +46,45 @@ def asked_months(context: dg.AssetCheckExecutionContext, store: Store, asset: st
 
 def _raw_months(context: dg.AssetCheckExecutionContext) -> Measured:
     store: Store = context.resources.store
-    asked = asked_months(context, store, RAW_SPLITS)
-    if not asked:
+    run_months = asked_months(context, store, RAW_SPLITS)
+    if not run_months:
         return
     months = store.months(RAW_SPLITS)
-    lead = set(month_range(add_months(asked[0], -YEAR), add_months(asked[0], -1)))
-    read = sorted((lead & set(months.available())) | set(asked))
-    yield from measure_raw_months(months.iterate(read), asked)
+    lead = set(month_range(add_months(run_months[0], -YEAR), add_months(run_months[0], -1)))
+    read = sorted((lead & set(months.available())) | set(run_months))
+    yield from measure_raw_months(months.iterate(read), run_months)
 
 
 def _clean_months(context: dg.AssetCheckExecutionContext) -> Iterator[tuple[str, int, list[Measurement]]]:
     store: Store = context.resources.store
     quarantined = store.months(QUARANTINED)
-    there = set(quarantined.available())
+    available = set(quarantined.available())
     for month, frame in store.months(CLEANED).iterate(asked_months(context, store, CLEANED)):
-        out = quarantined.read(month, ["zipcode"]).height if month in there else 0
+        out = quarantined.read(month, ["zipcode"]).height if month in available else 0
         yield month, frame.height, measure_clean_month(frame, month, out)
 
 
 def _calibrations(context: dg.AssetCheckExecutionContext) -> Iterator[tuple[str, int, list[Measurement]]]:
     store: Store = context.resources.store
-    asked = asked_months(context, store, INTERVAL_CALIBRATION)
-    for month, frame in store.months(INTERVAL_CALIBRATION).iterate(asked):
+    run_months = asked_months(context, store, INTERVAL_CALIBRATION)
+    for month, frame in store.months(INTERVAL_CALIBRATION).iterate(run_months):
         yield month, frame.height, measure_calibration_month(frame, month)
 
 
 def _predictions(context: dg.AssetCheckExecutionContext) -> Iterator[tuple[str, int, list[Measurement]]]:
     store: Store = context.resources.store
     cleaned = store.months(CLEANED)
-    there = set(cleaned.available())
+    available = set(cleaned.available())
     prices: dict[str, pl.DataFrame] = {}
 
-    def known(month: str) -> pl.DataFrame:
+    def prices_of(month: str) -> pl.DataFrame:
         if month not in prices:
             prices[month] = cleaned.read(month, ["zipcode", "price"])
         return prices[month]
 
-    asked = asked_months(context, store, MONTHLY_PREDICTIONS)
-    for month, frame in store.months(MONTHLY_PREDICTIONS).iterate(asked):
-        recent = [m for m in month_range(add_months(month, -RECENT), add_months(month, -1)) if m in there]
-        before = pl.concat([known(m) for m in recent]) if recent else None
-        yield month, frame.height, measure_prediction_month(frame, month, known(month)["zipcode"], before)
+    run_months = asked_months(context, store, MONTHLY_PREDICTIONS)
+    for month, frame in store.months(MONTHLY_PREDICTIONS).iterate(run_months):
+        recent = [m for m in month_range(add_months(month, -RECENT), add_months(month, -1)) if m in available]
+        before = pl.concat([prices_of(m) for m in recent]) if recent else None
+        yield month, frame.height, measure_prediction_month(frame, month, prices_of(month)["zipcode"], before)
         prices = {m: prices[m] for m in (*recent, month)}

@@ -10,12 +10,12 @@ def last_evaluations(
 ) -> dict[str, dg.AssetCheckEvaluation]:
     """The newest evaluation of every check that has one, by `asset: check`."""
     records = instance.event_log_storage.get_latest_asset_check_execution_by_key(sorted(keys, key=str))
-    found: dict[str, dg.AssetCheckEvaluation] = {}
+    evaluations: dict[str, dg.AssetCheckEvaluation] = {}
     for key, record in records.items():
         event = record.event.dagster_event if record.event else None
         if event and isinstance(event.event_specific_data, dg.AssetCheckEvaluation):
-            found[check_name(key)] = event.event_specific_data
-    return found
+            evaluations[check_name(key)] = event.event_specific_data
+    return evaluations
 
 
 def check_name(key: dg.AssetCheckKey) -> str:

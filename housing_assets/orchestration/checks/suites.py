@@ -55,16 +55,16 @@ def judge(asset: str, measurements: Sequence[Measurement]) -> list[Finding]:
     rules = rules_of(asset)
     if not measurements:
         return []
-    told = {(m.month, m.column, m.measure): m for m in measurements}
+    measurement_by_key = {(m.month, m.column, m.measure): m for m in measurements}
     table = _table(measurements, dict.fromkeys(rule.measure for rule in rules))
     expectations = [_expectation(rule) for rule in rules]
     results = _validate(asset, table, expectations)
     findings = []
     for rule, broken in zip(rules, results, strict=True):
         for month, column in broken:
-            cell = told[month, column, rule.measure]
+            cell = measurement_by_key[month, column, rule.measure]
             findings.append(Finding(rule, month, column, cell.observed, cell.told))
-    order = {key: i for i, key in enumerate(told)}
+    order = {key: i for i, key in enumerate(measurement_by_key)}
     return sorted(findings, key=lambda f: (rules.index(f.rule), order[f.month, f.column, f.rule.measure]))
 
 
@@ -113,9 +113,9 @@ def _validate(asset: str, table: pl.DataFrame, expectations: Sequence["Expectati
     frame = table.to_pandas().astype({c: "float64" for c in table.columns if c not in _INDEX})
     batch = _batches().get_batch({"dataframe": frame})
     wanted = {"result_format": "COMPLETE", "unexpected_index_column_names": list(_INDEX)}
-    found = batch.validate(suite, result_format=wanted)
+    validation = batch.validate(suite, result_format=wanted)
     by_rule = {}
-    for result in found.results:
+    for result in validation.results:
         config = result.expectation_config
         if config is None or (result.exception_info or {}).get("raised_exception"):
             raise RuntimeError(f"Great Expectations could not validate {config}: {result.exception_info}")

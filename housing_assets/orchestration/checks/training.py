@@ -44,9 +44,9 @@ def training_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     def encoders(store: Store) -> tuple[int, list[Measurement]]:
         table = store.read_table(ENCODERS)
         cleaned = store.months(CLEANED)
-        there = set(cleaned.available())
+        available = set(cleaned.available())
         fitted = (frame for _, frame in cleaned.iterate(train, ENCODER_COLUMNS))
-        later = (frame for _, frame in cleaned.iterate([m for m in held if m in there], ["zipcode", "city_full"]))
+        later = (frame for _, frame in cleaned.iterate([m for m in held if m in available], ["zipcode", "city_full"]))
         return table.height, measure_encoders(table, fitted, later)
 
     def matrix(store: Store) -> tuple[int, list[Measurement]]:
@@ -69,8 +69,10 @@ def training_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
             loaded, problem, difference, months = _bundle(store, store.read_json(f"{name}.json")["version"])
             rows = store.read_table(TRAINING_FEATURES).filter(pl.col("split") == Split.EVAL)
             said = loaded.trees.prices(rows) if loaded else np.full(rows.height, np.nan)
-            found = measure_model(months, settings.eval_start, rows["price"].to_numpy(), said, problem, difference)
-            return rows.height, found
+            measurements = measure_model(
+                months, settings.eval_start, rows["price"].to_numpy(), said, problem, difference
+            )
+            return rows.height, measurements
 
         return measure
 
@@ -101,8 +103,8 @@ def _checks_of_table(
     rests_on: Callable[[Store], Callable[[str], str]] = lambda _: lambda _: "",
 ) -> dg.AssetChecksDefinition:
     def measured(context: dg.AssetCheckExecutionContext) -> Measured:
-        rows, found = measure(context.resources.store)
-        yield "", rows, found
+        rows, measurements = measure(context.resources.store)
+        yield "", rows, measurements
 
     return checks_of(asset, measured, rests_on=rests_on)
 

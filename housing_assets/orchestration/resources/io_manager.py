@@ -128,18 +128,18 @@ class StoreIOManager(dg.IOManager):
         """Write months as they are made."""
         expected = list(context.asset_partition_keys)
 
-        def known() -> Iterator[tuple[str, pl.DataFrame]]:
+        def checked_frames() -> Iterator[tuple[str, pl.DataFrame]]:
             for month, frame in obj.frames:
                 if month not in expected:
                     raise MissingMonthError(f"{name} made {month}, which is not a month of this run")
                 yield month, frame
 
-        made: set[str] = set()
+        written: set[str] = set()
         reported = time.monotonic()
-        for month in self.store.months(name).write_each(known(), obj.made_from):
-            made.add(month)
+        for month in self.store.months(name).write_each(checked_frames(), obj.made_from):
+            written.add(month)
             if time.monotonic() - reported > _REPORT_SECONDS:
                 reported = time.monotonic()
-                context.log.info(f"{len(made)} of {len(expected)} months, now at {month}")
-        if missing := sorted(set(expected) - made):
+                context.log.info(f"{len(written)} of {len(expected)} months, now at {month}")
+        if missing := sorted(set(expected) - written):
             raise MissingMonthError(f"{name} did not make {describe_months(missing)}")

@@ -61,8 +61,8 @@ class Tracker:
 
     def metadata(self) -> dict[str, str]:
         """What an asset says of its tracking."""
-        told = {"mlflow run": self.run_id} if self.run_id else {}
-        return told | ({"tracking problem": self.problem} if self.problem else {})
+        links = {"mlflow run": self.run_id} if self.run_id else {}
+        return links | ({"tracking problem": self.problem} if self.problem else {})
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Tag the run."""
@@ -144,8 +144,8 @@ class Tracker:
         def register(client: Any, _: str) -> None:
             import mlflow
 
-            known = client.search_model_versions(f"name='{REGISTERED_MODEL}'")
-            mine = next((m for m in known if m.tags.get("bundle") == version), None)
+            registered = client.search_model_versions(f"name='{REGISTERED_MODEL}'")
+            mine = next((m for m in registered if m.tags.get("bundle") == version), None)
             if mine is None and name in self._models:
                 mine = mlflow.register_model(self._models[name], REGISTERED_MODEL, tags={"bundle": version})
             if mine is not None:
@@ -170,8 +170,8 @@ def _metrics(values: Mapping[str, float | None], prefix: str = "") -> list[Any]:
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
-    known = {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
-    return [Metric(f"{prefix}{name}", float(value), now, 0) for name, value in known.items()]
+    finite = {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
+    return [Metric(f"{prefix}{name}", float(value), now, 0) for name, value in finite.items()]
 
 
 def artifact_root(tracking_uri: str) -> Path | None:
@@ -234,9 +234,9 @@ def _begin(context: dg.InitResourceContext, tracker: Tracker, uri: str, artifact
 def _close_dead_runs(client: Any, experiment: str, instance: dg.DagsterInstance) -> None:
     """End MLflow runs whose Dagster run is over: their process was killed before it could."""
     for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
-        known = instance.get_run_by_id(run.data.tags.get("dagster_run_id", ""))
-        if known is not None and known.status in _ENDED:
-            client.set_terminated(run.info.run_id, _ENDED[known.status])
+        dagster_run = instance.get_run_by_id(run.data.tags.get("dagster_run_id", ""))
+        if dagster_run is not None and dagster_run.status in _ENDED:
+            client.set_terminated(run.info.run_id, _ENDED[dagster_run.status])
 
 
 def _status_at_end(context: dg.InitResourceContext) -> str:

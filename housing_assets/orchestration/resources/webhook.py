@@ -34,5 +34,5 @@ class Webhook:
         try:
             urllib.request.urlopen(request, timeout=_SECONDS).close()
         except OSError as error:
-            told = getattr(error, "reason", None) or getattr(error, "code", None) or type(error).__name__
-            raise OSError(f"the webhook could not be reached: {told}") from None
+            reason = getattr(error, "reason", None) or getattr(error, "code", None) or type(error).__name__
+            raise OSError(f"the webhook could not be reached: {reason}") from None
