@@ -63,7 +63,7 @@ def run(
     trials: Annotated[int | None, typer.Option(help="Tuning trials; 0: none; default: HOUSING_TUNE_TRIALS")] = None,
     force: Annotated[bool, typer.Option(help="Run every stage, also what is up to date")] = False,
     accept_restated: Annotated[
-        str, typer.Option(help="Accept past months whose values are no longer those accepted before: why")
+        str, typer.Option(help="Accept a vintage that cannot be a revision of the one before it: why")
     ] = "",
 ) -> None:
     """Take the raw panel to monthly predictions: what `make run` calls."""

@@ -22,6 +22,8 @@ from housing_assets.core.catalogue import (
     INGEST_JOB,
     MONITORING_JOB,
     PREDICTIONS_JOB,
+    REVISIONS,
+    SOURCES_JOB,
     TRAINING_JOB,
     TUNED_MODEL,
     monthly_assets_of,
@@ -31,9 +33,9 @@ from housing_assets.core.forecasting.schema import LEAST_FORECAST_MONTHS
 from housing_assets.core.months import consecutive, describe_months, parse_month_range
 from housing_assets.core.processes import is_known_dead, this_process
 from housing_assets.core.run_tags import month_tags
-from housing_assets.core.source.panel import fingerprint
+from housing_assets.ingestion.looks import is_current
+from housing_assets.ingestion.panel import VintagePanel, vintage_panel
 from housing_assets.ingestion.panel_start import begin_panel, derives_start, known_panel
-from housing_assets.ingestion.source import source_uri
 from housing_assets.orchestration.build import build_definitions
 from housing_assets.orchestration.names import CODE_VERSION, OWNER_TAG
 from housing_assets.orchestration.work import FORECASTS_ALONE, read_facts, work_to_do
@@ -53,6 +55,8 @@ IRRELEVANT_TO_RUN_INPUTS = {
     "source_seconds",
     "follow_seconds",
     "accept_restated",
+    "zillow_url",
+    "redfin_url",
     "webhook_url",
 }
 """Settings that `raw_splits` and `cleaned` do not depend on."""
@@ -76,8 +80,8 @@ def run_platform(
         months: `FIRST:LAST` to ingest and predict; None for the whole panel.
         trials: of tuning; None for HOUSING_TUNE_TRIALS.
         force: run stages that are up to date as well.
-        accept_restated: why months whose values are no longer those accepted before are accepted; empty: they
-            are not.
+        accept_restated: why a vintage is accepted that cannot be a revision of the one before it; empty: it is
+            refused.
 
     Raises:
         HousingError: a stage or a blocking check failed, for some month. What was materialized before stays.
@@ -86,13 +90,17 @@ def run_platform(
     store = Store.open(settings.store_uri)
     with open_instance(home) as instance:
         _close_dead_runs(instance)
-        source = fingerprint(source_uri(settings, console.print))
-        settings, first, last = _panel(settings, store, months is None)
+        before = _Stages(settings, store, instance, console, force)
+        _publish(before, accept_restated)
+        panel = vintage_panel(settings, store)
+        for complaint in panel.passed_over:
+            console.print(escape(complaint), soft_wrap=True, highlight=False)
+        settings, first, last = _panel(settings, store, panel, months is None)
         asked = _asked_months(settings, months, first, last)
         stages = _Stages(settings, store, instance, console, force)
-        inputs = [source, settings.model_dump(mode="json", exclude=IRRELEVANT_TO_RUN_INPUTS)]
-        config = {"ops": {"raw_splits_checks": {"config": {"accept_restated": accept_restated}}}}
-        stages.run_months(INGEST_JOB, inputs, asked, config)
+        stages.errors += before.errors
+        inputs = [panel.fingerprint, settings.model_dump(mode="json", exclude=IRRELEVANT_TO_RUN_INPUTS)]
+        stages.run_months(INGEST_JOB, inputs, asked)
         needed = [m for m in settings.months if m < settings.holdout_start]
         if cut := sorted(set(needed) & stages.stopped):
             console.print(f"training_job: not run, since {describe_months(cut)} of train and eval are stopped")
@@ -153,21 +161,40 @@ def _report(stages: "_Stages", home: Path) -> None:
         raise HousingError(f"red checks: {', '.join(red)}. Their messages are in the table above")
 
 
-def _panel(settings: Settings, store: Store, whole: bool) -> tuple[Settings, str, str]:
-    """The settings with the panel's first month, and the first and last month there are, as the source says.
+def _publish(stages: "_Stages", accept: str) -> None:
+    """Run `sources_job` if there is something to publish. What fails while earlier vintages are in use is an error of
+    the whole run, and the stages after it go on with these.
+
+    Raises:
+        HousingError: a source cannot be read, and there is no vintage of it.
+    """
+    settings, store = stages.settings, stages.store
+    is_done = is_current(settings, store) and bool(store.blobs.keys(f"{REVISIONS}.parquet"))
+    config = {"ops": {"sources": {"config": {"accept_restated": accept}}}}
+    try:
+        stages.run(SOURCES_JOB, settings.source_label, None, is_done, config)
+    except HousingError as error:
+        try:
+            vintage_panel(settings, store)
+        except HousingError:
+            raise error from None
+        stages.errors.append(str(error))
+        stages.console.print("[red]sources_job failed[/red]; the last good vintages are used")
+
+
+def _panel(settings: Settings, store: Store, panel: VintagePanel, whole: bool) -> tuple[Settings, str, str]:
+    """The settings with the panel's first month, and the first and last month that it has rows of.
 
     Args:
         settings: of the platform.
         store: where the first month of the source is kept.
-        whole: is the whole panel asked for?
+        panel: the vintages in use.
+        whole: True if the whole panel is asked for.
     """
     known = known_panel(settings, store)
-    if settings.uses_sample or (not derives_start(known) and (settings.panel_end or not whole)):
+    if settings.uses_sample:
         return known, known.panel_start, known.last_month
-    from housing_assets.core.source.panel import open_panel
-
-    with open_panel(settings.source_uri, months=()) as panel:
-        first, last = panel.months[0], panel.months[-1]
+    first, last = panel.months[0], panel.months[-1]
     known = begin_panel(settings, store, first)
     if whole and not settings.panel_end and not derives_start(settings) and first > known.panel_start:
         raise HousingError(

@@ -1,5 +1,6 @@
 """The environment, read once into one frozen object."""
 
+import shlex
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -30,7 +31,14 @@ class Settings(BaseSettings):
         env_prefix="HOUSING_", env_ignore_empty=True, frozen=True, extra="ignore", populate_by_name=True
     )
 
-    source_uri: str = Field("", description="Raw panel: a file, folder or s3:// place; empty: a generated sample")
+    source_uri: str = Field(
+        "",
+        description="Sources, separated by spaces: each a file, folder, s3:// or https:// address, or the word zillow "
+        "or redfin; empty: a generated sample",
+    )
+    as_of: str = Field("", description="Day YYYY-MM-DD: the panel as it was known then; empty: the newest vintages")
+    zillow_url: str = Field("", description="What the word zillow stands for; empty: Zillow's current address")
+    redfin_url: str = Field("", description="What the word redfin stands for; empty: Redfin's current address")
     store_uri: str = Field(DEFAULT_STORE_URI, description="Where assets live: a folder or s3://bucket/prefix")
     eval_start: str = Field("2020-01", description="First month of eval; every earlier month is train")
     holdout_start: str = Field("2022-01", description="First month of holdout")
@@ -68,7 +76,7 @@ class Settings(BaseSettings):
         30, ge=1, description="Seconds between looks of the sensors that follow one job with the next"
     )
     accept_restated: str = Field(
-        "", description="Why `source_sensor` may accept past months with other values than before; empty: people do"
+        "", description="Why a vintage that cannot be a revision of the one before it is accepted; empty: it is refused"
     )
     webhook_url: SecretStr = Field(
         SecretStr(""), description="Where `failure_notices` posts failed runs as JSON; empty: nowhere"
@@ -96,6 +104,24 @@ class Settings(BaseSettings):
         except HousingError as error:
             raise ValueError(str(error)) from error
 
+    @field_validator("as_of")
+    @classmethod
+    def _day(cls, value: str) -> str:
+        try:
+            return value and date.fromisoformat(value).isoformat()
+        except ValueError as error:
+            raise ValueError("write a day as YYYY-MM-DD, such as 2026-11-30") from error
+
+    @field_validator("source_uri")
+    @classmethod
+    def _quoted(cls, value: str) -> str:
+        try:
+            shlex.split(value)
+        except ValueError as error:
+            if not Path(value).exists():
+                raise ValueError(f"{error}: quote an address that has a space, as in a shell") from error
+        return value
+
     @model_validator(mode="after")
     def _order(self) -> "Settings":
         try:
@@ -118,6 +144,17 @@ class Settings(BaseSettings):
     def uses_sample(self) -> bool:
         """True if the source is the generated, synthetic panel."""
         return not self.source_uri
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The sources one by one; none for the sample. A path that is there is one address, spaces and all."""
+        is_path = bool(self.source_uri) and "://" not in self.source_uri and Path(self.source_uri).exists()
+        return (self.source_uri,) if is_path else tuple(shlex.split(self.source_uri))
+
+    @property
+    def as_of_day(self) -> date | None:
+        """HOUSING_AS_OF as a day; None for the newest vintages."""
+        return date.fromisoformat(self.as_of) if self.as_of else None
 
     @property
     def source_label(self) -> str:

@@ -8,6 +8,7 @@ inputs stay with the asset itself.
 from dataclasses import dataclass
 from enum import StrEnum
 
+SOURCES_JOB = "sources_job"
 INGEST_JOB = "ingest_job"
 TRAINING_JOB = "training_job"
 PREDICTIONS_JOB = "predictions_job"
@@ -15,7 +16,8 @@ MONITORING_JOB = "monitoring_job"
 FORECAST_JOB = "forecast_job"
 
 JOBS: dict[str, str] = {
-    INGEST_JOB: "The source to cleaned months",
+    SOURCES_JOB: "What the publishers' files say now, kept as vintages, and what they revise",
+    INGEST_JOB: "The vintages in use to cleaned months",
     TRAINING_JOB: "Encoders, features, models, evaluation, promotion",
     PREDICTIONS_JOB: "History and intervals from the months before, and months through the champion",
     MONITORING_JOB: "Drift and errors of predicted months, and the data quality page",
@@ -23,6 +25,10 @@ JOBS: dict[str, str] = {
 }
 """The description of each job, in the order in which `housing run` runs them."""
 
+ZILLOW_HOME_VALUES = "zillow_home_values"
+REDFIN_MARKET = "redfin_market"
+HOUSETS_PANEL = "housets_panel"
+REVISIONS = "revisions"
 RAW_SPLITS = "raw_splits"
 CLEANED = "cleaned"
 PRICE_HISTORY = "price_history"
@@ -102,8 +108,47 @@ class Asset:
 
 _DESCRIPTIONS = (
     Asset(
+        ZILLOW_HOME_VALUES,
+        "Prices of zips as Zillow publishes them, vintage by vintage",
+        group="ingest",
+        jobs=(SOURCES_JOB,),
+        rests_on=(),
+        owner=Team.DATA,
+        kinds=("polars", "parquet"),
+        is_checked=False,
+    ),
+    Asset(
+        REDFIN_MARKET,
+        "Market figures of zips as Redfin publishes them, vintage by vintage",
+        group="ingest",
+        jobs=(SOURCES_JOB,),
+        rests_on=(),
+        owner=Team.DATA,
+        kinds=("polars", "parquet"),
+        is_checked=False,
+    ),
+    Asset(
+        HOUSETS_PANEL,
+        "A panel in the platform's own layout, vintage by vintage; also the generated sample",
+        group="ingest",
+        jobs=(SOURCES_JOB,),
+        rests_on=(),
+        owner=Team.DATA,
+        kinds=("polars", "parquet"),
+        is_checked=False,
+    ),
+    Asset(
+        REVISIONS,
+        "What the newest vintages changed of the months before",
+        group="ingest",
+        jobs=(SOURCES_JOB,),
+        rests_on=(),
+        owner=Team.DATA,
+        kinds=("polars", "parquet"),
+    ),
+    Asset(
         RAW_SPLITS,
-        "The source's rows of a month, typed to the schema",
+        "The rows of a month from the vintages in use, typed to the schema",
         group="ingest",
         jobs=(INGEST_JOB,),
         rests_on=(),

@@ -117,6 +117,27 @@ def fetch(
     return fetched
 
 
+def remote_stamp(address: str) -> str:
+    """What a server says of its current file (ETag, Last-Modified) without the file; empty if it says neither.
+
+    Raises:
+        SourceError: as of `fetch`, for what can be told without the file.
+    """
+    session = make_session(tries=1)
+    with _explained(address):
+        response = session.head(address, allow_redirects=True, timeout=(_CONNECT_SECONDS, _READ_SECONDS))
+        if not response.ok:  # some servers know no HEAD
+            response = session.get(address, stream=True, timeout=(_CONNECT_SECONDS, _READ_SECONDS))
+        with response:
+            _check_status(address, response)
+            return stamp_of(response.headers.get("ETag", ""), response.headers.get("Last-Modified", ""))
+
+
+def stamp_of(etag: str, last_modified: str) -> str:
+    """One text of the two; empty if both are."""
+    return f"{etag} {last_modified}".strip()
+
+
 def make_session(tries: int = _TRIES, backoff_seconds: float = _BACKOFF_SECONDS) -> "requests.Session":
     """A session that asks again with growing pauses, and waits as long as Retry-After says.
 

@@ -18,6 +18,7 @@ from housing_assets.orchestration.automation.sensors import all_sensors
 from housing_assets.orchestration.checks.forecasts import forecast_checks
 from housing_assets.orchestration.checks.monitoring import monitoring_checks
 from housing_assets.orchestration.checks.monthly import monthly_checks
+from housing_assets.orchestration.checks.sources import source_checks
 from housing_assets.orchestration.checks.training import training_checks
 from housing_assets.orchestration.resources.io_manager import StoreIOManager
 from housing_assets.orchestration.resources.progress import progress_logger
@@ -49,6 +50,7 @@ def build_definitions(settings: Settings | None = None, overrides: Mapping[str, 
     return dg.Definitions(
         assets=assets,
         asset_checks=[
+            *source_checks(),
             *monthly_checks(settings),
             *training_checks(settings),
             *monitoring_checks(),
@@ -56,7 +58,7 @@ def build_definitions(settings: Settings | None = None, overrides: Mapping[str, 
         ],
         jobs=[*jobs, checks_job()],
         schedules=all_schedules(given, store),
-        sensors=[*all_sensors(given, store), *chain_sensors(given, store, jobs)],
+        sensors=[*all_sensors(given, store, jobs), *chain_sensors(given, store, jobs)],
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},
         executor=dg.in_process_executor,
         resources={

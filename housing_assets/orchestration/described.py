@@ -48,3 +48,24 @@ def described_asset(
         **monthly,
         **options,
     )
+
+
+def described_spec(key: str, **options: Any) -> dg.AssetSpec:
+    """`dagster.AssetSpec` of an asset without months that is one of several of a `multi_asset`, as described.
+
+    Args:
+        key: of the asset.
+        options: further arguments, such as `description`.
+
+    Raises:
+        KeyError: the catalogue has no such asset.
+    """
+    asset = ASSETS[key]
+    return dg.AssetSpec(
+        key,
+        group_name=asset.group,
+        owners=[str(asset.owner)],
+        kinds=set(asset.kinds),
+        code_version=CODE_VERSION,
+        **options,
+    )

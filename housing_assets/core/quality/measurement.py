@@ -13,9 +13,6 @@ from housing_assets.core.panel.schema import ZIP_PATTERN
 SAME_ERROR = 1e-9
 """Relative difference up to which two errors are the same."""
 
-SAME = 0.01
-"""Relative difference up to which a value is not restated."""
-
 FEW = 5
 """Fewer rows are strays, not a broken month: shares count from here on."""
 

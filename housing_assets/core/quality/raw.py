@@ -2,21 +2,19 @@
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from statistics import median
 
 import polars as pl
 
-from housing_assets.core.catalogue import RAW_SPLITS
-from housing_assets.core.panel.cleaning import standardize
+from housing_assets.core.catalogue import RAW_SPLITS, REVISIONS
 from housing_assets.core.panel.places import find_area, is_unknown, nearest_name
 from housing_assets.core.panel.schema import BY_NAME, NUMBERS, RAW_SCHEMA, Role, Zero
 from housing_assets.core.quality.measurement import (
     FEW,
     FRAME_MEASURES,
     KEY_MEASURES,
-    SAME,
     Measurement,
     MeasurementRecorder,
     as_percent,
@@ -28,7 +26,8 @@ MEASURES: Mapping[str, frozenset[str]] = {
     | KEY_MEASURES
     | {"repeated_share", "unknown_metros", "not_finite", "impossible_share", "price_missing", "missing_rise"}
     | {"frozen", "magnitude", "order_lost", "row_ratio", "zip_coverage", "jump_share", "jumps"}
-    | {"price_restated", "values_restated", "metros_lost"},
+    | {"metros_lost"},
+    REVISIONS: frozenset({"impossible_revisions", "unusual_revisions"}),
 }
 """Measures taken of each asset."""
 
@@ -136,16 +135,13 @@ class HistoryPriceTables:
         return (there[middle] + there[~middle]) / 2 if there else None
 
 
-def measure_raw_month(
-    frame: pl.DataFrame, month: str, past: HistoryPriceTables, accepted: pl.DataFrame | None = None
-) -> list[Measurement]:
+def measure_raw_month(frame: pl.DataFrame, month: str, past: HistoryPriceTables) -> list[Measurement]:
     """Measure a month of `raw_splits`, and let it join the past.
 
     Args:
         frame: the month.
         month: `YYYY-MM`.
         past: of the months before it; changed.
-        accepted: `cleaned` of the same month as it was made before, of the same source; None if it was not.
     """
     sheet = MeasurementRecorder(month, frame)
     if not sheet.schema(RAW_SPLITS_SCHEMA):
@@ -163,8 +159,6 @@ def measure_raw_month(
         _measure_column(sheet, name, figures, past)
     _measure_order(sheet, one, figures, past)
     _measure_against_months_before(sheet, one, past)
-    if accepted is not None:
-        _measure_restated(sheet, one, accepted)
     past.figures.append(figures)
     past.rows.append(frame.height)
     past.prices.append(one.select("zipcode", _possible("price").alias("price")))
@@ -294,32 +288,14 @@ def _compare_zips(now: pl.DataFrame, before: pl.DataFrame) -> tuple[pl.DataFrame
     return joined.filter(pl.col("there").is_null()), both, far
 
 
-def _measure_restated(sheet: MeasurementRecorder, one: pl.DataFrame, accepted: pl.DataFrame) -> None:
-    now = standardize(one.drop("split")).select("zipcode", *_MEASURED)
-    both = now.join(accepted.select("zipcode", *_MEASURED), on="zipcode", suffix=" before")
-
-    def differs(name: str) -> pl.Expr:
-        new, old = pl.col(name), pl.col(f"{name} before")
-        near = ((new - old).abs() <= SAME * old.abs()).fill_null(False)
-        return (~near & ~(new.is_null() & old.is_null())).sum().alias(name)
-
-    for name, rows in both.select(differs(n) for n in _MEASURED).row(0, named=True).items():
-        measure = "price_restated" if name == "price" else "values_restated"
-        told = f"{rows} of {both.height} rows differ by more than {SAME:.0%} from the values accepted before"
-        sheet.add(measure, share_of(rows, both.height), told, name)
-
-
 def measure_raw_months(
-    months: Iterable[tuple[str, pl.DataFrame]],
-    judged: Iterable[str],
-    accepted: Callable[[str], pl.DataFrame | None] = lambda _: None,
+    months: Iterable[tuple[str, pl.DataFrame]], judged: Iterable[str]
 ) -> Iterator[tuple[str, int, list[Measurement]]]:
     """Measure months in order; those before the first judged one only serve as the past.
 
     Args:
         months: in order, `RAW_SPLITS_SCHEMA`.
         judged: months that are measured.
-        accepted: `cleaned` of a month as it was made before; None if it was not.
 
     Yields:
         Month, its rows, its measurements.
@@ -327,6 +303,6 @@ def measure_raw_months(
     wanted = frozenset(judged)
     past = HistoryPriceTables()
     for month, frame in months:
-        found = measure_raw_month(frame, month, past, accepted(month) if month in wanted else None)
+        found = measure_raw_month(frame, month, past)
         if month in wanted:
             yield month, frame.height, found

@@ -25,6 +25,7 @@ from housing_assets.core.catalogue import (
     PREDICTION_ACCURACY,
     PRICE_HISTORY,
     RAW_SPLITS,
+    REVISIONS,
     TRAINING_FEATURES,
     TUNED_MODEL,
 )
@@ -87,6 +88,13 @@ _RETRAIN = "Look at drift_report and prediction_accuracy, and run training_job"
 _RETRAIN_FORECASTS = "Look at forecast_evaluation, and run forecast_job"
 
 RULES: tuple[Rule, ...] = (
+    # Vintages
+    Rule("revisions_are_possible", (REVISIONS,), _E, "impossible_revisions", None, 0,
+         "A file that is no revision of the vintage before it: other units, a quarter of the zips or a month gone, an "
+         "older file. It is refused, and the vintage before it stays in use",
+         "Look at what was published. If it is right: housing run --accept-restated WHY, or HOUSING_ACCEPT_RESTATED"),
+    Rule("revisions_are_usual", (REVISIONS,), _W, "unusual_revisions", None, 0,
+         "A vintage that changes the past more than publications do", "Look at the plot of `revisions`"),
     # Shape and keys
     Rule("columns_are_declared", _TABLES, _E, "undeclared", None, 0,
          "A column missing, renamed, of another type, or not in the contract", _CODE),
@@ -139,12 +147,6 @@ RULES: tuple[Rule, ...] = (
          "Prices of other zips or months: an index as smooth as this never moved by more than 9% in a month "
          "on the real sample; more than 28% in over 1% of zips is no market", _SOURCE),
     Rule("no_price_jumps", _RAW, _W, "jumps", None, 0, "A single zip whose price is off", _LOOK),
-    Rule("prices_are_not_restated", _RAW, _E, "price_restated", None, 0.01,
-         "A past month whose prices are no longer those that cleaned, models and predictions were made from",
-         "If the new values are right: ingest the month again with `accept_restated` (run config of raw_splits_checks, "
-         "or housing run --accept-restated WHY), then train and predict again"),
-    Rule("values_are_not_restated", _RAW, _W, "values_restated", None, 0.05,
-         "Other columns of a past month that were revised", "Train and predict again when it suits"),
     Rule("little_is_quarantined", _CLEAN, _E, "quarantined_share", None, 0.2,
          "A month of which cleaning could not keep much", "Read quarantined/<month>.parquet, which has the reasons"),
     Rule("quarantine_is_usual", _CLEAN, _W, "quarantined_share", None, 0.1,

@@ -32,6 +32,7 @@ class RecognizedSource:
         title: the layout in words.
         columns: the columns of the contract that it gives, without `date` and `zipcode`.
         files: names of its files.
+        file: name of the one that the last frame of `frames` came from.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class RecognizedSource:
     _reading: Reading
     _progress: Callable[[str], None] | None = None
     _months: set[str] = field(default_factory=set)
+    file: str = ""
 
     def frames(self) -> Iterator[pl.DataFrame]:
         """The rows in blocks: `date` (month end), `zipcode` (5 characters), then `columns`, in the contract's types.
@@ -58,7 +60,7 @@ class RecognizedSource:
         for reader, content in self._parts:
             if self._progress:
                 self._progress(f"reading {content.name} ({reader.title})")
-            rows = 0
+            self.file, rows = content.name, 0
             for frame in reader.read(content, self._reading):
                 rows += frame.height
                 self._months.update(month_of(day) for day in frame["date"].unique())

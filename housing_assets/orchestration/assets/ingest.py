@@ -7,13 +7,21 @@ import dagster as dg
 import polars as pl
 
 from housing_assets.config.settings import Settings
-from housing_assets.core.catalogue import CLEANED, QUARANTINED, RAW_SPLITS
+from housing_assets.core.catalogue import (
+    CLEANED,
+    HOUSETS_PANEL,
+    QUARANTINED,
+    RAW_SPLITS,
+    REDFIN_MARKET,
+    ZILLOW_HOME_VALUES,
+)
 from housing_assets.core.months import add_months
 from housing_assets.core.panel.cleaning import CLEAN_DESCRIPTIONS, CLEAN_SCHEMA, CleaningRules, CleanMonth, clean_month
 from housing_assets.core.prefetch import prefetch_map
 from housing_assets.core.quality.raw import RAW_SPLITS_SCHEMA
-from housing_assets.core.source.panel import open_panel
-from housing_assets.ingestion.source import FINGERPRINT, source_uri
+from housing_assets.ingestion.panel import VintagePanel, vintage_panel
+from housing_assets.ingestion.source import FINGERPRINT
+from housing_assets.ingestion.sources import publish_sources
 from housing_assets.orchestration.described import described_asset
 from housing_assets.orchestration.metadata import column_schema, table
 from housing_assets.orchestration.partitions import monthly
@@ -31,26 +39,29 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     @described_asset(
         RAW_SPLITS,
         settings,
+        deps=[ZILLOW_HOME_VALUES, REDFIN_MARKET, HOUSETS_PANEL],
         metadata={**column_schema(RAW_SPLITS_SCHEMA, CLEAN_DESCRIPTIONS), "source": label},
-        description="The source's rows of a month, typed to the schema and routed to their split "
+        description="The rows of a month from the vintages in use, typed to the schema and routed to their split "
         f"(train < {split.eval_start} <= eval < {split.holdout_start} <= holdout) by the month alone.",
     )
-    def raw_splits(context: dg.AssetExecutionContext) -> MonthlyFrames:
+    def raw_splits(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> MonthlyFrames:
         months = list(context.partition_keys)
         seen: dict[str, object] = {"source": label}
+        panel = _panel(context, settings, store)
+        seen |= {"vintage": panel.vintage, FINGERPRINT: panel.fingerprint}
+        seen["source months"] = f"{panel.months[0]} to {panel.months[-1]}"
+        for complaint in panel.passed_over:
+            context.log.warning(complaint)
 
         def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
-            with open_panel(source_uri(settings, context.log.info), months, progress=context.log.info) as panel:
-                seen["source months"] = f"{panel.months[0]} to {panel.months[-1]}"
-                seen[FINGERPRINT] = panel.fingerprint
-                for note in panel.notes:
-                    context.log.warning(note)
-                seen["notes"] = "\n".join(panel.notes) or "none"
-                for month in months:
-                    part = str(split.of(month))
-                    yield month, panel.month(month).with_columns(pl.lit(part).alias("split")), {"split": part}
+            for month, rows in panel.iterate(months):
+                part = str(split.of(month))
+                yield month, rows.with_columns(pl.lit(part).alias("split")), {"split": part}
+            for note in panel.notes:
+                context.log.warning(note)
+            seen["notes"] = "\n".join(panel.notes) or "none"
 
-        return monthly(context, frames(), lambda: seen)
+        return monthly(context, frames(), lambda: seen, lambda _: panel.vintage)
 
     @described_asset(
         CLEANED,
@@ -108,3 +119,11 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         )
 
     return [raw_splits, cleaned]
+
+
+def _panel(context: dg.AssetExecutionContext, settings: Settings, store: Store) -> VintagePanel:
+    """The vintages in use, after a look at the sources: what changed there since `sources_job` is published first."""
+    if not settings.as_of:
+        for problem in publish_sources(settings, store, context.log.info).problems:
+            context.log.warning(f"the last good vintage is used, since {problem}")
+    return vintage_panel(settings, store)

@@ -2,13 +2,10 @@
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
-from housing_assets.config.settings import Settings
-from housing_assets.core.catalogue import INGEST_JOB
 from housing_assets.core.months import describe_months
 from housing_assets.core.processes import is_known_dead
 from housing_assets.core.run_tags import month_tags, tagged_months
@@ -48,7 +45,7 @@ def is_busy(runs: Iterable[dg.DagsterRun], jobs: Sequence[str]) -> str:
 
 
 def requests_for(
-    instance: dg.DagsterInstance, tasks: Iterable[Task], settings: Settings, seconds: float
+    instance: dg.DagsterInstance, tasks: Iterable[Task], seconds: float
 ) -> tuple[list[dg.RunRequest], list[str]]:
     """Requests for those tasks that are due, and in words why others are not.
 
@@ -66,7 +63,6 @@ def requests_for(
             run_key=f"{_name(task)} {len(records)}",
             job_name=task.job,
             tags=tags,
-            run_config=_config(settings, task),
             asset_selection=[dg.AssetKey(asset) for asset in task.assets] or None,
         )
         requests.append(request)
@@ -77,12 +73,6 @@ def is_spent(instance: dg.DagsterInstance, task: Task) -> bool:
     """Will nothing but other content have a task tried again?"""
     records = instance.get_run_records(dg.RunsFilter(tags={TASK_TAG: _name(task)}))
     return bool(records) and (len(records) >= MOST_TRIES or _is_closed(records[0].dagster_run))
-
-
-def _config(settings: Settings, task: Task) -> dict[str, Any]:
-    if task.job != INGEST_JOB or task.assets or not settings.accept_restated:
-        return {}
-    return {"ops": {"raw_splits_checks": {"config": {"accept_restated": settings.accept_restated}}}}
 
 
 def _waits(records: Sequence[dg.RunRecord], seconds: float) -> str:

@@ -30,7 +30,7 @@ def chain_sensors(
     settings: Settings, store: Store, jobs: Sequence["UnresolvedAssetJobDefinition"]
 ) -> list[dg.SensorDefinition]:
     """`after_ingest`, `after_predictions`."""
-    ingest, training, predictions, monitoring, forecasts = jobs
+    _, ingest, training, predictions, monitoring, forecasts = jobs
 
     def look(context: dg.SensorEvaluationContext, names: Sequence[str], rest_on: Sequence[str]) -> dg.SensorResult:
         """Ask for the tasks of some jobs, unless runs that they rest on go on, or nothing changed since the last look.
@@ -46,7 +46,7 @@ def chain_sensors(
         tasks = [task for task in work_to_do(read_facts(settings, store)) if task.job in names]
         going_on = {run.job_name for run in runs}
         now = [task for task in _first_stage(context.instance, tasks) if task.job not in going_on]
-        requests, told = requests_for(context.instance, now, settings, settings.follow_seconds)
+        requests, told = requests_for(context.instance, now, settings.follow_seconds)
         skipped = None if requests else dg.SkipReason("; ".join(told) or _said(tasks))
         is_over = all(is_spent(context.instance, task) for task in tasks)
         return dg.SensorResult(requests, skip_reason=skipped, cursor=stamp if is_over else context.cursor)

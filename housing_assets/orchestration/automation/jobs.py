@@ -16,7 +16,7 @@ CHECKS_JOB = "checks_job"
 
 
 def all_jobs() -> list["UnresolvedAssetJobDefinition"]:
-    """`ingest_job`, `training_job`, `predictions_job`, `monitoring_job`, `forecast_job`, in the order they are run.
+    """The jobs of `core.catalogue.JOBS`, in the order they are run.
 
     They run in process: a step in a process of its own costs seconds.
     """

@@ -35,7 +35,6 @@ def checks_of(
     asset: str,
     measure: Callable[[dg.AssetCheckExecutionContext], Measured],
     source: str = "",
-    config: Mapping[str, dg.Field] | None = None,
     rests_on: Callable[[Store], Callable[[str], str]] = lambda _: lambda _: "",
     monthly: bool = False,
 ) -> dg.AssetChecksDefinition:
@@ -48,7 +47,6 @@ def checks_of(
         asset: its name.
         measure: gives the measurements of the months of a run.
         source: what the months come from, kept in the verdicts.
-        config: of the step, if `measure` reads one from the context.
         rests_on: gives for a store what each month was made from, kept in the verdicts.
         monthly: has the asset months? Then they can be chosen in the config of the step.
     """
@@ -66,7 +64,7 @@ def checks_of(
         name=f"{asset}_checks",
         specs=specs,
         required_resource_keys={"store"},
-        config_schema={**(_MONTHS_CONFIG if monthly else {}), **(config or {})},
+        config_schema=_MONTHS_CONFIG if monthly else {},
         # Dagster launches checks without their asset only if each of them can be.
         can_subset=True,
     )

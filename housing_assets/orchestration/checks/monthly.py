@@ -1,13 +1,12 @@
 """Checks of the monthly assets: every month of a run, one after the other."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import dagster as dg
 import polars as pl
 
 from housing_assets.config.settings import Settings
 from housing_assets.core.catalogue import CLEANED, INTERVAL_CALIBRATION, MONTHLY_PREDICTIONS, QUARANTINED, RAW_SPLITS
-from housing_assets.core.errors import StoreError
 from housing_assets.core.months import add_months, month_range, parse_month_range
 from housing_assets.core.quality.cleaned import measure_clean_month
 from housing_assets.core.quality.measurement import Measurement
@@ -18,21 +17,12 @@ from housing_assets.orchestration.checks.common import MONTHS, Measured, checks_
 from housing_assets.orchestration.work import raw_digests
 from housing_assets.store.histories import made_from_history
 from housing_assets.store.layout import Store
-from housing_assets.store.verdicts import read_verdicts
-
-_ACCEPT = "accept_restated"
-_RAW_CONFIG = {
-    _ACCEPT: dg.Field(
-        str, default_value="", is_required=False, description="Accept months whose values were others before: why"
-    )
-}
 
 
 def monthly_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """The checks of `raw_splits`, `cleaned`, `interval_calibration` and `monthly_predictions`."""
     return [
-        checks_of(RAW_SPLITS, lambda context: _raw_months(context, settings.source_label),
-                  settings.source_label, _RAW_CONFIG, monthly=True),
+        checks_of(RAW_SPLITS, _raw_months, settings.source_label, monthly=True),
         checks_of(CLEANED, _clean_months, settings.source_label, rests_on=raw_digests, monthly=True),
         checks_of(INTERVAL_CALIBRATION, _calibrations,
                   rests_on=made_from_history(INTERVAL_CALIBRATION), monthly=True),
@@ -54,7 +44,7 @@ def asked_months(context: dg.AssetCheckExecutionContext, store: Store, asset: st
     return tagged_months(context.run.tags) or store.months(asset).available()
 
 
-def _raw_months(context: dg.AssetCheckExecutionContext, source: str) -> Measured:
+def _raw_months(context: dg.AssetCheckExecutionContext) -> Measured:
     store: Store = context.resources.store
     asked = asked_months(context, store, RAW_SPLITS)
     if not asked:
@@ -62,27 +52,7 @@ def _raw_months(context: dg.AssetCheckExecutionContext, source: str) -> Measured
     months = store.months(RAW_SPLITS)
     lead = set(month_range(add_months(asked[0], -YEAR), add_months(asked[0], -1)))
     read = sorted((lead & set(months.available())) | set(asked))
-    accepted = _accepted(context, store, source)
-    yield from measure_raw_months(months.iterate(read), asked, accepted)
-
-
-def _accepted(
-    context: dg.AssetCheckExecutionContext, store: Store, source: str
-) -> Callable[[str], pl.DataFrame | None]:
-    """`cleaned` of a month as it was made from the same source before; None where it was not."""
-    if why := context.op_execution_context.op_config[_ACCEPT]:
-        context.log.info(f"restated months are accepted: {why}")
-        return lambda _: None
-    cleaned = store.months(CLEANED)
-    known = {m for m, v in read_verdicts(store, CLEANED).items() if v.source == source} & set(cleaned.available())
-
-    def read(month: str) -> pl.DataFrame | None:
-        try:
-            return cleaned.read(month) if month in known else None
-        except StoreError:
-            return None  # a damaged month vouches for nothing
-
-    return read
+    yield from measure_raw_months(months.iterate(read), asked)
 
 
 def _clean_months(context: dg.AssetCheckExecutionContext) -> Iterator[tuple[str, int, list[Measurement]]]:
