@@ -61,7 +61,7 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
                 context.log.warning(note)
             seen["notes"] = "\n".join(panel.notes) or "none"
 
-        return monthly(context, frames(), lambda: seen)
+        return monthly(context, frames(), lambda: seen, lambda _: panel.vintage)
 
     @described_asset(
         CLEANED,
