@@ -43,16 +43,24 @@ def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
         report.longrepr = f"{reason}\nA skip is a failure under {STRICT}=1."
 
 
-_SLOWEST = {
+_SLOWEST = (
     "test_unattended.py",
-    "test_cli.py",
     "test_instance.py",
-    "test_tracking.py",
+    "test_cli.py",
     "test_images.py",
-    "test_pauses.py",
     "test_restart.py",
+    "test_champion.py",
+    "test_gates.py",
+    "test_tracking.py",
+    "test_platform.py",
+    "test_browser.py",
+    "test_pages.py",
+    "test_raw_months.py",
     "test_serve.py",
-}
+    "test_pauses.py",
+    "test_forecasts.py",
+)
+"""Names of files by how long they take, the longest first."""
 
 
 _NEEDS = {
@@ -106,7 +114,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks by need. The slowest files first: one that begins last would leave the other processes without work."""
     for item in items:
         _mark_needs(item)
-    items.sort(key=lambda item: item.path.name not in _SLOWEST)
+    order = {name: place for place, name in enumerate(_SLOWEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 @pytest.hookimpl(wrapper=True)
