@@ -4,6 +4,7 @@ import inspect
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -12,9 +13,20 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from dagster._core.storage.event_log.sqlite import sqlite_event_log  # the one place of its many short-lived engines
 from filelock import FileLock
 from hypothesis import settings
-from platform_fixtures import LONG, Platform, free_port, pictures, write_long_source, write_source
+from platform_fixtures import (
+    LONG,
+    CommandLine,
+    Platform,
+    command_line,
+    free_port,
+    pictures,
+    write_long_source,
+    write_source,
+)
+from sqlalchemy import Engine, event
 
 STRICT = "HOUSING_TEST_STRICT"
 # A busy machine is no fault: no example of a property is timed.
@@ -31,16 +43,24 @@ def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
         report.longrepr = f"{reason}\nA skip is a failure under {STRICT}=1."
 
 
-_SLOWEST = {
+_SLOWEST = (
     "test_unattended.py",
-    "test_cli.py",
     "test_instance.py",
-    "test_tracking.py",
+    "test_cli.py",
     "test_images.py",
-    "test_pauses.py",
     "test_restart.py",
+    "test_champion.py",
+    "test_gates.py",
+    "test_tracking.py",
+    "test_platform.py",
+    "test_browser.py",
+    "test_pages.py",
+    "test_raw_months.py",
     "test_serve.py",
-}
+    "test_pauses.py",
+    "test_forecasts.py",
+)
+"""Names of files by how long they take, the longest first."""
 
 
 _NEEDS = {
@@ -94,7 +114,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks by need. The slowest files first: one that begins last would leave the other processes without work."""
     for item in items:
         _mark_needs(item)
-    items.sort(key=lambda item: item.path.name not in _SLOWEST)
+    order = {name: place for place, name in enumerate(_SLOWEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -139,6 +160,29 @@ def _placeholders_for_pictures() -> Iterator[None]:
         yield
 
 
+@event.listens_for(Engine, "connect")
+def _no_waiting_for_the_disk(connection: object, _: object) -> None:
+    """SQLite flushes its files at each of a run's 1,500 commits, against a power cut that no test has."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous=OFF")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_engine_a_database() -> Iterator[None]:
+    """Dagster makes an engine for each of a run's 1,500 connections, and each compiles its statements anew."""
+    with pytest.MonkeyPatch.context() as patch:
+        engines: dict[str, Engine] = {}
+        create = sqlite_event_log.create_engine
+
+        def create_once(address: str, **options: object) -> Engine:
+            if address not in engines:
+                engines[address] = create(address, **options)
+            return engines[address]
+
+        patch.setattr(sqlite_event_log, "create_engine", create_once)
+        yield
+
+
 @pytest.fixture(scope="session")
 def built_once(tmp_path_factory, request) -> Callable[[str, Callable[[Path], object]], Path]:
     """A function that builds a folder in the first process that needs it, and gives its path to all of them."""
@@ -173,6 +217,17 @@ def made(built_once, source) -> Platform:
             Platform(folder, source, kept_runs=True).run_all()
 
     return Platform(built_once("made", run), source, kept_runs=True)
+
+
+@pytest.fixture(scope="session")
+def ran(built_once, source) -> CommandLine:
+    """A platform that `housing run` has made. Nothing may change it: tests that do take `copy_of` it."""
+
+    def run(folder: Path) -> None:
+        done = command_line(folder, source)("run")
+        assert done.code == 0, done.err
+
+    return command_line(built_once("ran", run), source)
 
 
 @pytest.fixture(scope="session")

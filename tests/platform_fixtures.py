@@ -304,6 +304,13 @@ def command_line(root: Path, source: Path | str, **env: str) -> CommandLine:
     )
 
 
+def copy_of(line: CommandLine, root: Path, **env: str) -> CommandLine:
+    """The same platform in another folder, with its runs; `env` as for `command_line`."""
+    for folder in ("store", "home"):
+        shutil.copytree(line.root / folder, root / folder)
+    return command_line(root, line.env["HOUSING_SOURCE_URI"], **env)
+
+
 def free_port() -> int:
     """A port on which nothing listens, and that nothing is likely to take before a server does.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from platform_fixtures import END, MONTHS, CommandLine, command_line, tree, write_source
+from platform_fixtures import END, MONTHS, CommandLine, copy_of, tree
 
 from housing_assets.core.months import add_months
 
@@ -17,17 +17,9 @@ GOOD = "2019-01-31,2139,500000,Boston"
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory) -> Path:
-    return write_source(tmp_path_factory.mktemp("source") / "panel.csv")
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory, source) -> CommandLine:
+def made(ran, tmp_path_factory) -> CommandLine:
     """A platform as it was before the bad input came. Nothing here may change its store."""
-    line = command_line(tmp_path_factory.mktemp("made"), source)
-    done = line("run")
-    assert done.code == 0, done.err
-    return line
+    return copy_of(ran, tmp_path_factory.mktemp("made"))
 
 
 def refuse(line: CommandLine, store: Path, *args: str) -> str:

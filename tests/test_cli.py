@@ -1,13 +1,12 @@
 """`housing sample | run | predict | status`: exit codes, files, and what they say."""
 
-import shutil
 from datetime import date
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
 import pytest
-from platform_fixtures import END, EVAL, HELD, MONTHS, TRAIN, CommandLine, command_line, tree, write_source
+from platform_fixtures import END, EVAL, HELD, MONTHS, TRAIN, CommandLine, command_line, copy_of, tree, write_source
 
 from housing_assets.core.panel.schema import COLUMN_NAMES
 from housing_assets.orchestration.build import build_definitions
@@ -15,26 +14,10 @@ from housing_assets.store.bundles import list_versions
 from housing_assets.store.pointers import champion_version, load_champion, point_to
 
 
-@pytest.fixture(scope="module")
-def source(tmp_path_factory) -> Path:
-    return write_source(tmp_path_factory.mktemp("source") / "panel.csv")
-
-
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory, source) -> CommandLine:
-    """A platform that `housing run` has made. Tests that change it take `housing`."""
-    line = command_line(tmp_path_factory.mktemp("ran"), source)
-    done = line("run")
-    assert done.code == 0, done.err
-    return line
-
-
 @pytest.fixture
 def housing(ran, tmp_path) -> CommandLine:
-    """A copy of it, with its runs."""
-    shutil.copytree(ran.folder, tmp_path / "store")
-    shutil.copytree(ran.root / "home", tmp_path / "home")
-    return command_line(tmp_path, ran.env["HOUSING_SOURCE_URI"])
+    """A copy of what `housing run` made, which the test may change."""
+    return copy_of(ran, tmp_path)
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 """A run that is killed in the middle: whole files, no run left open, and the next run mends it."""
 
-import shutil
 import time
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
 import pytest
-from platform_fixtures import HELD, MONTHS, CommandLine, command_line, open_runs, write_source
+from platform_fixtures import HELD, MONTHS, CommandLine, command_line, copy_of, open_runs
 from polars.testing import assert_frame_equal
 
 from housing_assets.store.pointers import champion_version, load_champion
@@ -16,23 +15,11 @@ ASSETS = ("raw_splits", "cleaned", "quarantined", "monthly_predictions")
 
 
 @pytest.fixture(scope="module")
-def old_source(tmp_path_factory) -> Path:
-    return write_source(tmp_path_factory.mktemp("source") / "panel.csv")
-
-
-@pytest.fixture(scope="module")
-def new_source(old_source) -> Path:
+def new_source(source, tmp_path_factory) -> Path:
     """The same zips and months at other prices."""
-    path = old_source.with_name("dearer.csv")
-    pl.read_csv(old_source, infer_schema_length=None).with_columns(pl.col("price") * 1.25).write_csv(path)
+    path = tmp_path_factory.mktemp("source") / "dearer.csv"
+    pl.read_csv(source, infer_schema_length=None).with_columns(pl.col("price") * 1.25).write_csv(path)
     return path
-
-
-@pytest.fixture(scope="module")
-def old(tmp_path_factory, old_source) -> CommandLine:
-    line = command_line(tmp_path_factory.mktemp("old"), old_source)
-    assert line("run").code == 0
-    return line
 
 
 @pytest.fixture(scope="module")
@@ -103,15 +90,11 @@ def test_a_first_run_that_is_killed_is_finished_by_the_next(tmp_path, new_source
     assert_same_platform(line, undisturbed)
 
 
-def test_a_platform_stays_readable_while_a_run_over_it_is_killed_and_repeated(
-    tmp_path, old, old_source, new_source, undisturbed
-):
-    shutil.copytree(old.folder, tmp_path / "store")
-    shutil.copytree(old.root / "home", tmp_path / "home")
-    line = command_line(tmp_path, new_source)
+def test_a_platform_stays_readable_while_a_run_over_it_is_killed_and_repeated(tmp_path, ran, new_source, undisturbed):
+    line = copy_of(ran, tmp_path).changed(HOUSING_SOURCE_URI=str(new_source))
     champion = champion_version(line.store)
     kill_in_the_middle(line, "cleaned", read_along=line)
-    before, after = read_all(old), read_all(undisturbed)
+    before, after = read_all(ran), read_all(undisturbed)
     now = read_all(line)
     assert now.keys() == before.keys()
     for key, frame in now.items():
@@ -127,10 +110,8 @@ def test_a_platform_stays_readable_while_a_run_over_it_is_killed_and_repeated(
     assert champion_version(line.store) != champion
 
 
-def test_a_run_that_lives_is_not_closed_by_another(tmp_path, old):
-    shutil.copytree(old.folder, tmp_path / "store")
-    shutil.copytree(old.root / "home", tmp_path / "home")
-    line = command_line(tmp_path, old.env["HOUSING_SOURCE_URI"])
+def test_a_run_that_lives_is_not_closed_by_another(tmp_path, ran):
+    line = copy_of(ran, tmp_path)
     import os
     import socket
     import subprocess

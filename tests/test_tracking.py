@@ -16,22 +16,16 @@ from mlflow import MlflowClient
 from platform_fixtures import (
     CommandLine,
     Platform,
-    command_line,
+    copy_of,
     failure_text,
     open_runs,
     wait_for,
-    write_source,
 )
 
 from housing_assets.orchestration.resources.tracking import CHAMPION_ALIAS, EXPERIMENT, REGISTERED_MODEL
 from housing_assets.store.pointers import champion_version, load_champion
 
 LONG_TUNING = {"HOUSING_TUNE_TRIALS": "60"}
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory) -> Path:
-    return write_source(tmp_path_factory.mktemp("source") / "panel.csv")
 
 
 @pytest.fixture(scope="module")
@@ -42,15 +36,14 @@ def empty_database(tmp_path_factory) -> Path:
     return path
 
 
-def tracked(root: Path, source: Path, empty_database: Path, **env: str) -> CommandLine:
-    """A platform with databases of its own."""
-    root.mkdir(exist_ok=True)
+def tracked(root: Path, ingested: CommandLine, empty_database: Path, **env: str) -> CommandLine:
+    """A platform that has its months, with databases of its own."""
     shutil.copy(empty_database, root / "mlflow.db")
     databases = {
         "MLFLOW_TRACKING_URI": f"sqlite:///{root}/mlflow.db",
         "HOUSING_STUDY_STORAGE": f"sqlite:///{root}/studies.db",
     }
-    return command_line(root, source, **databases, **env)
+    return copy_of(ingested, root, **databases, **env)
 
 
 def client(line: CommandLine) -> MlflowClient:
@@ -65,16 +58,30 @@ def runs(line: CommandLine, nested: bool = False) -> list:
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory, source, empty_database) -> CommandLine:
-    line = tracked(tmp_path_factory.mktemp("ran"), source, empty_database)
+def ingested(ran, tmp_path_factory) -> CommandLine:
+    """A platform whose months are ingested and which has trained nothing. Nothing may change it."""
+    line = copy_of(ran, tmp_path_factory.mktemp("ingested"))
+    kept = {"raw_splits", "cleaned", "quarantined", "data_quality", "price_history.parquet", "checks"}
+    for path in line.folder.iterdir():
+        if path.name not in kept:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in (line.folder / "checks").iterdir():
+        if path.stem not in kept | {"price_history"}:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return line
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, ingested, empty_database) -> CommandLine:
+    line = tracked(tmp_path_factory.mktemp("trained"), ingested, empty_database)
     done = line("run")
     assert done.code == 0, done.err
     return line
 
 
-def test_a_training_run_is_one_finished_run_with_its_origin(ran):
-    (run,) = runs(ran)
-    champion = load_champion(ran.store)
+def test_a_training_run_is_one_finished_run_with_its_origin(trained):
+    (run,) = runs(trained)
+    champion = load_champion(trained.store)
     assert run.info.status == "FINISHED"
     assert run.data.tags["dagster_run_id"] == champion.manifest["origin"]["dagster_run"]
     assert run.data.tags["git_commit"] == champion.manifest["origin"]["git_commit"]
@@ -84,9 +91,9 @@ def test_a_training_run_is_one_finished_run_with_its_origin(ran):
     assert run.data.tags["decision"] == "promoted"
 
 
-def test_metrics_and_parameters_are_those_of_the_models(ran):
-    (run,) = runs(ran)
-    champion = load_champion(ran.store)
+def test_metrics_and_parameters_are_those_of_the_models(trained):
+    (run,) = runs(trained)
+    champion = load_champion(trained.store)
     assert run.data.metrics["tuned_model.eval_mae"] == champion.metrics()["eval"]["tuned_model"]["mae"]
     assert run.data.metrics["eval_mae"] == pytest.approx(run.data.metrics["tuned_model.eval_mae"])
     assert {"holdout_mae", "holdout_rmse", "baseline_model.eval_rmse"} <= set(run.data.metrics)
@@ -94,9 +101,9 @@ def test_metrics_and_parameters_are_those_of_the_models(ran):
         assert run.data.params[f"tuned_model.{name}"] == str(value)
 
 
-def test_trials_are_nested_runs(ran):
-    (parent,) = runs(ran)
-    trials = runs(ran, nested=True)
+def test_trials_are_nested_runs(trained):
+    (parent,) = runs(trained)
+    trials = runs(trained, nested=True)
     assert len(trials) == 2
     for trial in trials:
         assert trial.data.tags["mlflow.parentRunId"] == parent.info.run_id
@@ -106,9 +113,9 @@ def test_trials_are_nested_runs(ran):
         assert {"learning_rate", "target"} <= set(trial.data.params)
 
 
-def test_plots_and_the_bundle_are_artifacts(ran):
-    (run,) = runs(ran)
-    known = client(ran)
+def test_plots_and_the_bundle_are_artifacts(trained):
+    (run,) = runs(trained)
+    known = client(trained)
     for model in ("baseline_model", "tuned_model"):
         names = {Path(a.path).name for a in known.list_artifacts(run.info.run_id, f"{model}/bundle")}
         assert {"model.ubj", "model.onnx", "features.json", "encoders.parquet"} <= names
@@ -116,15 +123,15 @@ def test_plots_and_the_bundle_are_artifacts(ran):
     assert "model_evaluation.csv" in {Path(a.path).name for a in known.list_artifacts(run.info.run_id, "evaluation")}
 
 
-def test_the_champion_is_registered_with_its_alias_and_signature(ran):
+def test_the_champion_is_registered_with_its_alias_and_signature(trained):
     from mlflow.models import get_model_info
 
-    version = client(ran).get_model_version_by_alias(REGISTERED_MODEL, CHAMPION_ALIAS)
-    assert version.tags["bundle"] == champion_version(ran.store)
+    version = client(trained).get_model_version_by_alias(REGISTERED_MODEL, CHAMPION_ALIAS)
+    assert version.tags["bundle"] == champion_version(trained.store)
     assert "eval MAE" in version.description
     import mlflow
 
-    mlflow.set_tracking_uri(ran.env["MLFLOW_TRACKING_URI"])
+    mlflow.set_tracking_uri(trained.env["MLFLOW_TRACKING_URI"])
     assert get_model_info(version.source).signature is not None
 
 
@@ -143,8 +150,8 @@ def finished_trials(line: CommandLine) -> dict[int, str]:
         return {}  # not made yet
 
 
-def test_sigkill_during_tuning_loses_no_finished_trial(tmp_path, source, empty_database):
-    line = tracked(tmp_path, source, empty_database, **LONG_TUNING)
+def test_sigkill_during_tuning_loses_no_finished_trial(tmp_path, ingested, empty_database):
+    line = tracked(tmp_path, ingested, empty_database, **LONG_TUNING)
     process = line.start("run")
     try:
         wait_for(lambda: len(finished_trials(line)) >= 3 or process.poll() is not None)
@@ -163,8 +170,8 @@ def test_sigkill_during_tuning_loses_no_finished_trial(tmp_path, source, empty_d
     assert open_runs(line) == []
 
 
-def test_an_interrupted_run_is_killed_in_mlflow_and_the_champion_stays(tmp_path, source, empty_database):
-    line = tracked(tmp_path, source, empty_database, **LONG_TUNING)
+def test_an_interrupted_run_is_killed_in_mlflow_and_the_champion_stays(tmp_path, ingested, empty_database):
+    line = tracked(tmp_path, ingested, empty_database, **LONG_TUNING)
     process = line.start("run")
     try:
         wait_for(lambda: len(finished_trials(line)) >= 1 or process.poll() is not None)
@@ -178,8 +185,8 @@ def test_an_interrupted_run_is_killed_in_mlflow_and_the_champion_stays(tmp_path,
     assert open_runs(line) == []
 
 
-def test_a_failed_run_is_failed_in_mlflow(tmp_path, source, empty_database):
-    line = tracked(tmp_path, source, empty_database)
+def test_a_failed_run_is_failed_in_mlflow(tmp_path, ingested, empty_database):
+    line = tracked(tmp_path, ingested, empty_database)
     done = line.changed(HOUSING_STUDY_STORAGE="sqlite:////proc/nowhere/studies.db")("run")
     assert done.code == 1
     assert "the tuning study cannot be kept in sqlite:////proc/nowhere/studies.db" in done.err
@@ -190,8 +197,8 @@ def test_a_failed_run_is_failed_in_mlflow(tmp_path, source, empty_database):
 # ---------------------------------------------------------------- without MLflow
 
 
-def test_training_goes_on_while_mlflow_is_down_and_says_so(tmp_path, source, unused_port):
-    line = command_line(tmp_path, source, MLFLOW_TRACKING_URI=f"http://127.0.0.1:{unused_port}")
+def test_training_goes_on_while_mlflow_is_down_and_says_so(tmp_path, ingested, unused_port):
+    line = copy_of(ingested, tmp_path, MLFLOW_TRACKING_URI=f"http://127.0.0.1:{unused_port}")
     done = line("run")
     assert done.code == 0, done.err
     told = done.err.replace("\n", " ")
