@@ -128,7 +128,8 @@ def test_a_month_whose_run_failed_is_asked_for_again_and_not_for_ever(watched, m
         later(monkeypatch, wait + 5)
     assert "failed 4 times" in reason(last)
     assert reason(look(watched, cursor)) == "no file of the source changed"
-    revise(watched.source / f"{HELD[-1]}.csv", 1.0)
+    revise(watched.source / f"{HELD[-1]}.csv", 1.01)
+    published(watched, cursor)
     assert asked(look(watched, cursor)) == [("ingest_job", [HELD[-1]])], "other content"
 
 
