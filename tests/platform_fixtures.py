@@ -62,11 +62,13 @@ def write_source(path: Path, last: str = END, zips: int = ZIPS, first: str = STA
 
 
 def tree(folder: Path) -> dict[str, str]:
-    """The sha256 of every file under a folder, but for verdicts and reports, which say when they were made."""
+    """The sha256 of every file under a folder, but for what says when it was made: verdicts, reports, vintages."""
     return {
         name: hashlib.sha256(p.read_bytes()).hexdigest()
         for p in sorted(folder.rglob("*"))
-        if p.is_file() and not (name := str(p.relative_to(folder))).startswith("checks/") and p.suffix != ".html"
+        if p.is_file()
+        and not (name := str(p.relative_to(folder))).startswith(("checks/", "vintages/"))
+        and p.suffix != ".html"
     }
 
 
@@ -176,6 +178,7 @@ class Platform:
     def run_all(self) -> "Platform":
         """Every stage, as `housing run` has it."""
         for name, months, config in (
+            ("sources_job", (), None),
             ("ingest_job", MONTHS, None),
             ("training_job", (), FEW_TREES),
             ("predictions_job", HELD, None),

@@ -17,7 +17,11 @@ from housing_assets.store.layout import Store
 PROJECT = Path(__file__).parent.parent
 
 ASSETS = """
-raw_splits           ingest       monthly  data  parquet+polars   <- nothing
+zillow_home_values   ingest       once     data  parquet+polars   <- nothing
+redfin_market        ingest       once     data  parquet+polars   <- nothing
+housets_panel        ingest       once     data  parquet+polars   <- nothing
+revisions            ingest       once     data  parquet+polars   <- housets_panel, redfin_market, zillow_home_values
+raw_splits           ingest       monthly  data  parquet+polars   <- housets_panel, redfin_market, zillow_home_values
 cleaned              ingest       monthly  data  parquet+polars   <- raw_splits
 encoders             features     once     ml      parquet+polars   <- cleaned
 training_features    features     once     ml      parquet+polars   <- cleaned, encoders
@@ -41,6 +45,7 @@ prediction_accuracy, raw_splits
 """
 
 JOBS = {
+    "sources_job": {"zillow_home_values", "redfin_market", "housets_panel", "revisions"},
     "ingest_job": {"raw_splits", "cleaned"},
     "training_job": {
         "encoders",
@@ -87,7 +92,7 @@ def test_what_writes_months_or_trains_has_a_pool_so_that_only_one_run_does_it_at
         for pool in asset.op.pools if asset.is_executable else ():
             pools.setdefault(pool, set()).update(key.to_user_string() for key in asset.keys)
     assert pools == {
-        "ingest": {"raw_splits", "cleaned"},
+        "ingest": {"raw_splits", "cleaned", "zillow_home_values", "redfin_market", "housets_panel"},
         "training": {"baseline_model", "tuned_model"},
         "predictions": {"interval_calibration", "monthly_predictions"},
         "forecasts": {"forecast_model", "monthly_forecasts"},

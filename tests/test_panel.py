@@ -8,6 +8,7 @@ from housing_assets.config.settings import Settings
 from housing_assets.core.errors import HousingError
 from housing_assets.ingestion.changes import changed_months
 from housing_assets.ingestion.panel_start import begin_panel, known_panel
+from housing_assets.ingestion.sources import publish_sources
 from housing_assets.orchestration.build import build_definitions
 from housing_assets.store.layout import Store
 
@@ -69,6 +70,7 @@ def test_a_damaged_note_is_as_good_as_none(store):
 
 def test_whoever_looks_at_the_source_leaves_its_first_month_for_the_others(store, source):
     told = settings(source_uri=str(source), eval_start=EVAL, holdout_start=HOLDOUT, panel_end=END)
+    publish_sources(told, store)
     assert changed_months(told, store) == MONTHS
     raw = build_definitions(told.model_copy(update={"store_uri": store.uri}), {}).resolve_asset_graph()
     assert raw.get(dg.AssetKey("raw_splits")).partitions_def.get_partition_keys() == MONTHS

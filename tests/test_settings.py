@@ -52,6 +52,9 @@ def test_the_defaults_are_the_generated_sample_and_a_local_store(env):
 def test_every_setting_has_its_variable(env, monkeypatch):
     env(
         SOURCE_URI="s3://raw/panel.csv",
+        AS_OF="2026-11-30",
+        ZILLOW_URL="https://127.0.0.1/zillow.csv",
+        REDFIN_URL="https://127.0.0.1/redfin.csv",
         STORE_URI="s3://store/prefix",
         EVAL_START="2019-01",
         HOLDOUT_START="2020-06",
@@ -72,6 +75,9 @@ def test_every_setting_has_its_variable(env, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
     assert load_settings().model_dump() | {"webhook_url": load_settings().webhook_url.get_secret_value()} == {
         "source_uri": "s3://raw/panel.csv",
+        "as_of": "2026-11-30",
+        "zillow_url": "https://127.0.0.1/zillow.csv",
+        "redfin_url": "https://127.0.0.1/redfin.csv",
         "store_uri": "s3://store/prefix",
         "eval_start": "2019-01",
         "holdout_start": "2020-06",
@@ -220,3 +226,21 @@ def test_settings_load_none_of_the_libraries_that_compute():
     program = "import sys, housing_assets.config.settings; print({'numpy', 'polars'} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"
+
+
+def test_the_sources_are_separated_as_in_a_shell(env, tmp_path):
+    env(SOURCE_URI="zillow 'a b.csv' s3://raw/in/")
+    assert load_settings().addresses == ("zillow", "a b.csv", "s3://raw/in/")
+    spaced = tmp_path / "my panel.csv"
+    spaced.touch()
+    env(SOURCE_URI=str(spaced))
+    assert load_settings().addresses == (str(spaced),)
+    env(SOURCE_URI="'half a quote")
+    with pytest.raises(HousingError, match="HOUSING_SOURCE_URI.*quote an address"):
+        load_settings()
+
+
+def test_a_day_is_written_as_a_day(env):
+    env(AS_OF="30.11.2026")
+    with pytest.raises(HousingError, match="HOUSING_AS_OF.*write a day as YYYY-MM-DD"):
+        load_settings()

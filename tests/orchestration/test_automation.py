@@ -13,10 +13,11 @@ from types import SimpleNamespace
 import dagster as dg
 import polars as pl
 import pytest
-from platform_fixtures import EVAL, HELD, LONG, MONTHS, Platform
+from platform_fixtures import EVAL, HELD, LONG, MONTHS, Platform, failure_text, red_checks
 
 from housing_assets.core.processes import this_process
 from housing_assets.core.run_tags import month_tags, tagged_months
+from housing_assets.ingestion.sources import publish_sources
 from housing_assets.orchestration.automation import asking
 from housing_assets.orchestration.names import OWNER_TAG
 from housing_assets.store.bundles import list_versions
@@ -34,7 +35,17 @@ def watched(copy, tmp_path) -> Platform:
     panel.filter(~month.is_in(late)).write_csv(folder / "panel.csv")
     for name in late:
         panel.filter(month == name).write_csv(folder / f"{name}.csv")
-    return Platform(tmp_path, folder)
+    platform = Platform(tmp_path, folder)
+    publish_sources(platform.settings, platform.store)
+    return platform
+
+
+def published(platform: Platform, cursor: str | None = None) -> None:
+    """New vintages, as the sensor asks for them."""
+    found = look(platform, cursor)
+    assert [job for job, _ in asked(found)] == ["sources_job"]
+    (request,) = found.run_requests or []
+    assert platform.job(request.job_name or "").success
 
 
 def look(platform: Platform, cursor: str | None = None) -> dg.SensorResult:
@@ -75,6 +86,7 @@ def test_the_same_rows_in_another_order_and_file_are_no_change(watched):
     rows = pl.read_csv(file, schema_overrides={"zipcode": pl.String}, infer_schema_length=None)
     file.unlink()
     rows.reverse().write_csv(watched.source / "other.csv")
+    published(watched, cursor)
     again = look(watched, cursor)
     assert reason(again) == "the source has the rows that were ingested"
     assert again.cursor != cursor
@@ -86,8 +98,11 @@ def test_a_new_file_asks_for_its_month_once(watched):
     file.unlink()
     for name in ("raw_splits", "cleaned"):
         forget(watched, name, HELD[-1])
+    shutil.rmtree(watched.folder / "vintages")
+    publish_sources(watched.settings, watched.store)
     cursor = look(watched).cursor
     file.write_bytes(text)
+    published(watched, cursor)
     found = look(watched, cursor)
     assert asked(found) == [("ingest_job", [HELD[-1]])]
     (request,) = found.run_requests or []
@@ -113,21 +128,39 @@ def test_a_month_whose_run_failed_is_asked_for_again_and_not_for_ever(watched, m
         later(monkeypatch, wait + 5)
     assert "failed 4 times" in reason(last)
     assert reason(look(watched, cursor)) == "no file of the source changed"
-    revise(watched.source / f"{HELD[-1]}.csv", 1.0)
+    revise(watched.source / f"{HELD[-1]}.csv", 1.01)
+    published(watched, cursor)
     assert asked(look(watched, cursor)) == [("ingest_job", [HELD[-1]])], "other content"
 
 
-def test_a_restated_month_is_asked_for_and_accepted_only_with_a_reason(watched):
-    assert watched.job("ingest_job", MONTHS).success  # months of one source are held against each other
+def test_a_revised_month_is_published_ingested_and_cleaned(watched):
+    assert watched.job("ingest_job", MONTHS).success
     cursor = look(watched).cursor
     revise(watched.source / f"{HELD[-2]}.csv")
+    published(watched, cursor)
     (request,) = look(watched, cursor).run_requests or []
     assert tagged_months(request.tags) == [HELD[-2]]
-    assert not watched.job("ingest_job", [HELD[-2]], request.run_config).success
-    willing = Platform(watched.root, watched.source, {"accept_restated": "Zillow revises its index"})
-    forget(willing, "raw_splits", HELD[-2])
-    (request,) = look(willing, cursor).run_requests or []
-    assert willing.job("ingest_job", [HELD[-2]], request.run_config).success
+    assert watched.job("ingest_job", [HELD[-2]], request.run_config).success
+    assert reason(look(watched)) == "the source has the rows that were ingested"
+
+
+def test_a_file_that_is_no_revision_stops_sources_job_and_nothing_else(watched):
+    before = watched.read("cleaned", HELD[-2])
+    file = watched.source / f"{HELD[-2]}.csv"
+    good = file.read_bytes()
+    revise(file, 1_000)
+    result = watched.job("sources_job")
+    assert not result.success
+    told = red_checks(result)["revisions_are_possible"]
+    assert f"price of housets is 1,000 times what it was in {HELD[-2]}" in told
+    assert "--accept-restated WHY" in told
+    assert watched.job("ingest_job", HELD).success
+    assert watched.read("cleaned", HELD[-2]).equals(before)
+    file.write_bytes(good)
+    assert watched.job("sources_job").success
+    revise(file, 1_000)
+    willing = Platform(watched.root, watched.source, {"accept_restated": "dollars became mills"})
+    assert "accepted (dollars became mills)" in red_checks(willing.job("sources_job"))["revisions_are_usual"]
 
 
 def test_months_with_a_gap_take_a_run_for_each_stretch(watched):
@@ -141,9 +174,13 @@ def test_a_half_written_file_is_looked_at_again(watched):
     file = watched.source / "new.parquet"
     file.write_bytes(b"PAR1")
     broken = look(watched, cursor)
-    assert "the source cannot be read" in reason(broken)
-    assert "new.parquet" in reason(broken)
-    assert broken.cursor is None or broken.cursor == cursor
+    assert asked(broken) == [("sources_job", [])]
+    result = watched.job("sources_job")
+    assert not result.success
+    assert "new.parquet" in failure_text(result)
+    again = look(watched, cursor)
+    assert again.cursor is None or again.cursor == cursor
+    assert asked(again) == [("sources_job", [])]
 
 
 def test_a_source_that_is_away_is_no_failure(watched):
@@ -160,12 +197,14 @@ def test_a_new_object_in_s3_is_noticed_by_its_etag(copy, bucket, s3_admin, tmp_p
     panel = copy.source.read_bytes()
     s3_admin.put_object(Bucket=bucket, Key="in/panel.csv", Body=panel)
     platform = Platform(tmp_path, copy.source, {"source_uri": f"s3://{bucket}/in/"})
+    published(platform)
     first = look(platform)
     assert reason(first) == "the source has the rows that were ingested"
     s3_admin.put_object(Bucket=bucket, Key="in/panel.csv", Body=panel)
     assert reason(look(platform, first.cursor)) == "no file of the source changed"
     forget(platform, "raw_splits", HELD[-1])
     s3_admin.put_object(Bucket=bucket, Key="in/panel.csv", Body=panel + b"\n")
+    published(platform, first.cursor)
     assert asked(look(platform, first.cursor)) == [("ingest_job", [HELD[-1]])]
 
 

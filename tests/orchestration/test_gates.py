@@ -69,7 +69,6 @@ DEFECTS = {
         "zipcode: 2"),
     "another metro spelling": (
         lambda f: f.with_columns(city_full=pl.lit("The ") + pl.col("city_full")), "metros_stay_known", "city_full: 2"),
-    "a restated past month": (times("price", 1.05), "prices_are_not_restated", "price: 2"),
 }  # fmt: skip
 
 
@@ -110,17 +109,6 @@ def test_a_check_shows_every_month_of_its_run(copy):
         assert row["lowest"] == 0.5
         assert row["failing"] == "zipcode: 12 of 24 zips of the months before are not there"
         assert (red.severity, red.passed) == (dg.AssetCheckSeverity.ERROR, False)
-
-
-def test_a_restated_month_is_accepted_with_a_reason(copy):
-    months = copy.store.months("raw_splits")
-    months.write(MONTH, months.read(MONTH).with_columns(pl.col("price") * 1.05))
-    assert not copy.select(CLEANING, [MONTH]).success
-    config = {"ops": {"raw_splits_checks": {"config": {"accept_restated": "the source revised it"}}}}
-    assert copy.select(CLEANING, [MONTH], config).success
-    assert copy.select(CLEANING, [MONTH]).success
-    raw, cleaned = (copy.read(asset, MONTH).select("zipcode", "price") for asset in ("raw_splits", "cleaned"))
-    assert cleaned.join(raw, on=["zipcode", "price"], how="anti").is_empty()
 
 
 # ---------------------------------------------------------------- gates

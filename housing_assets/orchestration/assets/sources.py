@@ -1,6 +1,7 @@
 """The sources: what publishers' files say, kept vintage by vintage."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
@@ -48,16 +49,16 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     return [sources]
 
 
-def _metadata(published: Published) -> dict[str, object]:
-    told: dict[str, object] = {"is new": published.is_new}
+def _metadata(published: Published) -> dict[str, Any]:
+    told: dict[str, Any] = {"is new": published.is_new}
     if published.refused:
-        told["refused"] = published.refused
+        metadata["refused"] = published.refused
     if published.warnings:
-        told["warnings"] = "\n".join(published.warnings)
-    return told | (_vintage_metadata(published.vintage) if published.vintage else {})
+        metadata["warnings"] = "\n".join(published.warnings)
+    return metadata | (_vintage_metadata(published.vintage) if published.vintage else {})
 
 
-def _vintage_metadata(vintage: Vintage) -> dict[str, object]:
+def _vintage_metadata(vintage: Vintage) -> dict[str, Any]:
     notes = [text if count == 1 else f"{text} ({count:,} times)" for text, count in vintage.notes]
     return {
         "source": vintage.address,

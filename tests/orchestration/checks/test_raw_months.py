@@ -29,8 +29,8 @@ def swap(one: str, other: str) -> Breaker:
     return change(**{one: pl.col(other), other: pl.col(one)})
 
 
-def judged(months: dict[str, pl.DataFrame], accepted=lambda _: None, only: list[str] | None = None) -> list[Finding]:
-    found = measure_raw_months(months.items(), only or months, accepted)
+def judged(months: dict[str, pl.DataFrame], only: list[str] | None = None) -> list[Finding]:
+    found = measure_raw_months(months.items(), only or months)
     return judge("raw_splits", [m for _, _, measurements in found for m in measurements])
 
 
@@ -150,32 +150,6 @@ def test_a_dirty_panel_is_green_in_each_of_its_142_months(dirty_months):
 @pytest.mark.parametrize("zips", [1, 3])
 def test_a_panel_of_a_few_zips_is_not_judged_by_chance(months, zips):
     assert judged({m: f.head(zips) for m, f in months.items()}) == []
-
-
-# ---------------------------------------------------------------- restated months
-
-
-def test_a_restated_month_is_red_until_it_is_accepted(months):
-    accepted = {m: clean_month(f).frame for m, f in months.items()}
-    assert judged(months, accepted.get) == []
-    restated = months | {MONTH: change(price=pl.col("price") * 1.05)(months[MONTH])}
-    (finding,) = judged(restated, accepted.get)
-    assert (finding.rule.name, finding.rule.severity, finding.month) == ("prices_are_not_restated", "ERROR", MONTH)
-    assert str(finding).endswith("price: 60 of 60 rows differ by more than 1% from the values accepted before")
-    assert judged(restated) == []
-
-
-def test_other_restated_columns_warn(months):
-    accepted = {m: clean_month(f).frame for m, f in months.items()}
-    restated = months | {MONTH: first(10, "homes_sold", pl.col("homes_sold") + 5)(months[MONTH])}
-    (finding,) = judged(restated, accepted.get)
-    assert (finding.rule.name, finding.column) == ("values_are_not_restated", "homes_sold")
-    assert finding.rule.severity is Severity.WARN
-
-
-def test_a_revision_below_one_percent_is_none(months):
-    accepted = {m: clean_month(f).frame for m, f in months.items()}
-    assert judged({m: change(price=pl.col("price") * 1.005)(f) for m, f in months.items()}, accepted.get) == []
 
 
 # ---------------------------------------------------------------- cleaned months
