@@ -1,5 +1,6 @@
 """`housing sample | run | predict | status`: exit codes, files, and what they say."""
 
+import shutil
 from datetime import date
 from pathlib import Path
 

@@ -50,7 +50,7 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
 
 def _metadata(published: Published) -> dict[str, Any]:
-    told: dict[str, Any] = {"is new": published.is_new}
+    metadata: dict[str, Any] = {"is new": published.is_new}
     if published.refused:
         metadata["refused"] = published.refused
     if published.warnings:
