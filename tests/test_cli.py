@@ -169,9 +169,9 @@ def test_the_panel_begins_with_the_source_where_nothing_else_is_said(housing):
     assert raw.partitions_def.get_partition_keys() == MONTHS
 
 
-def test_a_source_that_begins_after_train_is_told_what_to_set(housing, tmp_path):
+def test_a_source_that_begins_after_train_is_told_what_to_set(empty, tmp_path):
     late = write_source(tmp_path / "late.csv", first=EVAL)
-    told = refused(housing.changed(HOUSING_PANEL_START="", HOUSING_SOURCE_URI=str(late))("run"))
+    told = refused(empty.changed(HOUSING_PANEL_START="", HOUSING_SOURCE_URI=str(late))("run"))
     assert f"the source begins with {EVAL}, HOUSING_EVAL_START is {EVAL}: set HOUSING_EVAL_START later" in told
 
 
@@ -237,7 +237,7 @@ def test_the_embedded_sample_from_an_empty_folder_in_a_process_of_its_own(tmp_pa
 
 def test_an_error_in_a_process_of_its_own_is_one_message_and_exit_code_1(tmp_path):
     done = command_line(tmp_path, tmp_path / "missing.csv").shell("run")
-    assert f"error: {tmp_path / 'missing.csv'}: no such file or folder" in refused(done)
+    assert f"error: sources_job: {tmp_path / 'missing.csv'}: no such file or folder" in refused(done)
 
 
 @pytest.mark.parametrize("command", [(), ("sample",), ("run",), ("predict",), ("promote",), ("status",)])
@@ -295,7 +295,7 @@ def test_each_row_gets_one_prediction_in_its_place(ran, raw, tmp_path, suffix):
     assert str(out["date"][5]) == str(date(2035, 7, 31))
     assert out["model_version"].unique().to_list() == [champion_version(ran.store)]
     assert f"{rows.height:,} predictions by {champion_version(ran.store)}" in done.out
-    assert "1 rows have no metro that the model knows" in done.out
+    assert "1 rows have no metro that is known" in done.out
 
 
 def test_a_raw_row_gets_what_monthly_predictions_say(ran, raw, tmp_path):

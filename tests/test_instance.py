@@ -118,7 +118,8 @@ def test_a_changed_environment_changes_the_file_but_never_somebody_else_s(tmp_pa
 def test_a_backfill_launched_as_the_ui_does_runs_in_postgresql_with_its_logs_in_s3(
     postgres, source, bucket, s3_env, s3_admin, tmp_path
 ):
-    months, port = MONTHS[:4], free_port()
+    # The last ones: Dagster's backfill also asks for `cleaned` of the month after, which rests on its raw rows.
+    months, port = MONTHS[-4:], free_port()
     line = command_line(tmp_path, source, HOUSING_POSTGRES_URL=postgres, HOUSING_LOGS_BUCKET=bucket)
     assert line("status").code == 0  # which writes the instance's configuration
     command = [Path(sys.executable).parent / "dagster", "dev", "-w", PROJECT / "workspace.yaml", "-p", str(port)]

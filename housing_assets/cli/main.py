@@ -84,6 +84,7 @@ def predict(
     from housing_assets.config.settings import load_settings
     from housing_assets.core.models.publication import MODEL
     from housing_assets.core.panel.cleaning import standardize
+    from housing_assets.core.panel.places import is_unknown
     from housing_assets.core.source.panel import read_rows
     from housing_assets.store.blobs import FolderBlobs
     from housing_assets.store.gates import require
@@ -97,18 +98,19 @@ def predict(
         raise HousingError(f"--output {output}: its name must end in .csv or .parquet")
     store = Store.open(load_settings().store_uri)
     model = load_champion(store).model()
-    rows = standardize(read_rows(input))
+    raw = read_rows(input)
+    rows = standardize(raw)
     history = read_sound_history(store) if "" in data_stamps(store, ASSET) else None
     require(store, "housing predict", {ASSET: [""] if history else [], INTERVAL_CALIBRATION: []})
     predicted = model.predict(rows, history, newest_intervals(store, model.version))
-    unplaced = int(rows["latitude"].null_count())
+    unknown = sum(map(is_unknown, raw["city_full"]))
     data = predicted.write_csv().encode() if output.suffix == ".csv" else encode_parquet(predicted)
     FolderBlobs(output.parent).write(output.name, data)
     typer.echo(f"{output}: {predicted.height:,} predictions by {model.version}")
     for predictor, count in predicted.group_by("predictor").len().filter(pl.col("predictor") != MODEL).iter_rows():
         typer.echo(f"{count:,} of them are the number of {predictor}, which was better than the model on eval")
-    if unplaced:
-        typer.echo(f"note: {unplaced:,} rows have no metro that the model knows")
+    if unknown:
+        typer.echo(f"note: {unknown:,} rows have no metro that is known: they are pooled with their state")
     priced = predicted.filter(pl.col("actual_price").is_not_null())
     if priced.height:
         error = ((priced["predicted_price"] - priced["actual_price"]).abs() / priced["actual_price"]).mean()
