@@ -1,5 +1,6 @@
 """Publishers on loopback: their files become vintages, and what goes wrong leaves the vintage in use."""
 
+import os
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -39,6 +40,12 @@ def web(tmp_path, monkeypatch) -> Iterator[tuple[str, Path]]:
     server.server_close()
 
 
+def make_newer(file: Path) -> None:
+    """Last-Modified counts in seconds."""
+    later = file.stat().st_mtime + 10
+    os.utime(file, (later, later))
+
+
 def test_a_second_publication_becomes_a_second_vintage(web, tmp_path):
     url, folder = web
     for layout in ("zillow", "redfin"):
@@ -51,6 +58,7 @@ def test_a_second_publication_becomes_a_second_vintage(web, tmp_path):
     assert first.sources[0].vintage.attribution
     assert not look_at_sources(settings, store).changed
     write_sample(SPEC, folder / "zillow.csv", layout="zillow", vintage=2)
+    make_newer(folder / "zillow.csv")
     assert look_at_sources(settings, store).changed
     assert [s.is_new for s in publish_sources(settings, store).sources] == [True, False]
     assert vintage_panel(settings, store).months[-1] == "2020-04"
@@ -66,6 +74,7 @@ def test_what_is_no_file_leaves_the_vintage_in_use(web, tmp_path, page, words):
     before = publish_sources(settings, store).sources[0].vintage
     if page:
         file.write_bytes(page)
+        make_newer(file)
     else:
         file.unlink()
     found = publish_sources(settings, store)
