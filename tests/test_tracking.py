@@ -61,7 +61,8 @@ def runs(line: CommandLine, nested: bool = False) -> list:
 def ingested(ran, tmp_path_factory) -> CommandLine:
     """A platform whose months are ingested and which has trained nothing. Nothing may change it."""
     line = copy_of(ran, tmp_path_factory.mktemp("ingested"))
-    kept = {"raw_splits", "cleaned", "quarantined", "data_quality", "price_history.parquet", "checks"}
+    sources = {"vintages", "revisions", "revisions.parquet", "zillow_home_values", "redfin_market", "housets_panel"}
+    kept = {"raw_splits", "cleaned", "quarantined", "data_quality", "price_history.parquet", "checks", *sources}
     for path in line.folder.iterdir():
         if path.name not in kept:
             shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -10,6 +10,8 @@ from housing_dashboard import charts, figures, shell
 from housing_dashboard.figures import ALL, Headline
 
 COLUMNS = ["date", "zipcode", "city_full", "predicted_price", "predicted_low", "predicted_high", "actual_price"]
+_ORIGINS = ("model_version", "from_history", "predictor", "vintage", "first_price")
+"""Columns of the downloads alone; files of earlier versions lack some of them."""
 FIGURES = (
     ("mape", "Mean % error", "%"),
     ("mdape", "Median % error", "%"),
@@ -146,7 +148,7 @@ def trend(rows: pl.DataFrame, year: str, month: str, region: str) -> None:
 def table(chosen: pl.DataFrame, name: str) -> None:
     """Rows, those with the largest error first, and all of them to download."""
     st.subheader("Rows", anchor=False)
-    origins = [name for name in ("model_version", "from_history", "predictor") if name in chosen.columns]
+    origins = [name for name in _ORIGINS if name in chosen.columns]
     kept = [*COLUMNS, "error", "percent", *origins]
     order = chosen.select(*kept, pl.col("percent").abs().alias("off by"))
     order = order.sort("off by", "zipcode", descending=[True, False], nulls_last=True)

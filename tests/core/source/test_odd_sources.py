@@ -32,7 +32,7 @@ def workbook() -> bytes:
     ("content", "words"),
     [
         (workbook(), "this zip holds 3 data files"),
-        (gzip.compress(b""), "the file is empty"),
+        (gzip.compress(b"", mtime=0), "the file is empty"),
         (b"Home values\nby zip\n" + zillow().encode(), "is of no known layout: its columns are 'Home values'"),
         (zillow("2024-01-31,2024-02-29,2024-02-29"), "2024-02 has more than one column"),
         (zillow().replace(",2139,", ",O2139,"), "row 1, column 'RegionName': 'O2139' is not a ZIP code"),
