@@ -366,10 +366,12 @@ PAST_EXAMPLE: dict[str, Any] = {
 }
 """An answer of `/history/{zipcode}`."""
 
-_STRUCTS: tuple[type, ...] = (
-    Problem, About, Alive, Ready, Health, Model, Predicted, Explanations, Scored, PredictedMonth, Preview,
-    Forecasts, PastMonths, BatchAsked, Batch, Batches,
-)  # fmt: skip
+_STRUCTS: tuple[type[Struct], ...] = tuple(
+    value
+    for value in tuple(globals().values())
+    if isinstance(value, type) and issubclass(value, Struct) and value.__module__ == __name__
+)
+"""Every struct of this module."""
 
 
 def components() -> dict[str, Any]:

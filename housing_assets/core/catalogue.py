@@ -327,6 +327,9 @@ ASSETS: dict[str, Asset] = {asset.key: asset for asset in _DESCRIPTIONS}
 MONTHLY: tuple[str, ...] = tuple(key for key, asset in ASSETS.items() if asset.is_monthly)
 """Keys of the assets that have a file for each month."""
 
+CHECKED_BY_MONTH: tuple[str, ...] = tuple(k for k, asset in ASSETS.items() if asset.is_checked and asset.is_monthly)
+"""Keys of the monthly assets that have checks."""
+
 CHECKED_AS_A_WHOLE: tuple[str, ...] = tuple(
     k for k, asset in ASSETS.items() if asset.is_checked and not asset.is_monthly
 )
@@ -334,6 +337,9 @@ CHECKED_AS_A_WHOLE: tuple[str, ...] = tuple(
 
 PREDICTED: tuple[str, ...] = tuple(key for key, asset in ASSETS.items() if asset.is_predicted)
 """Keys of the monthly assets that a model predicts from `price_history`."""
+
+SOURCES: tuple[str, ...] = tuple(k for k, asset in ASSETS.items() if SOURCES_JOB in asset.jobs and k != REVISIONS)
+"""Keys of the assets that stand for a publisher each."""
 
 REPORTS: tuple[str, ...] = tuple(k for k, asset in ASSETS.items() if asset.is_monthly and MONITORING_JOB in asset.jobs)
 """Keys of the monthly assets that measure predictions."""

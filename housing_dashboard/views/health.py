@@ -8,9 +8,9 @@ import streamlit as st
 from housing_assets.core.catalogue import (
     ASSETS,
     CHECKED_AS_A_WHOLE,
+    CHECKED_BY_MONTH,
     CLEANED,
     DRIFT_REPORT,
-    MONTHLY,
     MONTHLY_FORECASTS,
     MONTHLY_PREDICTIONS,
     PREDICTED,
@@ -127,7 +127,7 @@ def checks(months: list[str]) -> None:
     shown = st.toggle("All months", key="all-months")
     shown = months if shown else months[-_MOST_MONTHS:]
     states: dict[str, dict[str, str]] = {}
-    for asset in MONTHLY:
+    for asset in CHECKED_BY_MONTH:
         available = set(data.months_of(asset))
         states[asset] = {m: str(s) for m, s in data.check_states(asset, [m for m in shown if m in available]).items()}
     counts = Counter(state for by_month in states.values() for state in by_month.values())
@@ -135,7 +135,7 @@ def checks(months: list[str]) -> None:
     table = pl.DataFrame(
         [{"asset": a, "month": m, "state": s} for a, by_month in states.items() for m, s in by_month.items()]
     )
-    figure = charts.state_grid(MONTHLY, shown, states)
+    figure = charts.state_grid(CHECKED_BY_MONTH, shown, states)
     shell.chart(figure, f"Check results of {shown[0]} to {shown[-1]}: {sentence}.", table, "states")
     whole = [
         {"asset": asset, "state": str(result[0]), "checked": result[1]}
@@ -153,7 +153,7 @@ def checks(months: list[str]) -> None:
         st.warning(f"`cleaned` lacks {describe_months(missing)}. The checks of `raw_splits` say why.")
     problems = [
         {"asset": a, "month": m, "severity": p.severity, "check": p.rule, "column": p.column, "found": p.told}
-        for a in (*MONTHLY, *CHECKED_AS_A_WHOLE)
+        for a in (*CHECKED_BY_MONTH, *CHECKED_AS_A_WHOLE)
         for m, v in data.verdicts(a).items()
         for p in v.problems
     ]

@@ -12,13 +12,19 @@ from housing_serving.settings import ServingSettings
 
 PAGE = create_app(ServingSettings(keep_folder="")).openapi()
 OPERATIONS = [(path, method.upper()) for path, known in PAGE["paths"].items() for method in known]
-WITHOUT_INPUT = {"/", "/health/live", "/health/ready", "/ping", "/health", "/metrics", "/model"}
+WITHOUT_INPUT = {
+    (path, method.upper())
+    for path, known in PAGE["paths"].items()
+    for method, operation in known.items()
+    if not operation.get("parameters") and "requestBody" not in operation
+}
+"""Nothing that is sent to them can be wrong."""
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["good", "bad"])
 def test_answers_are_as_openapi_says(client, path, method, mode):
-    if path in WITHOUT_INPUT and mode is GenerationMode.NEGATIVE:
+    if (path, method) in WITHOUT_INPUT and mode is GenerationMode.NEGATIVE:
         assert client.request(method, path).status_code == 200
         return
     operation = schemathesis.openapi.from_asgi("/openapi.json", client.app)[path][method]

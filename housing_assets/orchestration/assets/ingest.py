@@ -9,11 +9,9 @@ import polars as pl
 from housing_assets.config.settings import Settings
 from housing_assets.core.catalogue import (
     CLEANED,
-    HOUSETS_PANEL,
     QUARANTINED,
     RAW_SPLITS,
-    REDFIN_MARKET,
-    ZILLOW_HOME_VALUES,
+    SOURCES,
 )
 from housing_assets.core.months import add_months
 from housing_assets.core.panel.cleaning import CLEAN_DESCRIPTIONS, CLEAN_SCHEMA, CleaningRules, CleanMonth, clean_month
@@ -39,7 +37,7 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     @described_asset(
         RAW_SPLITS,
         settings,
-        deps=[ZILLOW_HOME_VALUES, REDFIN_MARKET, HOUSETS_PANEL],
+        deps=SOURCES,
         metadata={**column_schema(RAW_SPLITS_SCHEMA, CLEAN_DESCRIPTIONS), "source": label},
         description="The rows of a month from the vintages in use, typed to the schema and routed to their split "
         f"(train < {split.eval_start} <= eval < {split.holdout_start} <= holdout) by the month alone.",

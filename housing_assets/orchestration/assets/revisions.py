@@ -4,7 +4,7 @@ import dagster as dg
 import polars as pl
 
 from housing_assets.config.settings import Settings
-from housing_assets.core.catalogue import HOUSETS_PANEL, REDFIN_MARKET, REVISIONS, ZILLOW_HOME_VALUES
+from housing_assets.core.catalogue import REVISIONS, SOURCES
 from housing_assets.core.vintages.revisions import REVISIONS_SCHEMA
 from housing_assets.orchestration import plots
 from housing_assets.orchestration.described import described_asset
@@ -22,7 +22,7 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     @described_asset(
         REVISIONS,
         settings,
-        deps=[ZILLOW_HOME_VALUES, REDFIN_MARKET, HOUSETS_PANEL],
+        deps=SOURCES,
         metadata=column_schema({"source": pl.String(), **REVISIONS_SCHEMA}),
         description="By source, month and column, how much the newest vintage changed of the one before it: median, "
         "95th percentile and most, as fractions. Publishers revise the past with every publication.",

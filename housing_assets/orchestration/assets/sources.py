@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from housing_assets.config.settings import Settings
-from housing_assets.core.catalogue import HOUSETS_PANEL, REDFIN_MARKET, ZILLOW_HOME_VALUES
+from housing_assets.core.catalogue import HOUSETS_PANEL, REDFIN_MARKET, SOURCES, ZILLOW_HOME_VALUES
 from housing_assets.core.errors import SourceError
 from housing_assets.ingestion.sources import SAMPLE, Published, publish_sources
 from housing_assets.orchestration.described import described_spec
@@ -14,6 +14,7 @@ from housing_assets.store.layout import Store
 from housing_assets.store.vintages import Vintage
 
 _KINDS = {ZILLOW_HOME_VALUES: ("zillow",), REDFIN_MARKET: ("redfin",), HOUSETS_PANEL: ("housets", SAMPLE)}
+"""The `kind` of the readers whose vintages each asset shows."""
 _DESCRIPTIONS = {
     ZILLOW_HOME_VALUES: "Zillow's home values of zips, each published file as a vintage that never changes.",
     REDFIN_MARKET: "Redfin's market figures of zips, each published file as a vintage that never changes.",
@@ -24,11 +25,11 @@ _NOT_USED = "not used: no address of HOUSING_SOURCE_URI gives it"
 
 
 def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
-    """`zillow_home_values`, `redfin_market` and `housets_panel`."""
+    """An asset for each publisher, all made by one step."""
 
     @dg.multi_asset(
         name="sources",
-        specs=[described_spec(key, description=text, skippable=True) for key, text in _DESCRIPTIONS.items()],
+        specs=[described_spec(key, description=_DESCRIPTIONS[key], skippable=True) for key in SOURCES],
         can_subset=True,
         pool="ingest",
         config_schema={"accept_restated": dg.Field(str, default_value="", is_required=False, description="Accept a "
