@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from dockerfile import PROJECT, Builder, Container, Image, can_build, context, is_ignored, parse
 
+pytestmark = pytest.mark.slow
+
 TARGETS = ("dagster", "api", "dashboard")
 HEAVY = ("dagster", "mlflow", "pandas", "great_expectations", "sklearn", "evidently", "optuna", "streamlit", "pytest")
 
