@@ -5,7 +5,7 @@ What a first price is belongs in `housing_assets.core.vintages.first_prices`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import polars as pl
@@ -16,6 +16,7 @@ from housing_assets.core.features.history import History
 from housing_assets.core.months import month_end, month_of, month_range
 from housing_assets.core.vintages.first_prices import FIRST_SCHEMA, parse_vintages, prices_of_vintage, still_wanted
 from housing_assets.store.layout import Store
+from housing_assets.store.sources import read_record
 from housing_assets.store.vintages import Vintage, list_vintages, read
 
 
@@ -74,10 +75,17 @@ class FirstPriceReader:
 
         Args:
             store: where the vintages are.
-            since: by source, the time of the earliest vintage that counts; of a source that it lacks all count.
+            since: by source, the time of the earliest vintage that counts; of a source that it lacks all count. None:
+                as the store's record of its sources says, since earlier vintages are of something else.
         """
-        self._store, self._since = store, since or {}
+        self._store, self._given = store, since
         self._listed = lru_cache(None)(lambda source: list_vintages(store, source))
+
+    @cached_property
+    def _since(self) -> Mapping[str, str]:
+        if self._given is not None:
+            return self._given
+        return {kind: source.since for kind, source in read_record(self._store).sources.items()}
 
     def read(self, wanted: pl.DataFrame, vintage: str) -> FirstPrices:
         """First published prices.
@@ -109,11 +117,10 @@ class FirstPriceReader:
         return FirstPrices(pl.concat(pieces), tuple(damaged))
 
     def _vintages(self, source: str, last: str) -> list[Vintage]:
-        """The vintages of a source with prices, oldest first, up to the one of a time."""
+        """The vintages of a source with prices, oldest first, up to the one of a time; none if that one is gone."""
         vintages = self._listed(source)
         times = [vintage.time for vintage in vintages]
         if last not in times:
             return []
         first = self._since.get(source, "")
-        begin = times.index(first) if first in times else 0
-        return [v for v in vintages[begin : times.index(last) + 1] if "price" in v.columns]
+        return [v for v in vintages[: times.index(last) + 1] if v.time >= first and "price" in v.columns]

@@ -10,6 +10,7 @@ from housing_assets.core.vintages.first_prices import WANTED_SCHEMA
 from housing_assets.store import first_prices
 from housing_assets.store.first_prices import FirstPriceReader, raw_vintage
 from housing_assets.store.layout import Store
+from housing_assets.store.sources import SourceRecord, SourcesRecord, write_record
 from housing_assets.store.vintages import Origin, Vintage, publish
 
 JUNE = datetime(2024, 6, 20, 10, tzinfo=UTC)
@@ -65,6 +66,19 @@ def test_vintages_of_something_else_do_not_count(store):
     keep(store, [(APRIL, "02139", 1e6)], 0)
     other = keep(store, [(APRIL, "02139", 900_000)], 30)
     assert first(store, text(other), APRIL, zillow=other.time) == {(APRIL, "02139"): 900_000}
+
+
+def test_vintages_from_before_a_source_was_replaced_do_not_count(store):
+    replaced = keep(store, [(APRIL, "02139", 1e6)], 0)
+    begin = keep(store, [(APRIL, "02139", 900_000)], 30)
+    last = keep(store, [(APRIL, "02139", 910_000)], 60)
+    reader = FirstPriceReader(store)
+    assert reader.read(wanted(APRIL), text(last)).prices["first_price"].to_list() == [1e6]
+    record = SourceRecord(time=last.time, since=begin.time)
+    write_record(store, SourcesRecord("other.csv", {"zillow": record}))
+    reader = FirstPriceReader(store)
+    assert reader.read(wanted(APRIL), text(last)).prices["first_price"].to_list() == [900_000]
+    assert reader.read(wanted(APRIL), text(replaced)).prices.is_empty()
 
 
 def test_the_source_that_is_named_first_wins(store):
