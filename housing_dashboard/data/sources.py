@@ -31,7 +31,12 @@ def revisions() -> pl.DataFrame | None:
     Raises:
         StoreError: `revisions` is damaged.
     """
-    return read_table("revisions")
+    table = read_table("revisions")
+    if table is None or "median_change" not in table.columns:
+        return table
+    prices = table.filter(pl.col("column") == "price")
+    changes = [(100 * pl.col(f"{name}_change")).abs().max().alias(name) for name in REVISION_FIGURES]
+    return prices.group_by("month").agg(changes).sort("month")
 
 
 @st.cache_data(ttl=SECONDS_BETWEEN_LISTINGS, show_spinner=False)
