@@ -57,9 +57,9 @@ def kill_in_the_middle(line: CommandLine, asset: str, read_along: CommandLine | 
 
 
 def read_all(line: CommandLine) -> dict[tuple[str, str], pl.DataFrame]:
-    """Every month of every asset, but for the time of its vintage: fails on a file that is not whole."""
+    """Every month of every asset, but for its vintage and first prices: fails on a file that is not whole."""
     return {
-        (asset, month): line.store.months(asset).read(month).drop("vintage", strict=False)
+        (asset, month): line.store.months(asset).read(month).select(pl.exclude("vintage", "^first_.*$"))
         for asset in ASSETS
         for month in line.store.months(asset).available()
     }
