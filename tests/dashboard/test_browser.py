@@ -129,7 +129,9 @@ def test_a_metro_that_is_clicked_on_the_map_is_shown_and_filters_overview(page, 
     settled(page)
     # The first metro is shown without a click: another one is chosen.
     metros = made.read("monthly_predictions", HELD[-1])["city_full"].drop_nulls().unique().sort().to_list()
-    page.locator(".js-plotly-plot .points path.point").nth(2).click(force=True)
+    third = page.locator(".js-plotly-plot .points path.point").nth(2)
+    expect(third).to_be_visible(timeout=WAIT)
+    third.click(force=True)
     expect(page.get_by_role("heading", name=f", {HELD[-1]}")).to_be_visible(timeout=WAIT)
     expect(page).to_have_url(re.compile("region="), timeout=WAIT)
     settled(page)
