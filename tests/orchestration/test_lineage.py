@@ -34,7 +34,7 @@ UNDECLARED = {
     "forecast_evaluation": _FIRST_PUBLISHED,
 }
 """What is read beside the inputs. The champion before is an opponent, and what comes of it the next one: to declare it
-would be a cycle. Of raw months and vintages, which are ancestors anyway, the name and the first published prices are read:
+would be a cycle. Of raw months and vintages, which are ancestors anyway, the name and first published prices are read:
 no number that is predicted depends on them."""
 
 
