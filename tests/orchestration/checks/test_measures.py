@@ -9,7 +9,6 @@ from platform_fixtures import Platform
 
 from housing_assets.config.settings import Settings
 from housing_assets.core.errors import HousingError
-from housing_assets.core.panel.cleaning import clean_month
 from housing_assets.core.quality.measures import all_measures
 from housing_assets.core.quality.raw import measure_raw_months
 from housing_assets.core.quality.rules import CHECKED, RULES
@@ -51,6 +50,6 @@ def test_what_is_said_to_be_measured_is_measured_and_nothing_else(made, grown, m
         shutil.copytree(platform.folder, tmp_path / name / "store")
         copy = Platform(tmp_path / name, platform.source, platform.changes)
         copy.select(dg.AssetSelection.all_asset_checks())
-    for _, _, measured in measure_raw_months(months.items(), months, lambda month: clean_month(months[month]).frame):
+    for _, _, measured in measure_raw_months(months.items(), months):
         found["raw_splits"] |= {m.measure for m in measured}
     assert found == {asset: set(taken) for asset, taken in all_measures().items()}
