@@ -8,14 +8,14 @@ from functools import cached_property
 import polars as pl
 
 from housing_assets.config.settings import Settings
-from housing_assets.core.errors import DamagedError, MissingMonthError, SourceError, StoreError
+from housing_assets.core.errors import MissingMonthError, SourceError, StoreError
 from housing_assets.core.months import describe_months
 from housing_assets.core.panel.schema import RAW_SCHEMA
 from housing_assets.core.vintages.join import LABELS, PanelJoin, labels_of
 from housing_assets.ingestion.sources import SAMPLE
 from housing_assets.store import vintages
 from housing_assets.store.layout import Store
-from housing_assets.store.sources import SourceRecord, read_labels, read_record
+from housing_assets.store.sources import read_labels, read_record
 from housing_assets.store.vintages import Vintage
 
 _OWN_LAYOUT = (SAMPLE, "housets")
@@ -117,43 +117,15 @@ def vintage_panel(settings: Settings, store: Store) -> VintagePanel:
         )
     used, passed_over = [], []
     for kind, source in record.sources.items():
-        vintage, complaints = _chosen(settings, store, kind, source)
-        used.append(vintage)
-        passed_over += complaints
+        sound = vintages.newest_sound(store, kind, settings.as_of_day, source.since, source.time)
+        used.append(sound.vintage)
+        passed_over += sound.passed_over
     if not any("price" in v.columns for v in used):
         raise SourceError(
             f"{settings.source_label}: column 'price' is missing: no source gives prices. Name one that does in "
             "HOUSING_SOURCE_URI, such as the word zillow"
         )
     return VintagePanel(store, settings.source_label, tuple(used), tuple(passed_over))
-
-
-def _chosen(settings: Settings, store: Store, kind: str, source: SourceRecord) -> tuple[Vintage, Sequence[str]]:
-    """The vintage of a source to use, and what is wrong with those that would come before it."""
-    day = settings.as_of_day
-    listed = [v for v in vintages.list_vintages(store, kind) if v.time >= source.since]
-    if day:
-        known = [v for v in listed if v.known_at.date() <= day]
-    else:
-        in_use = next((v for v in listed if v.time == source.time), None)
-        known = [*listed[: listed.index(in_use)], in_use] if in_use else listed
-    complaints = []
-    for vintage in reversed(known):
-        try:
-            vintages.verify(store, vintage)
-        except DamagedError as error:
-            complaints.append(str(error))
-        else:
-            return vintage, complaints
-    if complaints:
-        raise StoreError(f"{store.uri} has no sound vintage of {kind}: {'. '.join(complaints)}")
-    if day and listed:
-        first = min(v.known_at for v in listed).date()
-        raise StoreError(
-            f"HOUSING_AS_OF={day}: {store.uri} has no vintage of {kind} of that day or before; the first is of "
-            f"{first}. Set HOUSING_AS_OF to {first} or later, or leave it empty"
-        )
-    raise StoreError(f"{store.uri} has no vintage of {kind}: run sources_job (or `housing run`) first")
 
 
 def _side_by_side(

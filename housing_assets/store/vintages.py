@@ -329,20 +329,29 @@ def newest(store: Store, source: str, as_of: date | None = None) -> Vintage | No
     return vintages[-1] if vintages else None
 
 
-def newest_sound(store: Store, source: str, as_of: date | None = None) -> SoundVintage:
+def newest_sound(
+    store: Store, source: str, as_of: date | None = None, since: str = "", until: str = ""
+) -> SoundVintage:
     """The newest vintage whose data is what its manifest says, with what is wrong with newer ones.
 
     Args:
         store: where it is.
         source: of which.
         as_of: as of `newest`.
+        since: time of the earliest vintage that counts; empty: all count.
+        until: time of the latest one that counts, unless `as_of` is given or it is gone; empty: all count.
 
     Raises:
         StoreError: there is none of that day, or each one is damaged; the message says which.
     """
-    vintages, complaints = _listing(store, source)
-    passed_over = list(complaints)
-    for vintage in reversed([v for v in vintages if as_of is None or v.known_at.date() <= as_of]):
+    listed, complaints = _listing(store, source)
+    vintages, passed_over = [v for v in listed if v.time >= since], list(complaints)
+    times = [v.time for v in vintages]
+    if as_of:
+        candidates = [v for v in vintages if v.known_at.date() <= as_of]
+    else:
+        candidates = vintages[: times.index(until) + 1] if until in times else vintages
+    for vintage in reversed(candidates):
         try:
             verify(store, vintage)
         except DamagedError as error:
@@ -357,7 +366,7 @@ def newest_sound(store: Store, source: str, as_of: date | None = None) -> SoundV
             f"HOUSING_AS_OF={as_of}: {store.uri} has no vintage of {source} of that day or before; the first is of "
             f"{first}. Set HOUSING_AS_OF to {first} or later, or leave it empty"
         )
-    raise StoreError(f"{store.uri} has no vintage of {source}: run ingest_job (or `housing run`) first")
+    raise StoreError(f"{store.uri} has no vintage of {source}: run sources_job (or `housing run`) first")
 
 
 def verify(store: Store, vintage: Vintage) -> None:

@@ -129,8 +129,18 @@ def test_as_of_gives_what_was_known_on_that_day(store: Store):
     assert newest(store, "zillow", date(2024, 3, 15)) is None
     with pytest.raises(StoreError, match=r"HOUSING_AS_OF=2024-03-15.*Set HOUSING_AS_OF to 2024-03-16"):
         newest_sound(store, "zillow", date(2024, 3, 15))
-    with pytest.raises(StoreError, match="no vintage of redfin: run ingest_job"):
+    with pytest.raises(StoreError, match="no vintage of redfin: run sources_job"):
         newest_sound(store, "redfin")
+
+
+def test_the_newest_is_looked_for_between_two_times(store: Store):
+    first, second, third = (keep(store, panel(factor=1 + n / 100), NOON + timedelta(days=n)) for n in range(3))
+    assert newest_sound(store, "zillow", until=second.time).vintage == second
+    assert newest_sound(store, "zillow", until="gone").vintage == third
+    flip(store, f"{second.key}/data.parquet")
+    assert newest_sound(store, "zillow", until=second.time).vintage == first
+    with pytest.raises(StoreError, match="no sound vintage of zillow"):
+        newest_sound(store, "zillow", since=second.time, until=second.time)
 
 
 def test_a_damaged_vintage_is_named_and_the_one_before_it_is_used(store: Store):
