@@ -45,7 +45,7 @@ def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
 
 _SLOWEST = (
     "test_unattended.py",
-    "test_publication.py",
+    "test_second_vintage.py",
     "test_instance.py",
     "test_cli.py",
     "test_images.py",

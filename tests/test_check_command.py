@@ -65,7 +65,7 @@ def test_a_rule_that_only_warns_leaves_the_exit_code_alone(housing):
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        (["nothing"], "'nothing' has no checks: choose one of raw_splits, cleaned, "),
+        (["nothing"], "'nothing' has no checks: choose one of revisions, raw_splits, cleaned, "),
         (["cleaned", "--months", "2019-13"], "2019-13"),
         (["cleaned", "--months", "2018-12:2019-01"], "cleaned has no 2018-12: choose months of 2019-01 to 2020-03"),
         (["encoders", "--months", "2019-01"], "encoders has no months; leave --months out"),

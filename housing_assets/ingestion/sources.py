@@ -5,7 +5,7 @@ it counts. What cannot be a revision of it is refused, and the one in use stays.
 """
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -106,7 +106,7 @@ def publish_sources(
         accept: why a vintage is accepted that cannot be a revision of the one before it; empty: the setting.
 
     Raises:
-        SourceError: an address cannot be read, and there is no vintage of it.
+        SourceError: an address cannot be read, or what it gives is refused, and there is no vintage of it.
     """
     accept = accept or settings.accept_restated
     before = read_record(store)
@@ -125,9 +125,10 @@ def publish_sources(
                     failures.append(str(error))
                     record.sources[kind].stamps = dict.fromkeys(record.sources[kind].stamps, "")
     record.sources = {kind: source for kind, source in record.sources.items() if source.time or source.refused}
-    if failures and not all(_is_in_use(record, address.text) for address in addresses_of(settings)):
-        raise SourceError("\n".join(failures))
-    write_record(store, record)
+    if not all(_is_served(before, record, made, address.text) for address in addresses_of(settings)):
+        raise SourceError("\n".join([*failures, *(p.refused for p in made.values() if p.refused)]))
+    if record != before:
+        write_record(store, record)
     sources = [made.get(kind) or _in_use(store, kind, source) for kind, source in record.sources.items()]
     return Publication(tuple(sources), tuple(failures))
 
@@ -217,9 +218,11 @@ def _keep(
             record.sources[kind].stamps[address.text] = stamp
 
 
-def _is_in_use(record: SourcesRecord, address: str) -> bool:
+def _is_served(before: SourcesRecord, record: SourcesRecord, made: Mapping[str, Published], address: str) -> bool:
+    """True if there is a vintage of an address itself, made now or before: that of another address is none of it."""
     kind = record.kind(address)
-    return bool(kind and record.sources[kind].time)
+    is_made = kind in made and not made[kind].refused
+    return bool(kind and record.sources[kind].time and (is_made or before.kind(address)))
 
 
 def find_vintage(store: Store, kind: str, time: str) -> Vintage | None:
