@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from housing_assets.config.settings import Settings, load_settings
-from housing_assets.core.errors import HousingError
+from housing_assets.core.errors import HousingError, UnknownPanelError
 from housing_assets.core.limits import MOST_ZIPS
 from housing_assets.core.months import Split, TimeSplit, add_months, month_of
 
@@ -136,6 +136,38 @@ def test_a_real_source_ends_with_the_last_complete_month(env):
     assert load_settings().last_month in (add_months(today, -1), add_months(month_of(date.today()), -1))
 
 
+@pytest.mark.parametrize(
+    ("cut_offs", "split"),
+    [
+        (("-36", "-12"), ("2021-01", "2023-01")),
+        (("2020-01", "-1"), ("2020-01", "2023-12")),
+        (("-48", "2022-06"), ("2020-01", "2022-06")),
+    ],
+)
+def test_cut_offs_count_from_the_newest_month_of_the_panel(env, cut_offs, split):
+    env(EVAL_START=cut_offs[0], HOLDOUT_START=cut_offs[1])
+    s = load_settings()
+    assert s.split == TimeSplit(*split)
+    assert (s.judged.eval_start, s.judged.holdout_start) == split
+    assert s.predictions_start == split[1]
+    later = Settings(eval_start=cut_offs[0], holdout_start=cut_offs[1], panel_end="2024-02")
+    moved = [add_months(m, 2) if c.startswith("-") else m for c, m in zip(cut_offs, split, strict=True)]
+    assert later.split == TimeSplit(*moved)
+
+
+def test_the_newest_month_of_a_source_is_not_known_before_it_was_read(env):
+    env(SOURCE_URI="panel.csv", EVAL_START="-36", HOLDOUT_START="-12")
+    s = load_settings()
+    assert (s.newest_month, s.eval_month) == ("", "")
+    with pytest.raises(UnknownPanelError, match="HOUSING_EVAL_START=-36 counts from .* run sources_job .* first, or"):
+        _ = s.split
+    known = s.with_newest_month("2024-05")
+    assert known.split == TimeSplit("2021-06", "2023-06")
+    assert s.newest_month == "", "the settings themselves do not change"
+    assert known.with_first_predicted("2023-02").predictions_start == "2023-02"
+    assert known.with_first_predicted("2023-08").predictions_start == "2023-06"
+
+
 def test_another_sample_has_another_file(env):
     env(SAMPLE_ZIPS="30", PANEL_END="2022-06")
     assert load_settings().sample_path.name == "synthetic-30-zips-2012-03-2022-06.csv"
@@ -144,11 +176,21 @@ def test_another_sample_has_another_file(env):
 # ---------------------------------------------------------------- refusals
 
 
-@pytest.mark.parametrize("name", ["EVAL_START", "HOLDOUT_START", "PANEL_START", "PANEL_END"])
-@pytest.mark.parametrize("value", ["2022", "2022-13", "January 2022", "2022-01-31"])
+@pytest.mark.parametrize("name", ["PANEL_START", "PANEL_END"])
+@pytest.mark.parametrize("value", ["2022", "2022-13", "January 2022", "2022-01-31", "-12"])
 def test_a_month_that_is_none(env, name, value):
     env(**{name: value})
     assert refusal() == f"HOUSING_{name}={value!r}: {value!r} is not a month: write YYYY-MM, for example 2022-01"
+
+
+@pytest.mark.parametrize("name", ["EVAL_START", "HOLDOUT_START"])
+@pytest.mark.parametrize("value", ["2022", "2022-13", "0", "-0", "12", "+12", "-1.5", "-012", "-10000", "--1", "- 12"])
+def test_a_cut_off_that_is_neither_a_month_nor_a_count(env, name, value):
+    env(**{name: value})
+    assert refusal() == (
+        f"HOUSING_{name}={value!r}: {value!r} is neither a month nor -1 to -9999: write YYYY-MM, for example 2022-01, "
+        "or a negative number of months counted from the newest month of the panel, for example -12"
+    )
 
 
 @pytest.mark.parametrize(
@@ -197,6 +239,36 @@ def test_a_number_that_makes_no_sense(env, name, value, remedy):
             {"EVAL_START": "2023-12", "HOLDOUT_START": "2024-01"},
             ["the last month 2023-12", "HOUSING_HOLDOUT_START=2024-01"],
             "set HOUSING_PANEL_END later, or the cut-offs earlier",
+        ),
+        (
+            {"EVAL_START": "-12", "HOLDOUT_START": "-36"},
+            ["HOUSING_EVAL_START=-12 (2023-01)", "HOUSING_HOLDOUT_START=-36 (2021-01)"],
+            "set them so that both splits have months",
+        ),
+        (
+            {"EVAL_START": "-12", "HOLDOUT_START": "-12", "SOURCE_URI": "panel.csv"},
+            ["HOUSING_EVAL_START=-12 must come before HOUSING_HOLDOUT_START=-12"],
+            "set them so that both splits have months",
+        ),
+        (
+            {"EVAL_START": "-24"},
+            ["HOUSING_EVAL_START=-24 (2022-01) must come before HOUSING_HOLDOUT_START=2022-01"],
+            "set them so that both splits have months",
+        ),
+        (
+            {"HOLDOUT_START": "-60"},
+            ["HOUSING_EVAL_START=2020-01 must come before HOUSING_HOLDOUT_START=-60 (2019-01)"],
+            "set them so that both splits have months",
+        ),
+        (
+            {"EVAL_START": "-142", "HOLDOUT_START": "-12"},
+            ["HOUSING_EVAL_START=-142 is too far back: the panel has 142 months (2012-03 to 2023-12)"],
+            "of which train needs one: write -1 to -141",
+        ),
+        (
+            {"EVAL_START": "2012-04", "HOLDOUT_START": "-141"},
+            ["HOUSING_HOLDOUT_START=-141 is too far back: the panel has 142 months (2012-03 to 2023-12)"],
+            "of which train and eval need one each: write -1 to -140",
         ),
     ],
 )

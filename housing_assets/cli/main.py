@@ -126,6 +126,7 @@ def promote(
 ) -> None:
     """Make any complete version the champion, of forecasts if it is a forecast model: how to roll back to another."""
     from housing_assets.config.settings import load_settings
+    from housing_assets.ingestion.panel_split import known_split
     from housing_assets.store.forecasts import BY_HAND, is_forecast_version, publish_forecasts_of
     from housing_assets.store.layout import Store
     from housing_assets.store.pointers import FORECAST_POINTER, POINTER, champion_version, point_to, record_decision
@@ -137,7 +138,7 @@ def promote(
     except HousingError:
         before = None
     if forecasts:
-        publish_forecasts_of(store, version, settings.split)
+        publish_forecasts_of(store, version, known_split(settings, store).split)
     else:
         point_to(store, version)
     record = {"outcome": "promoted", "reason": f"{BY_HAND}{reason}", "evidence": {"champion": before}}

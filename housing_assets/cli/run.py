@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ from housing_assets.core.processes import is_known_dead, this_process
 from housing_assets.core.run_tags import month_tags
 from housing_assets.ingestion.looks import is_current
 from housing_assets.ingestion.panel import VintagePanel, vintage_panel
-from housing_assets.ingestion.panel_start import begin_panel, derives_start, known_panel
+from housing_assets.ingestion.panel_split import begin_split, known_split
+from housing_assets.ingestion.panel_start import derives_start
 from housing_assets.orchestration.build import build_definitions
 from housing_assets.orchestration.names import CODE_VERSION, OWNER_TAG
 from housing_assets.orchestration.work import FORECASTS_ALONE, read_facts, work_to_do
@@ -99,16 +101,20 @@ def run_platform(
         run_months = _asked_months(settings, months, first, last)
         stages = _Stages(settings, store, instance, console, force)
         stages.errors += before.errors
-        inputs = [panel.fingerprint, settings.model_dump(mode="json", exclude=IRRELEVANT_TO_RUN_INPUTS)]
+        split = settings.split
+        inputs = [
+            panel.fingerprint,
+            settings.model_dump(mode="json", exclude=IRRELEVANT_TO_RUN_INPUTS) | asdict(split),
+        ]
         stages.run_months(INGEST_JOB, inputs, run_months)
-        needed = [m for m in settings.months if m < settings.holdout_start]
+        needed = [m for m in settings.months if m < split.holdout_start]
         if cut := sorted(set(needed) & stages.stopped):
             console.print(f"training_job: not run, since {describe_months(cut)} of train and eval are stopped")
         else:
             trials = settings.tune_trials if trials is None else trials
             config = {"ops": {TUNED_MODEL: {"config": {"trials": trials}}}}
             stages.run(TRAINING_JOB, [*inputs, trials], None, _trained(store), config)
-        held = [m for m in run_months if m >= settings.holdout_start and m not in stages.stopped]
+        held = [m for m in run_months if m >= split.holdout_start and m not in stages.stopped]
         _predict(stages, inputs, held)
         if not settings.can_forecast:
             console.print(f"forecast_job: not run, since it needs {LEAST_FORECAST_MONTHS} months before eval")
@@ -183,7 +189,7 @@ def _publish(stages: "_Stages", accept: str) -> None:
 
 
 def _panel(settings: Settings, store: Store, panel: VintagePanel, whole: bool) -> tuple[Settings, str, str]:
-    """The settings with the panel's first month, and the first and last month that it has rows of.
+    """The settings with the panel's first and newest month, and the first and last month that it has rows of.
 
     Args:
         settings: of the platform.
@@ -191,11 +197,11 @@ def _panel(settings: Settings, store: Store, panel: VintagePanel, whole: bool) -
         panel: the vintages in use.
         whole: True if the whole panel is asked for.
     """
-    settled = known_panel(settings, store)
+    settled = known_split(settings, store)
     if settings.uses_sample:
         return settled, settled.panel_start, settled.last_month
     first, last = panel.months[0], panel.months[-1]
-    settled = begin_panel(settings, store, first)
+    settled = begin_split(settings, store, panel)
     if whole and not settings.panel_end and not derives_start(settings) and first > settled.panel_start:
         raise HousingError(
             f"the source begins with {first}, HOUSING_PANEL_START is {settled.panel_start}: "

@@ -21,12 +21,13 @@ from housing_assets.core.catalogue import (
     PREDICTED,
     REPORTS,
 )
-from housing_assets.core.errors import BundleError, StoreError
+from housing_assets.core.errors import BundleError, StoreError, UnknownPanelError
 from housing_assets.core.evaluation.metrics import price_metrics
 from housing_assets.core.forecasting.grading import best_naive
 from housing_assets.core.forecasting.schema import PUBLISHED
-from housing_assets.core.months import describe_months
+from housing_assets.core.months import TimeSplit, describe_months
 from housing_assets.core.quality.rules import CHECKED
+from housing_assets.ingestion.panel_split import known_split
 from housing_assets.orchestration.build import build_definitions
 from housing_assets.orchestration.checks.state import last_evaluations
 from housing_assets.orchestration.quality_page import PAGE
@@ -69,12 +70,15 @@ def print_status(settings: Settings, home: Path, checks: dict[str, dg.AssetCheck
     if champion_version(store, FORECAST_POINTER):
         console.print(_forecast_table(store))
     console.print(_check_table(checks))
+    split, described_split = _split(settings, store)
     for asset in PREDICTED:
-        if stale := stale_months(store, asset):
+        # A month from before the holdout keeps what was predicted when it was new.
+        if stale := [month for month in stale_months(store, asset) if not split or month >= split.holdout_start]:
             told = f"{asset} of {describe_months(stale)} rests on restated months: `housing run` makes it anew"
             console.print(f"[yellow]stale[/yellow]        {told}", soft_wrap=True, highlight=False)
     provisional = provisional_reason(store, version) if version else ""
     for name, where in (
+        ("split", described_split),
         ("champion", f"{version} (provisional)" if provisional else version or "none"),
         *((("published", told),) if (told := _published(store, version)) else ()),
         ("promotion", _last_decision(store, forecasts=False)),
@@ -86,6 +90,18 @@ def print_status(settings: Settings, home: Path, checks: dict[str, dg.AssetCheck
         ("MLflow", without_password(settings.mlflow_tracking_uri)),
     ):
         console.print(f"{name:<13}{where}", soft_wrap=True, highlight=False)
+
+
+def _split(settings: Settings, store: Store) -> tuple[TimeSplit | None, str]:
+    """The time split, None while it is not known, and what there is to say of it."""
+    try:
+        known = known_split(settings, store)
+        split = known.split
+    except UnknownPanelError as error:
+        return None, str(error)
+    months = f"train < {split.eval_start} <= eval < {split.holdout_start} <= holdout"
+    counted = f", counted from {known.newest_month}: {settings.eval_start}, {settings.holdout_start}"
+    return split, months + (counted if known.moves else "")
 
 
 def _asset_table(store: Store, title: str) -> Table:

@@ -5,7 +5,7 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from housing_assets.config.environment import read_environment
@@ -18,9 +18,13 @@ from housing_assets.core.months import (
     Split,
     TimeSplit,
     add_months,
+    counts_back,
+    cut_off_month,
     month_of,
     month_range,
+    parse_cut_off,
     parse_month,
+    resolve_split,
 )
 
 
@@ -40,8 +44,16 @@ class Settings(BaseSettings):
     zillow_url: str = Field("", description="What the word zillow stands for; empty: Zillow's current address")
     redfin_url: str = Field("", description="What the word redfin stands for; empty: Redfin's current address")
     store_uri: str = Field(DEFAULT_STORE_URI, description="Where assets live: a folder or s3://bucket/prefix")
-    eval_start: str = Field("2020-01", description="First month of eval; every earlier month is train")
-    holdout_start: str = Field("2022-01", description="First month of holdout")
+    eval_start: str = Field(
+        "2020-01",
+        description="First month of eval; every earlier month is train. A month, or a negative number of months: with "
+        "-36, eval and holdout are the 36 newest months of the panel",
+    )
+    holdout_start: str = Field(
+        "2022-01",
+        description="First month of holdout. A month, or a negative number of months: with -12, holdout is the 12 "
+        "newest months of the panel",
+    )
     panel_start: str = Field(
         PANEL_START, description="First monthly partition; empty: the first month of the source from 2012-03 on"
     )
@@ -82,6 +94,10 @@ class Settings(BaseSettings):
         SecretStr(""), description="Where `failure_notices` posts failed runs as JSON; empty: nowhere"
     )
 
+    _newest_month: str = PrivateAttr("")
+    _first_predicted: str = PrivateAttr("")
+    _split_problem: str = PrivateAttr("")
+
     @field_validator("study_storage")
     @classmethod
     def _database(cls, value: str) -> str:
@@ -96,7 +112,15 @@ class Settings(BaseSettings):
             raise ValueError("write an address that begins with https://")
         return value
 
-    @field_validator("eval_start", "holdout_start", "panel_start", "panel_end")
+    @field_validator("eval_start", "holdout_start")
+    @classmethod
+    def _cut_off(cls, value: str) -> str:
+        try:
+            return parse_cut_off(value)
+        except HousingError as error:
+            raise ValueError(str(error)) from error
+
+    @field_validator("panel_start", "panel_end")
     @classmethod
     def _month(cls, value: str) -> str:
         try:
@@ -124,16 +148,25 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _order(self) -> "Settings":
+        """Refuse cut-offs that leave a split without months. Those that count back from a source are seen once it was
+        read, but for their order."""
+        relative = [counts_back(cut_off) for cut_off in (self.eval_start, self.holdout_start)]
         try:
-            TimeSplit(self.eval_start, self.holdout_start)
+            if self.newest_month or not any(relative):
+                self.split  # noqa: B018  # raises
+            elif all(relative) and not int(self.eval_start) < int(self.holdout_start):
+                raise HousingError(
+                    f"HOUSING_EVAL_START={self.eval_start} must come before HOUSING_HOLDOUT_START="
+                    f"{self.holdout_start}: set them so that both splits have months"
+                )
         except HousingError as error:
             raise ValueError(str(error)) from error
-        if not self.panel_start < self.eval_start:
+        if not relative[0] and not self.panel_start < self.eval_start:
             raise ValueError(
                 f"HOUSING_PANEL_START={self.panel_start} must come before HOUSING_EVAL_START={self.eval_start}: "
                 "set it earlier, so that train has months"
             )
-        if self.last_month < self.holdout_start:
+        if not relative[1] and self.last_month < self.holdout_start:
             raise ValueError(
                 f"the last month {self.last_month} comes before HOUSING_HOLDOUT_START={self.holdout_start}: "
                 "set HOUSING_PANEL_END later, or the cut-offs earlier"
@@ -174,14 +207,77 @@ class Settings(BaseSettings):
         return month_range(self.panel_start, self.last_month)
 
     @property
+    def newest_month(self) -> str:
+        """The newest month of the panel, which cut-offs count from; empty while it is not known.
+
+        That of the sample follows from the settings. That of a source is in the store, see
+        `housing_assets.ingestion.panel_split`.
+        """
+        return self._newest_month or (self.last_month if self.uses_sample else "")
+
+    @property
+    def moves(self) -> bool:
+        """True if the time split moves with the newest month of the panel."""
+        return counts_back(self.eval_start) or counts_back(self.holdout_start)
+
+    @property
     def split(self) -> TimeSplit:
-        """The time split."""
-        return TimeSplit(self.eval_start, self.holdout_start)
+        """The time split, in months.
+
+        Raises:
+            UnknownPanelError: it counts from the newest month of the panel, which is not known yet.
+            HousingError: the panel has too few months for it.
+        """
+        if self._split_problem:
+            return TimeSplit(add_months(self.panel_start, 1), add_months(self.panel_start, 2))
+        return resolve_split(self.eval_start, self.holdout_start, self.panel_start, self.newest_month)
+
+    @property
+    def split_problem(self) -> str:
+        """Why `split` is a placeholder; empty if it is not."""
+        return self._split_problem
+
+    @property
+    def eval_month(self) -> str:
+        """First month of eval, wherever the panel begins; empty while it is not known."""
+        if counts_back(self.eval_start) and not self.newest_month:
+            return ""
+        return cut_off_month(self.eval_start, self.newest_month)
+
+    @property
+    def predictions_start(self) -> str:
+        """First month that may have predictions and forecasts: that of holdout, or an earlier one that has some."""
+        start = self.split.holdout_start
+        return max(self.panel_start, min(start, self._first_predicted or start))
 
     @property
     def judged(self) -> Judged:
         """What a model that is trained now is judged by."""
-        return Judged(self.publication_lag, self.eval_start, self.holdout_start, self.max_list_price)
+        split = self.split
+        return Judged(self.publication_lag, split.eval_start, split.holdout_start, self.max_list_price)
+
+    def with_newest_month(self, month: str) -> "Settings":
+        """The same settings where `month` is the newest of the panel."""
+        known = self.model_copy()
+        known._newest_month, known._split_problem = month, ""
+        return known
+
+    def with_first_predicted(self, month: str) -> "Settings":
+        """The same settings where `month` is the first that was ever predicted; empty: none was."""
+        known = self.model_copy()
+        known._first_predicted = month
+        return known
+
+    def with_placeholder(self, problem: str) -> "Settings":
+        """The same settings with the earliest split that there may be, for definitions that are loaded before the real
+        one is known. Nothing that rests on a split may be made by these.
+
+        Args:
+            problem: why the split is not known, and what to do.
+        """
+        known = self.model_copy()
+        known._split_problem = problem
+        return known
 
     def split_months(self, split: Split) -> list[str]:
         """The panel's months of one split."""

@@ -21,6 +21,10 @@ class StoreError(HousingError):
     """The store cannot be reached, read or written."""
 
 
+class UnknownPanelError(HousingError):
+    """What the settings count from is not known before the source was read."""
+
+
 class DamagedError(StoreError):
     """A file of the store was read, and is not what it should be: it stays so until it is written again."""
 

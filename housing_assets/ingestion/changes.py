@@ -4,7 +4,7 @@ from housing_assets.config.settings import Settings
 from housing_assets.core.catalogue import RAW_SPLITS
 from housing_assets.core.errors import StoreError
 from housing_assets.ingestion.panel import vintage_panel
-from housing_assets.ingestion.panel_start import begin_panel
+from housing_assets.ingestion.panel_split import begin_split
 from housing_assets.store.layout import Store
 
 
@@ -21,7 +21,7 @@ def changed_months(settings: Settings, store: Store) -> list[str]:
     there = set(ingested.available())
     changed = []
     panel = vintage_panel(settings, store)
-    in_panel = set(begin_panel(settings, store, panel.months[0]).months)
+    in_panel = set(begin_split(settings, store, panel).months)
     for month, rows in panel.iterate([m for m in panel.months if m in in_panel]):
         try:
             known = ingested.read(month).drop("split") if month in there else None

@@ -12,6 +12,8 @@ from housing_assets.core.months import PANEL_START, parse_month
 from housing_assets.store.layout import Store
 
 KEY = "panel.json"
+_NEVER = "9999-12"
+"""A month after every other."""
 _log = logging.getLogger(__name__)
 
 
@@ -56,9 +58,9 @@ def begin_panel(settings: Settings, store: Store, first: str) -> Settings:
     # A source may keep its newer files alone: the months that were taken from it before stay in the panel.
     if known.get("source") == settings.source_label:
         first = min(first, str(known.get("first_month", first)))
-    if first >= settings.eval_start:
+    if first >= (settings.eval_month or _NEVER):
         raise HousingError(
-            f"the source begins with {first}, HOUSING_EVAL_START is {settings.eval_start}: set HOUSING_EVAL_START "
+            f"the source begins with {first}, HOUSING_EVAL_START is {settings.eval_month}: set HOUSING_EVAL_START "
             "later, so that train has months"
         )
     told = {"source": settings.source_label, "first_month": first}
@@ -68,4 +70,5 @@ def begin_panel(settings: Settings, store: Store, first: str) -> Settings:
 
 
 def _beginning(settings: Settings, first: str) -> Settings:
-    return settings.model_copy(update={"panel_start": first}) if PANEL_START < first < settings.eval_start else settings
+    is_later = PANEL_START < first < (settings.eval_month or _NEVER)
+    return settings.model_copy(update={"panel_start": first}) if is_later else settings

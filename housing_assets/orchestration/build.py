@@ -9,7 +9,7 @@ import dagster as dg
 from housing_assets.config.settings import Settings, load_settings
 from housing_assets.core.quality.measures import require_measures
 from housing_assets.core.quality.rules import RULES
-from housing_assets.ingestion.panel_start import known_panel
+from housing_assets.ingestion.panel_split import definition_settings
 from housing_assets.orchestration.assets import collect_assets
 from housing_assets.orchestration.automation.chain import chain_sensors
 from housing_assets.orchestration.automation.jobs import all_jobs, checks_job
@@ -35,13 +35,14 @@ def build_definitions(settings: Settings | None = None, overrides: Mapping[str, 
         overrides: resources by name, in place of the usual ones.
 
     Raises:
-        HousingError: a rule judges what is not measured, so that it would be green for ever.
+        HousingError: a rule judges what is not measured, so that it would be green for ever; or the panel has too few
+            months for the time split.
     """
     require_measures(RULES)
     settings = settings or load_settings()
     store = Store.open(settings.store_uri)
-    # Sensors and schedules get the settings as given: the first month of the panel may become known while they run.
-    given, settings = settings, known_panel(settings, store)
+    # Sensors and schedules get the settings as given: what the store knows of the panel changes while they run.
+    given, settings = settings, definition_settings(settings, store)
     with warnings.catch_warnings():
         # Backfill policies and nonexistent upstream partitions are beta in Dagster; the tests hold them to it.
         warnings.simplefilter("ignore", dg.BetaWarning)

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import wraps
 from typing import Any
 
 import dagster as dg
 
 from housing_assets.config.settings import Settings
-from housing_assets.core.catalogue import ASSETS, Months
+from housing_assets.core.catalogue import ASSETS, INGEST_JOB, SOURCES_JOB, Months
+from housing_assets.core.errors import UnknownPanelError
 from housing_assets.orchestration.names import CODE_VERSION
 from housing_assets.orchestration.partitions import panel_partitions, prediction_partitions
 
@@ -29,6 +31,8 @@ def described_asset(
         settings: which tell its months.
         options: further arguments of `dagster.asset`, such as `description`, `ins` and `metadata`.
 
+    While the time split is not known, an asset that rests on it refuses to be made.
+
     Raises:
         KeyError: the catalogue has no such asset.
     """
@@ -38,7 +42,7 @@ def described_asset(
         "backfill_policy": dg.BackfillPolicy.single_run(),
         "freshness_policy": _FRESHNESS,
     } if asset.is_monthly else {}  # fmt: skip
-    return dg.asset(
+    describe = dg.asset(
         name=key,
         group_name=asset.group,
         owners=[str(asset.owner)],
@@ -48,6 +52,18 @@ def described_asset(
         **monthly,
         **options,
     )
+    problem = "" if {SOURCES_JOB, INGEST_JOB} & set(asset.jobs) else settings.split_problem
+    return (lambda compute: describe(_refusing(compute, problem))) if problem else describe
+
+
+def _refusing(compute: Callable[..., Any], problem: str) -> Callable[..., Any]:
+    """A function with the same parameters that only says why nothing can be made."""
+
+    @wraps(compute)
+    def refuse(*_args: object, **_options: object) -> None:
+        raise UnknownPanelError(problem)
+
+    return refuse
 
 
 def described_spec(key: str, **options: Any) -> dg.AssetSpec:

@@ -121,7 +121,7 @@ def _fit(training: Training) -> PriceModel:
     growth = None
     if training.history is not None:
         try:
-            growth = fit_growth(training.history, [settings.publication_lag], settings.eval_start)
+            growth = fit_growth(training.history, [settings.publication_lag], settings.split.eval_start)
         except HousingError as error:
             log.warning(f"zips are predicted without their history: {error}")
     return PriceModel(

@@ -16,8 +16,11 @@ def panel_partitions(settings: Settings) -> dg.MonthlyPartitionsDefinition:
 
 
 def prediction_partitions(settings: Settings) -> dg.MonthlyPartitionsDefinition:
-    """One partition for each month from the holdout start."""
-    return _monthly(settings.holdout_start, settings)
+    """One partition for each month from the holdout start, or from the first month that was ever predicted.
+
+    A split that moves on takes no partition away.
+    """
+    return _monthly(settings.predictions_start, settings)
 
 
 def _monthly(start: str, settings: Settings) -> dg.MonthlyPartitionsDefinition:

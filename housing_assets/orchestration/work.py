@@ -26,8 +26,8 @@ from housing_assets.core.catalogue import (
     REPORTS,
     TRAINING_JOB,
 )
-from housing_assets.core.months import add_months, consecutive
-from housing_assets.ingestion.panel_start import known_panel
+from housing_assets.core.months import TimeSplit, add_months, consecutive
+from housing_assets.ingestion.panel_split import known_split
 from housing_assets.store.histories import stale_months
 from housing_assets.store.layout import Store
 from housing_assets.store.months import Months
@@ -88,7 +88,7 @@ class Facts:
 
     Attributes:
         months: of the panel.
-        holdout_start: the first month that is predicted.
+        split: the time split. Months before its holdout keep the predictions that they have.
         can_forecast: are there months enough for a forecast model?
         assets: the monthly ones by name.
         champion: its version; None before there is one.
@@ -99,7 +99,7 @@ class Facts:
     """
 
     months: Sequence[str]
-    holdout_start: str
+    split: TimeSplit
     can_forecast: bool
     assets: Mapping[str, Seen]
     champion: str | None
@@ -114,13 +114,14 @@ def read_facts(settings: Settings, store: Store) -> Facts:
 
     Raises:
         StoreError: it cannot be read, or a file that tells a version is damaged.
+        UnknownPanelError: the split counts from the newest month of the panel, and the source was not read yet.
     """
-    settings = known_panel(settings, store)
+    settings = known_split(settings, store)
     assets_seen = {asset: Seen(data_stamps(store, asset), read_verdicts(store, asset)) for asset in MONTHLY}
     decided = read_verdicts(store, CHAMPION_MODEL, [""]).get("")
     return Facts(
         settings.months,
-        settings.holdout_start,
+        settings.split,
         settings.can_forecast,
         assets_seen,
         champion_version(store),
@@ -147,10 +148,10 @@ def work_to_do(facts: Facts) -> list[Task]:
 
     tasks = _tasks(INGEST_JOB, unchecked, lambda part: _digest(raw.stamps[m] for m in part))
     tasks += _tasks(INGEST_JOB, unclean, raw_rows, (CLEANED,))
-    held = [m for m in facts.months if m >= facts.holdout_start and cleaned.is_sound(m)]
-    before = [m for m in facts.months if m < facts.holdout_start]
+    held = [m for m in facts.months if m >= facts.split.holdout_start and cleaned.is_sound(m)]
+    before = [m for m in facts.months if m < facts.split.holdout_start]
     is_whole = all(cleaned.is_sound(m) for m in before)
-    known = training_digest(cleaned.stamps, facts.holdout_start)
+    known = training_digest(cleaned.stamps, facts.split)
     if is_whole and (facts.champion is None or facts.trained_on not in ("", known)):
         tasks.append(Task(TRAINING_JOB, (), _digest([known, facts.trained_on])))
 
@@ -195,9 +196,10 @@ def prediction_stamps(store: Store) -> Callable[[str], str]:
     return lambda month: _digest([stamps.get(month, "")])
 
 
-def training_digest(cleaned: Mapping[str, str], holdout_start: str) -> str:
-    """The digest of the cleaned months that models are trained and judged on, by the stamps of their files."""
-    return _digest(f"{month} {stamp}" for month, stamp in sorted(cleaned.items()) if month < holdout_start)
+def training_digest(cleaned: Mapping[str, str], split: TimeSplit) -> str:
+    """The digest of what models are trained and judged on: the split, and its cleaned months by their files' stamps."""
+    months = (f"{month} {stamp}" for month, stamp in sorted(cleaned.items()) if month < split.holdout_start)
+    return _digest([split.eval_start, *months])
 
 
 def _tasks(

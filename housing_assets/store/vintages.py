@@ -329,6 +329,14 @@ def newest(store: Store, source: str, as_of: date | None = None) -> Vintage | No
     return vintages[-1] if vintages else None
 
 
+def read_vintage(store: Store, source: str, time: str) -> Vintage | None:
+    """The vintage of a time, whole or damaged; None where there is none whose manifest can be read."""
+    try:
+        return _decode(store.blobs.read(f"{FOLDER}/{source}/{time}/{_MANIFEST}"))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
 def newest_sound(
     store: Store, source: str, as_of: date | None = None, since: str = "", until: str = ""
 ) -> SoundVintage:

@@ -7,21 +7,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from housing_assets.core.errors import HousingError
+from housing_assets.core.errors import HousingError, UnknownPanelError
 from housing_assets.core.months import (
     PANEL_END,
     PANEL_START,
     Split,
     TimeSplit,
     add_months,
+    counts_back,
+    cut_off_month,
     describe_months,
     month_at,
     month_end,
     month_index,
     month_of,
     month_range,
+    parse_cut_off,
     parse_month,
     parse_month_range,
+    resolve_split,
 )
 
 MONTHS = st.dates(date(1000, 1, 1), date(8999, 12, 31)).map(month_of)
@@ -155,3 +159,72 @@ def test_cut_offs_that_leave_eval_empty_are_refused(cuts):
 def test_a_cut_off_that_is_no_month_is_refused(cuts):
     with pytest.raises(HousingError, match="is not a month"):
         TimeSplit(*cuts)
+
+
+# ---------------------------------------------------------------- cut-offs that count back
+
+COUNTS = st.integers(1, 300)
+
+
+@given(MONTHS, st.integers(2, 400), st.data())
+def test_a_count_is_how_many_months_belong_to_the_split_and_what_follows(first, size, data):
+    newest = add_months(first, size)  # size + 1 months
+    back = sorted(data.draw(st.lists(st.integers(1, size), min_size=2, max_size=2, unique=True)))
+    split = resolve_split(f"-{back[1]}", f"-{back[0]}", first, newest)
+    counts = {part: len(split.months(part, first, newest)) for part in Split}
+    assert counts == {Split.HOLDOUT: back[0], Split.EVAL: back[1] - back[0], Split.TRAIN: size + 1 - back[1]}
+
+
+@given(st.dates(date(2000, 1, 1), date(2050, 12, 31)).map(month_of), COUNTS, COUNTS, st.integers(0, 60))
+def test_the_split_moves_as_far_as_the_newest_month(newest, one, other, later):
+    cut_offs = (f"-{max(one, other) + 1}", f"-{min(one, other)}")
+    before = resolve_split(*cut_offs, "1900-01", newest)
+    after = resolve_split(*cut_offs, "1900-01", add_months(newest, later))
+    assert (after.eval_start, after.holdout_start) == (
+        add_months(before.eval_start, later),
+        add_months(before.holdout_start, later),
+    )
+
+
+@given(MONTHS, MONTHS)
+def test_months_are_cut_offs_whatever_the_panel(month, newest):
+    assert cut_off_month(parse_cut_off(month), newest) == cut_off_month(month, "") == month
+    following = add_months(month, 1)
+    assert resolve_split(month, following, "2000-01", "") == TimeSplit(month, following)
+
+
+@given(st.integers(0, 30), st.integers(1, 40), st.integers(1, 40))
+def test_a_count_is_refused_exactly_where_a_split_would_have_no_months(size, eval_count, holdout_count):
+    newest = add_months("2020-01", size)  # size + 1 months
+    fits = holdout_count < eval_count <= size
+    try:
+        split = resolve_split(f"-{eval_count}", f"-{holdout_count}", "2020-01", newest)
+    except HousingError as error:
+        assert not fits
+        assert "HOUSING_" in str(error)
+    else:
+        assert fits
+        assert all(split.months(part, "2020-01", newest) for part in Split)
+
+
+def test_a_panel_that_is_too_short_is_told_from_a_count_that_is_too_large():
+    with pytest.raises(HousingError, match="the panel has 1 months .*train needs one: give it a longer panel"):
+        resolve_split("-2", "-1", "2020-01", "2020-01")
+
+
+@pytest.mark.parametrize("cut_offs", [("-2", "-1"), ("2019-01", "-1"), ("-2", "2030-01")])
+def test_a_count_needs_to_know_the_newest_month(cut_offs):
+    with pytest.raises(UnknownPanelError, match="counts from the newest month of the panel, which is not known"):
+        resolve_split(*cut_offs, "2012-03", "")
+
+
+@given(st.one_of(st.text(max_size=8), st.from_regex(r"[-+]?[0-9]{1,6}", fullmatch=True), MONTHS))
+def test_a_cut_off_is_a_month_or_a_count_and_nothing_else(text):
+    try:
+        cut_off = parse_cut_off(text)
+    except HousingError:
+        with pytest.raises(HousingError):
+            parse_month(text)
+    else:
+        assert cut_off == text
+        assert -9999 <= int(text) <= -1 if counts_back(text) else parse_month(text) == text

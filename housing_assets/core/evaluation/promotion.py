@@ -58,6 +58,7 @@ class Evidence:
         published: what the candidate publishes other than its own numbers as measured, in words; empty: nothing.
         margin: see `MARGIN`.
         override: why a person promotes it all the same; empty for none.
+        judged: what the candidate was judged by, with the time split in months; None: not recorded.
     """
 
     candidate: str
@@ -78,6 +79,7 @@ class Evidence:
     published: str = ""
     margin: float = MARGIN
     override: str = ""
+    judged: Judged | None = None
 
 
 @dataclass(frozen=True)

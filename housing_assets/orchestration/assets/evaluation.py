@@ -10,6 +10,7 @@ from housing_assets.core.features.encoding import ENCODER_COLUMNS
 from housing_assets.core.features.history import HISTORY_SCHEMA, History
 from housing_assets.core.features.monthly import FEATURE_INPUTS
 from housing_assets.core.months import Split
+from housing_assets.core.panel.splits import with_split
 from housing_assets.orchestration.described import described_asset
 from housing_assets.orchestration.metadata import picture, table
 from housing_assets.orchestration.plots import bars, lines_by_month, predicted_against_actual, residuals_by_price
@@ -50,9 +51,9 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         require(store, MODEL_EVALUATION, {CLEANED: [*train, *held]})
         month_states = states(store, CLEANED, later)
         sound = {month for month in cleaned.months.available() if month_states.get(month) in PASSING}
-        columns = list(dict.fromkeys([*FEATURE_INPUTS, "split", "price"]))
+        columns = list(dict.fromkeys([*FEATURE_INPUTS, "price"]))
         graded = [*held, *(m for m in later if m in sound)]
-        rows = cleaned.months.read_many(graded, columns)
+        rows = with_split(cleaned.months.read_many(graded, columns), settings.split)
         past = cleaned.months.read_many(train, ENCODER_COLUMNS).drop_nulls("price")
         read = cleaned.months.iterate([*train, *graded], list(HISTORY_SCHEMA))
         history = History.from_months(frame for _, frame in read)
@@ -113,7 +114,7 @@ def _pictures(evaluation: Evaluation, settings: Settings) -> dict[str, bytes]:
     by_month = evaluation.table.filter(pl.col("by") == "month")
     months = by_month["group"].unique().sort().to_list()
     shown = [p for p in evaluation.predicted if p not in ("train_median", "metro_median")]
-    mark = settings.holdout_start
+    mark = settings.split.holdout_start
     for figure, title, label, level in (
         ("mape", "Mean absolute error by month", "% of the actual price", None),
         ("coverage", "Coverage of rolling 90% intervals by month", "% of prices inside", 90.0),

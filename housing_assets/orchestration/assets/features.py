@@ -19,6 +19,7 @@ from housing_assets.core.features.monthly import (
 )
 from housing_assets.core.months import Split
 from housing_assets.core.panel.cleaning import CLEAN_DESCRIPTIONS
+from housing_assets.core.panel.splits import with_split
 from housing_assets.core.prefetch import prefetch_map
 from housing_assets.core.quality.training import MATRIX_SCHEMA
 from housing_assets.orchestration.described import described_asset
@@ -81,7 +82,7 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             counts: list[pl.DataFrame] = []
             # The least and the greatest value of each month tell as well as all of them whether a feature is constant.
             ends: list[pl.DataFrame] = []
-            months = (rows for _, rows in cleaned.iterate(columns))
+            months = (with_split(rows, settings.split) for _, rows in cleaned.iterate(columns))
             for frame in prefetch_map(lambda rows: make_training_features(rows, fitted), months, "features"):
                 counts.append(frame.group_by("split").agg(pl.len().alias("rows"), pl.col(FEATURES).null_count()))
                 train_rows = frame.filter(pl.col("split") == Split.TRAIN).select(FEATURES)

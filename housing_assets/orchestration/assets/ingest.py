@@ -18,6 +18,7 @@ from housing_assets.core.panel.cleaning import CLEAN_DESCRIPTIONS, CLEAN_SCHEMA,
 from housing_assets.core.prefetch import prefetch_map
 from housing_assets.core.quality.raw import RAW_SPLITS_SCHEMA
 from housing_assets.ingestion.panel import VintagePanel, vintage_panel
+from housing_assets.ingestion.panel_split import with_newest_month
 from housing_assets.ingestion.source import FINGERPRINT
 from housing_assets.ingestion.sources import publish_sources
 from housing_assets.orchestration.described import described_asset
@@ -31,7 +32,11 @@ from housing_assets.store.verdicts import PASSING, states
 
 def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """`raw_splits` and `cleaned`."""
-    split = settings.split
+    described = (
+        "as HOUSING_EVAL_START and HOUSING_HOLDOUT_START say, once the newest month of the panel is known"
+        if settings.split_problem
+        else f"train < {settings.split.eval_start} <= eval < {settings.split.holdout_start} <= holdout"
+    )
     label = settings.source_label
 
     @described_asset(
@@ -40,12 +45,13 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         deps=SOURCES,
         metadata={**column_schema(RAW_SPLITS_SCHEMA, CLEAN_DESCRIPTIONS), "source": label},
         description="The rows of a month from the vintages in use, typed to the schema and routed to their split "
-        f"(train < {split.eval_start} <= eval < {split.holdout_start} <= holdout) by the month alone.",
+        f"({described}) by the month alone.",
     )
     def raw_splits(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> MonthlyFrames:
         months = list(context.partition_keys)
         seen: dict[str, object] = {"source": label}
         panel = _panel(context, settings, store)
+        split = with_newest_month(settings.with_newest_month(""), panel.vintages).split
         seen |= {"vintage": panel.vintage, FINGERPRINT: panel.fingerprint}
         seen["source months"] = f"{panel.months[0]} to {panel.months[-1]}"
         for complaint in panel.passed_over:

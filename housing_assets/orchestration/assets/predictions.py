@@ -15,7 +15,8 @@ from housing_assets.core.catalogue import (
     PRICE_HISTORY,
     RAW_SPLITS,
 )
-from housing_assets.core.errors import StoreError
+from housing_assets.core.errors import HousingError, StoreError
+from housing_assets.core.evaluation.judged import Judged
 from housing_assets.core.evaluation.metrics import price_metrics
 from housing_assets.core.intervals.conformal import (
     CALIBRATION_DESCRIPTIONS,
@@ -24,7 +25,7 @@ from housing_assets.core.intervals.conformal import (
     calibrate_month,
     calibration_window,
 )
-from housing_assets.core.models.price import PREDICTION_DESCRIPTIONS, PREDICTION_SCHEMA
+from housing_assets.core.models.price import PREDICTION_DESCRIPTIONS, PREDICTION_SCHEMA, PriceModel
 from housing_assets.core.models.publication import widen
 from housing_assets.core.months import describe_months
 from housing_assets.core.vintages.first_prices import WANTED_SCHEMA, with_vintage
@@ -66,10 +67,11 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         cleaned: MonthReader,
         store: dg.ResourceParam[Store],
     ) -> MonthlyFrames:
-        model = load_champion(store).model()
+        model, first = _champion(store)
         history, made_from = open_sound_history(store)
         months = list(context.partition_keys)
-        windows = {m: [w for w in calibration_window(m, model.lag) if w >= settings.eval_start] for m in months}
+        _require_unseen(months, first, model.version)
+        windows = {m: [w for w in calibration_window(m, model.lag) if w >= first] for m in months}
         stopped = _stopped(store, cleaned, {w for window in windows.values() for w in window})
         windows = {m: _without(m, window, stopped) for m, window in windows.items()}
         needed = sorted({w for window in windows.values() for w in window})
@@ -119,8 +121,9 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         interval_calibration: MonthReader,
         store: dg.ResourceParam[Store],
     ) -> MonthlyFrames:
-        model = load_champion(store).model()
+        model, first = _champion(store)
         months = list(context.partition_keys)
+        _require_unseen(months, first, model.version)
         cleaned.months.require(months)
         require(store, MONTHLY_PREDICTIONS, {CLEANED: months, INTERVAL_CALIBRATION: months})
         history, made_from = open_sound_history(store)
@@ -158,6 +161,21 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         return monthly(context, frames(), told, made_from)
 
     return [interval_calibration, monthly_predictions]
+
+
+def _champion(store: Store) -> tuple[PriceModel, str]:
+    """The champion, and the first month that it was not fitted on: that of the eval by which it was judged."""
+    bundle = load_champion(store)
+    return bundle.model(), Judged.from_manifest(bundle.manifest).eval_start
+
+
+def _require_unseen(months: list[str], first: str, version: str) -> None:
+    """Refuse months before the first one that a model was not fitted on."""
+    if seen := [month for month in months if month < first]:
+        raise HousingError(
+            f"{describe_months(seen)} cannot be predicted: {version} was fitted on every month before {first}. What is "
+            f"on file of earlier months stays as it was made: choose months from {first} on"
+        )
 
 
 def _stopped(store: Store, cleaned: MonthReader, months: set[str]) -> set[str]:

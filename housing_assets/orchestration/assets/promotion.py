@@ -11,6 +11,7 @@ from pydantic import Field
 from housing_assets.config.settings import Settings
 from housing_assets.core.baselines.prices import NAIVE
 from housing_assets.core.catalogue import BASELINE_MODEL, CHAMPION_MODEL, CLEANED, RAW_SPLITS, TUNED_MODEL
+from housing_assets.core.errors import HousingError
 from housing_assets.core.evaluation.promotion import MARGIN, Evidence, Judged, decide, months_to_compare
 from housing_assets.core.models.price import twin_problem
 from housing_assets.core.months import Split
@@ -76,6 +77,7 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             published=_published(store, candidate),
             margin=config.margin,
             override=config.override,
+            judged=_judged(store, candidate),
         )
         decision = decide(evidence)
         context.log.info(f"{candidate} is {decision.outcome}: {decision.reason}")
@@ -156,6 +158,14 @@ def _others(store: Store, versions: Mapping[str, str], figures: Mapping[str, dic
         for name, version in versions.items()
         if name in figures and not unsound(store, name) and not _bundle_problem(store, version)
     }
+
+
+def _judged(store: Store, version: str) -> Judged | None:
+    """What a model was judged by; None of one that cannot be read or does not say it."""
+    try:
+        return Judged.from_manifest(load_bundle(store, version).manifest)
+    except HousingError:
+        return None
 
 
 def _published(store: Store, version: str) -> str:

@@ -15,6 +15,7 @@ from housing_assets.core.catalogue import (
     PREDICTIONS_JOB,
     TRAINING_JOB,
 )
+from housing_assets.core.errors import UnknownPanelError
 from housing_assets.orchestration.automation.asking import is_busy, is_spent, open_runs, requests_for
 from housing_assets.orchestration.work import Task, read_facts, work_to_do
 from housing_assets.store.layout import Store
@@ -43,7 +44,10 @@ def chain_sensors(
         stamp = _stamp(store)
         if stamp == context.cursor:
             return dg.SensorResult(skip_reason=dg.SkipReason("nothing in the store changed"))
-        tasks = [task for task in work_to_do(read_facts(settings, store)) if task.job in names]
+        try:
+            tasks = [task for task in work_to_do(read_facts(settings, store)) if task.job in names]
+        except UnknownPanelError as error:
+            return dg.SensorResult(skip_reason=dg.SkipReason(str(error)))
         going_on = {run.job_name for run in runs}
         now = [task for task in _first_stage(context.instance, tasks) if task.job not in going_on]
         requests, messages = requests_for(context.instance, now, settings.follow_seconds)

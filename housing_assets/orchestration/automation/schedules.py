@@ -6,9 +6,10 @@ import dagster as dg
 
 from housing_assets.config.settings import Settings
 from housing_assets.core.catalogue import FORECAST_JOB, PREDICTIONS_JOB, TRAINING_JOB
+from housing_assets.core.errors import UnknownPanelError
 from housing_assets.core.forecasting.schema import LEAST_FORECAST_MONTHS
 from housing_assets.core.run_tags import month_tags
-from housing_assets.ingestion.panel_start import known_panel
+from housing_assets.ingestion.panel_split import known_split
 from housing_assets.orchestration.work import Task, read_facts, work_to_do
 from housing_assets.store.layout import Store
 from housing_assets.store.pointers import champion_version
@@ -34,7 +35,11 @@ def all_schedules(settings: Settings, store: Store) -> list[dg.ScheduleDefinitio
         if version is None:
             yield dg.SkipReason("there is no champion: run training_job first")
             return
-        tasks = tasks_of(PREDICTIONS_JOB)
+        try:
+            tasks = tasks_of(PREDICTIONS_JOB)
+        except UnknownPanelError as error:
+            yield dg.SkipReason(str(error))
+            return
         if not tasks:
             yield dg.SkipReason(f"every month is predicted by {version}")
         yield from _requests(tasks, context)
@@ -50,12 +55,15 @@ def all_schedules(settings: Settings, store: Store) -> list[dg.ScheduleDefinitio
     def monthly_forecasts_schedule(
         context: dg.ScheduleEvaluationContext,
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        if not known_panel(settings, store).can_forecast:
-            yield dg.SkipReason(f"forecasts need {LEAST_FORECAST_MONTHS} months before eval")
-        elif not (tasks := tasks_of(FORECAST_JOB)):
-            yield dg.SkipReason("every month has its forecasts")
-        else:
-            yield from _requests(tasks, context)
+        try:
+            if not known_split(settings, store).can_forecast:
+                yield dg.SkipReason(f"forecasts need {LEAST_FORECAST_MONTHS} months before eval")
+            elif not (tasks := tasks_of(FORECAST_JOB)):
+                yield dg.SkipReason("every month has its forecasts")
+            else:
+                yield from _requests(tasks, context)
+        except UnknownPanelError as error:
+            yield dg.SkipReason(str(error))
 
     @dg.schedule(
         cron_schedule="0 4 1 1,4,7,10 *",

@@ -37,7 +37,7 @@ def forecast_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
             fits = list(forecast_model_from_files(load_bundle(store, version).files, version).fits)
         except BundleError as error:
             problem = str(error)
-        yield "", len(fits), measure_forecast_model(fits, settings.holdout_start, problem)
+        yield "", len(fits), measure_forecast_model(fits, settings.split.holdout_start, problem)
 
     def evaluation(context: dg.AssetCheckExecutionContext) -> Measured:
         store: Store = context.resources.store

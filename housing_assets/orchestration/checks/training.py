@@ -19,7 +19,7 @@ from housing_assets.core.catalogue import (
 )
 from housing_assets.core.features.encoding import ENCODER_COLUMNS
 from housing_assets.core.models.price import PriceModel, twin_difference
-from housing_assets.core.months import Split, month_range
+from housing_assets.core.months import Split, TimeSplit, month_range
 from housing_assets.core.quality.measurement import Measurement
 from housing_assets.core.quality.training import (
     measure_champion,
@@ -51,7 +51,7 @@ def training_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
 
     def matrix(store: Store) -> tuple[int, list[Measurement]]:
         frame = store.read_table(TRAINING_FEATURES)
-        return frame.height, measure_matrix(frame, [*train, *held], settings.holdout_start)
+        return frame.height, measure_matrix(frame, [*train, *held], settings.split.holdout_start)
 
     def evaluation(store: Store) -> tuple[int, list[Measurement]]:
         table = store.read_table(MODEL_EVALUATION)
@@ -70,7 +70,7 @@ def training_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
             rows = store.read_table(TRAINING_FEATURES).filter(pl.col("split") == Split.EVAL)
             said = loaded.trees.prices(rows) if loaded else np.full(rows.height, np.nan)
             measurements = measure_model(
-                months, settings.eval_start, rows["price"].to_numpy(), said, problem, difference
+                months, settings.split.eval_start, rows["price"].to_numpy(), said, problem, difference
             )
             return rows.height, measurements
 
@@ -78,7 +78,7 @@ def training_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
 
     return [
         _checks_of_table(ENCODERS, encoders),
-        _checks_of_table(TRAINING_FEATURES, matrix, lambda store: _training_months(store, settings.holdout_start)),
+        _checks_of_table(TRAINING_FEATURES, matrix, lambda store: _training_months(store, settings.split)),
         _checks_of_table(BASELINE_MODEL, model(BASELINE_MODEL)),
         _checks_of_table(TUNED_MODEL, model(TUNED_MODEL)),
         _checks_of_table(MODEL_EVALUATION, evaluation),
@@ -86,8 +86,8 @@ def training_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     ]
 
 
-def _training_months(store: Store, holdout_start: str) -> Callable[[str], str]:
-    digest = training_digest(data_stamps(store, CLEANED), holdout_start)
+def _training_months(store: Store, split: TimeSplit) -> Callable[[str], str]:
+    digest = training_digest(data_stamps(store, CLEANED), split)
     return lambda _: digest
 
 
