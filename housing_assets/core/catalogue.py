@@ -57,7 +57,7 @@ class Months(StrEnum):
     NONE = "none"
     PANEL = "panel"
     HOLDOUT = "holdout"
-    """From the first month of the holdout on."""
+    """From the first month of the holdout on, or from an earlier one that was predicted once."""
 
 
 class Team(StrEnum):

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 import streamlit as st
 
 from housing_assets.core.errors import HousingError
+from housing_assets.core.evaluation.judged import Judged
 from housing_assets.core.months import month_range
 from housing_assets.store.histories import stale_months
 from housing_assets.store.verdicts import State, Verdict, data_stamps, read_verdicts, state_of
 from housing_dashboard.data.access import SECONDS_BETWEEN_LISTINGS, open_store, settings, stamps
 from housing_dashboard.data.files import months_of
+from housing_dashboard.data.models import champion
 
 
 @st.cache_resource(max_entries=20, show_spinner=False)
@@ -40,10 +42,21 @@ def _stale(uri: str, asset: str, stamp: tuple) -> list[str]:
 
 
 def stale(asset: str) -> list[str]:
-    """Months of an asset that were made from cleaned months which have changed since."""
+    """Months of an asset that were made from cleaned months which have changed since, and are to be made again: not
+    those from before the holdout that the champion was judged by."""
     inputs = ("cleaned/", "price_history", f"checks/{asset}", f"{asset}/")
     stamp = tuple(sorted(item for prefix in inputs for item in stamps(prefix).items()))
-    return _stale(settings().store_uri, asset, stamp)
+    first = _holdout_start()
+    return [month for month in _stale(settings().store_uri, asset, stamp) if month >= first]
+
+
+def _holdout_start() -> str:
+    """First month of the holdout that the champion was judged by; empty where there is none that tells."""
+    try:
+        serving = champion()
+        return Judged.from_manifest(serving.bundle.manifest).holdout_start if serving else ""
+    except HousingError:
+        return ""
 
 
 @st.cache_data(ttl=SECONDS_BETWEEN_LISTINGS, show_spinner=False)

@@ -24,7 +24,7 @@ CLEAN_SCHEMA: dict[str, pl.DataType] = {
 """Columns of `cleaned`: the raw ones, the split, the metro's place, and the stale-row flag."""
 
 CLEAN_DESCRIPTIONS: dict[str, str] = {
-    "split": "Part of the time split: train, eval or holdout",
+    "split": "Part of the time split when the month was ingested: train, eval or holdout",
     "latitude": "Of the metro, or of the state for zips of no metro (degrees north); null if neither is known",
     "longitude": "Of the metro, or of the state for zips of no metro (degrees east); null if neither is known",
     "repeats_previous": "Do all figures only repeat the zip's previous month?",
