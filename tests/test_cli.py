@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from platform_fixtures import END, EVAL, HELD, MONTHS, TRAIN, CommandLine, command_line, copy_of, tree, write_source
 
+from housing_assets.core.months import add_months
 from housing_assets.core.panel.schema import COLUMN_NAMES
 from housing_assets.orchestration.build import build_definitions
 from housing_assets.store.bundles import list_versions
@@ -154,6 +155,32 @@ def test_a_source_that_changed_is_read_again(housing, tmp_path):
     assert load_champion(housing.store).manifest["source"] == str(tmp_path / "panel.csv")
 
 
+def test_a_month_more_moves_a_split_that_counts_from_it(housing, tmp_path):
+    first = housing.store.blobs.read(f"monthly_predictions/{HELD[0]}.parquet")
+    newest = add_months(END, 1)
+    line = housing.changed(
+        HOUSING_SOURCE_URI=str(write_source(tmp_path / "longer.csv", last=newest)),
+        HOUSING_PANEL_END="",
+        HOUSING_EVAL_START="-6",
+        HOUSING_HOLDOUT_START="-3",
+    )
+    done = line("run")
+    assert done.code == 0, done.err
+    assert f"predictions_job {HELD[1]} to {newest}" in done.err
+    split = f"train < {add_months(EVAL, 1)} <= eval < {HELD[1]} <= holdout"
+    assert f"split        {split}, counted from {newest}: -6, -3" in done.out
+    months = line.store.months("monthly_predictions")
+    assert months.available() == [*HELD, newest]
+    assert line.store.blobs.read(f"monthly_predictions/{HELD[0]}.parquet") == first, "it stays as it was made"
+    assert set(months.read(newest)["model_version"]) == {champion_version(line.store)}
+    judged = load_champion(line.store).manifest["judged"]
+    assert (judged["eval_start"], judged["holdout_start"]) == (add_months(EVAL, 1), HELD[1])
+    done = line("run")
+    assert done.code == 0, done.err
+    for job in ("ingest_job", "training_job", "predictions_job"):
+        assert f"{job}: up to date" in done.err
+
+
 def test_the_panel_begins_with_the_source_where_nothing_else_is_said(housing):
     line = housing.changed(HOUSING_PANEL_START="")
     done = line("run", "--months", HELD[0])
@@ -215,6 +242,7 @@ def test_months_that_make_no_sense(ran, months, words):
     [
         ({"HOUSING_EVAL_START": "soon"}, "HOUSING_EVAL_START='soon'"),
         ({"HOUSING_EVAL_START": "2021-01"}, "HOUSING_EVAL_START=2021-01 must come before HOUSING_HOLDOUT_START"),
+        ({"HOUSING_HOLDOUT_START": "0"}, "HOUSING_HOLDOUT_START='0': '0' is neither a month nor -1 to -9999"),
         ({"HOUSING_SAMPLE_ZIPS": "-1"}, "HOUSING_SAMPLE_ZIPS"),
         ({"HOUSING_STORE_URI": "ftp://x"}, "HOUSING_STORE_URI='ftp://x': use a folder or s3://"),
         ({"DAGSTER_HOME": "/proc/nowhere/home"}, "DAGSTER_HOME=/proc/nowhere/home cannot be written"),

@@ -32,6 +32,7 @@ from housing_assets.store.bundles import load_bundle
 from housing_assets.store.vintages import list_vintages
 
 MOVING = {"eval_start": "-6", "holdout_start": "-3", "panel_end": ""}
+COUNTED = {f"HOUSING_{name.upper()}": value for name, value in MOVING.items()}
 NEXT = add_months(END, 1)
 MOVED = TimeSplit(add_months(EVAL, 1), add_months(HOLDOUT, 1))
 
@@ -77,6 +78,14 @@ def test_definitions_load_before_the_newest_month_is_known_and_nothing_is_made_b
         assert not result.success
         assert "run sources_job (or `housing run`) first, or write a month" in failure_text(result)
     assert unread.store.blobs.keys("") == []
+
+
+def test_status_tells_that_the_split_is_not_known(unread):
+    done = command_line(unread.root, unread.source, **COUNTED)("status")
+    assert done.code == 0, done.err
+    assert (
+        "split        HOUSING_EVAL_START=-6 counts from the newest month of the panel, which is not known" in done.out
+    )
 
 
 @pytest.mark.parametrize("sensor", ["after_ingest", "after_predictions"])
@@ -202,14 +211,7 @@ def test_the_champion_of_the_former_split_is_compared_on_months_that_neither_has
 
 
 def test_status_tells_the_split_and_leaves_earlier_months_in_peace(after):
-    line = command_line(
-        after.root,
-        after.source,
-        HOUSING_EVAL_START="-6",
-        HOUSING_HOLDOUT_START="-3",
-        HOUSING_PANEL_END="",
-    )
-    done = line("status")
+    done = command_line(after.root, after.source, **COUNTED)("status")
     assert done.code == 0, done.err
     months = f"train < {MOVED.eval_start} <= eval < {MOVED.holdout_start} <= holdout"
     assert f"split        {months}, counted from {NEXT}: -6, -3" in done.out
