@@ -89,6 +89,7 @@ class Facts:
     Attributes:
         months: of the panel.
         split: the time split. Months before its holdout keep the predictions that they have.
+        counted_from: the newest month of the panel, if the split counts from it; else empty.
         can_forecast: are there months enough for a forecast model?
         assets: the monthly ones by name.
         champion: its version; None before there is one.
@@ -100,6 +101,7 @@ class Facts:
 
     months: Sequence[str]
     split: TimeSplit
+    counted_from: str
     can_forecast: bool
     assets: Mapping[str, Seen]
     champion: str | None
@@ -122,6 +124,7 @@ def read_facts(settings: Settings, store: Store) -> Facts:
     return Facts(
         settings.months,
         settings.split,
+        settings.newest_month if settings.moves else "",
         settings.can_forecast,
         assets_seen,
         champion_version(store),
@@ -152,7 +155,9 @@ def work_to_do(facts: Facts) -> list[Task]:
     before = [m for m in facts.months if m < facts.split.holdout_start]
     is_whole = all(cleaned.is_sound(m) for m in before)
     known = training_digest(cleaned.stamps, facts.split)
-    if is_whole and (facts.champion is None or facts.trained_on not in ("", known)):
+    # The split moves as soon as a vintage has a month more. What else the vintage changes is ingested first.
+    has_arrived = not facts.counted_from or facts.counted_from in raw.stamps
+    if is_whole and has_arrived and (facts.champion is None or facts.trained_on not in ("", known)):
         tasks.append(Task(TRAINING_JOB, (), _digest([known, facts.trained_on])))
 
     def history(output: str, version: str | None) -> Callable[[Sequence[str]], str]:

@@ -157,6 +157,7 @@ def after(before) -> Platform:
     publish_next_month(before)
     assert asked(before, "source_sensor") == [("sources_job", [])]
     assert before.job("sources_job").success
+    assert asked(before, "after_ingest") == [], "the months of the new vintage come first"
     assert asked(before, "source_sensor") == [("ingest_job", [NEXT])]
     result = before.job("ingest_job", [NEXT])
     assert result.success, failure_text(result)
