@@ -4,7 +4,6 @@ import inspect
 import os
 import shutil
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
@@ -13,7 +12,6 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from dagster._core.storage.event_log.sqlite import sqlite_event_log  # the one place of its many short-lived engines
 from filelock import FileLock
 from hypothesis import settings
 from platform_fixtures import (
@@ -26,7 +24,7 @@ from platform_fixtures import (
     write_long_source,
     write_source,
 )
-from sqlalchemy import Engine, event
+from quick_databases import close_idle_connections, quick_databases
 
 STRICT = "HOUSING_TEST_STRICT"
 # A busy machine is no fault: no example of a property is timed.
@@ -161,26 +159,10 @@ def _placeholders_for_pictures() -> Iterator[None]:
         yield
 
 
-@event.listens_for(Engine, "connect")
-def _no_waiting_for_the_disk(connection: object, _: object) -> None:
-    """SQLite flushes its files at each of a run's 1,500 commits, against a power cut that no test has."""
-    if isinstance(connection, sqlite3.Connection):
-        connection.execute("PRAGMA synchronous=OFF")
-
-
 @pytest.fixture(autouse=True, scope="session")
-def _one_engine_a_database() -> Iterator[None]:
-    """Dagster makes an engine for each of a run's 1,500 connections, and each compiles its statements anew."""
-    with pytest.MonkeyPatch.context() as patch:
-        engines: dict[str, Engine] = {}
-        create = sqlite_event_log.create_engine
-
-        def create_once(address: str, **options: object) -> Engine:
-            if address not in engines:
-                engines[address] = create(address, **options)
-            return engines[address]
-
-        patch.setattr(sqlite_event_log, "create_engine", create_once)
+def _quick_databases() -> Iterator[None]:
+    """In this process. Others have Dagster's own ways."""
+    with quick_databases():
         yield
 
 
@@ -196,7 +178,10 @@ def built_once(tmp_path_factory, request) -> Callable[[str, Callable[[Path], obj
             if not whole.exists():
                 shutil.rmtree(folder, ignore_errors=True)  # of a process that failed to build it
                 folder.mkdir()
-                into(folder)
+                try:
+                    into(folder)
+                finally:
+                    close_idle_connections()  # whose databases another process may copy
                 whole.touch()
         return folder
 

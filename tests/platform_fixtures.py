@@ -22,6 +22,7 @@ import httpx
 import numpy as np
 import polars as pl
 import pytest
+from quick_databases import close_idle_connections
 
 from housing_assets.config.settings import Settings
 from housing_assets.core.months import month_index, month_of, month_range
@@ -273,6 +274,8 @@ class CommandLine:
                 cli.main()
             except SystemExit as leaving:
                 code = int(leaving.code or 0)
+            finally:
+                close_idle_connections()
         return Outcome(code, out.getvalue(), err.getvalue())
 
     def start(self, *args: object) -> subprocess.Popen:
