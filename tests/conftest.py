@@ -25,6 +25,7 @@ from platform_fixtures import (
     write_source,
 )
 from quick_databases import close_idle_connections, quick_databases
+from quick_expectations import quick_expectations
 
 STRICT = "HOUSING_TEST_STRICT"
 # A busy machine is no fault: no example of a property is timed.
@@ -160,9 +161,9 @@ def _placeholders_for_pictures() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _quick_databases() -> Iterator[None]:
-    """In this process. Others have Dagster's own ways."""
-    with quick_databases():
+def _quick_libraries() -> Iterator[None]:
+    """In this process. Others have Dagster's and Great Expectations' own ways."""
+    with quick_databases(), quick_expectations():
         yield
 
 
