@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from httpx._transports import default as httpx_transport
 from hypothesis import settings
 from platform_fixtures import (
     LONG,
@@ -44,23 +45,33 @@ def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
 
 _SLOWEST = (
     "test_unattended.py",
-    "test_second_vintage.py",
-    "test_instance.py",
     "test_cli.py",
-    "test_images.py",
     "test_restart.py",
-    "test_champion.py",
+    "test_images.py",
+    "test_second_vintage.py",
     "test_gates.py",
+    "test_champion.py",
+    "test_instance.py",
     "test_tracking.py",
-    "test_platform.py",
-    "test_browser.py",
     "test_pages.py",
-    "test_raw_months.py",
+    "test_faults.py",
+    "test_browser.py",
+    "test_checks_alone.py",
+    "test_platform.py",
     "test_serve.py",
-    "test_pauses.py",
+    "test_automation.py",
+    "test_contract.py",
+    "test_raw_months.py",
     "test_forecasts.py",
+    "test_pauses.py",
+    "test_forecast_pages.py",
+    "test_history_over_http.py",
+    "test_champions.py",
+    "test_prices_alone.py",
+    "test_other_places.py",
 )
-"""Names of files by how long they take, the longest first."""
+"""Names of files by how long they take, the longest first. Those that mostly wait for processes of their own stand
+between others, so that not all processes wait at once."""
 
 
 _NEEDS = {
@@ -164,6 +175,14 @@ def _placeholders_for_pictures() -> Iterator[None]:
 def _quick_libraries() -> Iterator[None]:
     """In this process. Others have Dagster's and Great Expectations' own ways."""
     with quick_databases(), quick_expectations():
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_tls_context() -> Iterator[None]:
+    """`httpx.get` reads the certificate authorities anew for each call, 25 ms, also where the address is http://."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpx_transport, "create_ssl_context", cache(httpx_transport.create_ssl_context))
         yield
 
 
