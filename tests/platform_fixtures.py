@@ -294,7 +294,10 @@ class CommandLine:
     def shell(self, *args: object) -> Outcome:
         """Run the console script to its end."""
         process = self.start(*args)
-        out, err = process.communicate(timeout=120)
+        try:
+            out, err = process.communicate(timeout=300)
+        finally:
+            process.kill()
         return Outcome(process.returncode, out, err)
 
 
