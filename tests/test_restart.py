@@ -36,7 +36,7 @@ def kill_in_the_middle(line: CommandLine, asset: str, read_along: CommandLine | 
     process = line.start("run")
     try:
         written: list[str] = []
-        until = time.monotonic() + 90
+        until = time.monotonic() + 300
         while len(written) < 2:
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < until
