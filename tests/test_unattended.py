@@ -43,7 +43,7 @@ def test_a_month_dropped_into_s3_is_predicted_and_answered_over_http(source, buc
         with process(uri, tmp_path) as (_, url):
             assert httpx.get(f"{url}/predictions", params={"month": LAST}).status_code == 404
             s3_admin.put_object(Bucket=bucket, Key=f"in/{LAST}.csv", Body=dropped.encode())
-            until = time.monotonic() + 240
+            until = time.monotonic() + 400
             while httpx.get(f"{url}/predictions", params={"month": LAST}).status_code != 200:
                 assert daemon.poll() is None
                 assert time.monotonic() < until, (tmp_path / "daemon.log").read_text()[-3_000:]
