@@ -4,7 +4,6 @@ import inspect
 import os
 import shutil
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
@@ -13,8 +12,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from dagster._core.storage.event_log.sqlite import sqlite_event_log  # the one place of its many short-lived engines
 from filelock import FileLock
+from httpx._transports import default as httpx_transport
 from hypothesis import settings
 from platform_fixtures import (
     LONG,
@@ -26,7 +25,8 @@ from platform_fixtures import (
     write_long_source,
     write_source,
 )
-from sqlalchemy import Engine, event
+from quick_databases import close_idle_connections, quick_databases
+from quick_expectations import quick_expectations
 
 STRICT = "HOUSING_TEST_STRICT"
 # A busy machine is no fault: no example of a property is timed.
@@ -45,23 +45,33 @@ def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
 
 _SLOWEST = (
     "test_unattended.py",
-    "test_second_vintage.py",
-    "test_instance.py",
     "test_cli.py",
-    "test_images.py",
     "test_restart.py",
-    "test_champion.py",
+    "test_images.py",
+    "test_second_vintage.py",
     "test_gates.py",
+    "test_champion.py",
+    "test_instance.py",
     "test_tracking.py",
-    "test_platform.py",
-    "test_browser.py",
     "test_pages.py",
-    "test_raw_months.py",
+    "test_faults.py",
+    "test_browser.py",
+    "test_checks_alone.py",
+    "test_platform.py",
     "test_serve.py",
-    "test_pauses.py",
+    "test_automation.py",
+    "test_contract.py",
+    "test_raw_months.py",
     "test_forecasts.py",
+    "test_pauses.py",
+    "test_forecast_pages.py",
+    "test_history_over_http.py",
+    "test_champions.py",
+    "test_prices_alone.py",
+    "test_other_places.py",
 )
-"""Names of files by how long they take, the longest first."""
+"""Names of files by how long they take, the longest first. Those that mostly wait for processes of their own stand
+between others, so that not all processes wait at once."""
 
 
 _NEEDS = {
@@ -161,26 +171,18 @@ def _placeholders_for_pictures() -> Iterator[None]:
         yield
 
 
-@event.listens_for(Engine, "connect")
-def _no_waiting_for_the_disk(connection: object, _: object) -> None:
-    """SQLite flushes its files at each of a run's 1,500 commits, against a power cut that no test has."""
-    if isinstance(connection, sqlite3.Connection):
-        connection.execute("PRAGMA synchronous=OFF")
+@pytest.fixture(autouse=True, scope="session")
+def _quick_libraries() -> Iterator[None]:
+    """In this process. Others have Dagster's and Great Expectations' own ways."""
+    with quick_databases(), quick_expectations():
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _one_engine_a_database() -> Iterator[None]:
-    """Dagster makes an engine for each of a run's 1,500 connections, and each compiles its statements anew."""
+def _one_tls_context() -> Iterator[None]:
+    """`httpx.get` reads the certificate authorities anew for each call, 25 ms, also where the address is http://."""
     with pytest.MonkeyPatch.context() as patch:
-        engines: dict[str, Engine] = {}
-        create = sqlite_event_log.create_engine
-
-        def create_once(address: str, **options: object) -> Engine:
-            if address not in engines:
-                engines[address] = create(address, **options)
-            return engines[address]
-
-        patch.setattr(sqlite_event_log, "create_engine", create_once)
+        patch.setattr(httpx_transport, "create_ssl_context", cache(httpx_transport.create_ssl_context))
         yield
 
 
@@ -196,7 +198,10 @@ def built_once(tmp_path_factory, request) -> Callable[[str, Callable[[Path], obj
             if not whole.exists():
                 shutil.rmtree(folder, ignore_errors=True)  # of a process that failed to build it
                 folder.mkdir()
-                into(folder)
+                try:
+                    into(folder)
+                finally:
+                    close_idle_connections()  # whose databases another process may copy
                 whole.touch()
         return folder
 

@@ -16,12 +16,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import dagster as dg
 import httpx
 import numpy as np
 import polars as pl
 import pytest
+from quick_databases import close_idle_connections
 
 from housing_assets.config.settings import Settings
 from housing_assets.core.months import month_index, month_of, month_range
@@ -105,7 +107,7 @@ def momentum_panel(zips: int, start: str, end: str, eval_start: str, noise_grows
     return raw.with_columns(pl.Series("price", of_zip[0] * np.exp(of_zip[1] * since + noise)))
 
 
-_DRAW, _REPORT = plots._png, monitoring.drift_html
+_CANVAS, _DRAW, _REPORT = plots._canvas, plots._png, monitoring.drift_html
 _PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII="
 )
@@ -118,6 +120,7 @@ def pictures(drawn: bool) -> Iterator[None]:
     Drawing them takes half of the time of a run over the small platform.
     """
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "_canvas", _CANVAS if drawn else lambda width, height: (MagicMock(), MagicMock()))
         patch.setattr(plots, "_png", _DRAW if drawn else lambda figure: _PIXEL)
         patch.setattr(monitoring, "drift_html", _REPORT if drawn else lambda reference, current: b"<html></html>")
         yield
@@ -273,6 +276,8 @@ class CommandLine:
                 cli.main()
             except SystemExit as leaving:
                 code = int(leaving.code or 0)
+            finally:
+                close_idle_connections()
         return Outcome(code, out.getvalue(), err.getvalue())
 
     def start(self, *args: object) -> subprocess.Popen:
@@ -289,7 +294,10 @@ class CommandLine:
     def shell(self, *args: object) -> Outcome:
         """Run the console script to its end."""
         process = self.start(*args)
-        out, err = process.communicate(timeout=120)
+        try:
+            out, err = process.communicate(timeout=300)
+        finally:
+            process.kill()
         return Outcome(process.returncode, out, err)
 
 
@@ -327,11 +335,16 @@ def free_port() -> int:
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
-    """Until a condition holds; a failure of the test if it does not in time."""
+    """Until a condition holds; a failure of the test if it does not in time.
+
+    It is looked at ever less often, since looking takes time from what is waited for.
+    """
     until = time.monotonic() + seconds
+    pause = 0.05
     while not condition():
         assert time.monotonic() < until
-        time.sleep(0.05)
+        time.sleep(pause)
+        pause = min(pause * 1.1, 1)
 
 
 ROOT = Path(__file__).parents[1]

@@ -165,6 +165,7 @@ def test_a_run_on_dask_makes_the_artifacts_that_a_local_one_makes(cluster, made,
         }
 
 
+@pytest.mark.slow
 def test_an_address_where_nobody_answers_is_told_within_seconds(table):
     address = f"tcp://127.0.0.1:{free_port()}"
     begun = time.monotonic()

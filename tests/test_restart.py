@@ -36,7 +36,7 @@ def kill_in_the_middle(line: CommandLine, asset: str, read_along: CommandLine | 
     process = line.start("run")
     try:
         written: list[str] = []
-        until = time.monotonic() + 90
+        until = time.monotonic() + 300
         while len(written) < 2:
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < until
@@ -46,7 +46,7 @@ def kill_in_the_middle(line: CommandLine, asset: str, read_along: CommandLine | 
                     assert read_along.store.months("monthly_predictions").read(month).height
             now = {p.name: p.stat().st_mtime_ns for p in folder.glob("*.parquet")} if folder.exists() else {}
             written = sorted(name[:7] for name in now if now[name] != before.get(name))
-            time.sleep(0.0005)
+            time.sleep(0.001 if written else 0.05)  # rarely until it writes: looking slows it down
     finally:
         process.kill()
         process.communicate()

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import cfnlint.decode
 import pytest
 import typer
 
@@ -66,7 +65,9 @@ def templates() -> dict[str, dict[str, Any]]:
     found = {}
     for path in sorted((ROOT / "infra").glob("*.yaml")):
         if "AWSTemplateFormatVersion" in path.read_text():
-            template, problems = cfnlint.decode.decode(str(path))
+            from cfnlint.decode import decode
+
+            template, problems = decode(str(path))
             assert template is not None, problems
             found[path.stem] = json.loads(json.dumps(template))
     assert found, "infra/ has no stacks"

@@ -10,9 +10,9 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from mlflow import MlflowClient
 from platform_fixtures import (
     CommandLine,
     Platform,
@@ -25,6 +25,9 @@ from platform_fixtures import (
 from housing_assets.orchestration.resources.tracking import CHAMPION_ALIAS, EXPERIMENT, REGISTERED_MODEL
 from housing_assets.store.pointers import champion_version, load_champion
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
 LONG_TUNING = {"HOUSING_TUNE_TRIALS": "60"}
 
 
@@ -32,7 +35,7 @@ LONG_TUNING = {"HOUSING_TUNE_TRIALS": "60"}
 def empty_database(tmp_path_factory) -> Path:
     """MLflow's tables, with nothing in them: to make them takes seconds."""
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
+    tracking_client(f"sqlite:///{path}").search_experiments()
     return path
 
 
@@ -46,8 +49,14 @@ def tracked(root: Path, ingested: CommandLine, empty_database: Path, **env: str)
     return copy_of(ingested, root, **databases, **env)
 
 
-def client(line: CommandLine) -> MlflowClient:
-    return MlflowClient(line.env["MLFLOW_TRACKING_URI"])
+def tracking_client(uri: str) -> "MlflowClient":
+    from mlflow import MlflowClient  # a second, also where these tests are not run
+
+    return MlflowClient(uri)
+
+
+def client(line: CommandLine) -> "MlflowClient":
+    return tracking_client(line.env["MLFLOW_TRACKING_URI"])
 
 
 def runs(line: CommandLine, nested: bool = False) -> list:
@@ -254,7 +263,7 @@ def test_training_goes_on_when_mlflow_dies_half_way(tmp_path, source, empty_data
         baseline = {"ops": {"baseline_model": {"config": {"n_estimators": 60}}, "tuned_model": {"config": TWO_TRIALS}}}
 
         def stop_when_the_baseline_is_logged() -> None:
-            direct = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+            direct = tracking_client(f"sqlite:///{tmp_path}/mlflow.db")
             wait_for(lambda: any("baseline_model.eval_mae" in r.data.metrics for r in all_runs(direct)))
             os.killpg(server.pid, signal.SIGKILL)
 
@@ -284,6 +293,6 @@ def answers(uri: str) -> bool:
         return False
 
 
-def all_runs(known: MlflowClient) -> list:
+def all_runs(known: "MlflowClient") -> list:
     experiment = known.get_experiment_by_name(EXPERIMENT)
     return known.search_runs([experiment.experiment_id]) if experiment else []

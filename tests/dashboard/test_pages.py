@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -14,6 +15,7 @@ import pytest
 from dashboard_fixtures import PAGES, figures_of, listens, open_page, texts
 from platform_fixtures import HELD, free_port
 from serving_fixtures import process
+from streamlit.testing.v1 import AppTest
 
 from housing_assets.core.models.publication import Publication, publication_file
 from housing_assets.core.months import add_months
@@ -34,9 +36,15 @@ def dollars(value: float) -> str:
     return f"${value:,.0f}"
 
 
+@cache
+def opened(store: Path, page: str) -> AppTest:
+    """A page of a store that is shown, without any choice. Nothing may be chosen on it."""
+    return open_page(page)
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_says_what_its_figures_rest_on(showing, made, page):
-    shown = open_page(page)
+    shown = opened(showing, page)
     assert not shown.exception
     assert not shown.error
     told = texts(shown)
@@ -54,7 +62,7 @@ def test_the_synthetic_sample_is_called_that(changeable):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_chart_has_a_sentence_and_a_table(showing, page):
-    shown = open_page(page)
+    shown = opened(showing, page)
     charts = shown.get("plotly_chart")
     assert len([e for e in shown.expander if e.label == "The figures as a table"]) == len(charts)
     assert charts or page == "what_if"
@@ -139,7 +147,7 @@ def test_an_address_with_nonsense_in_it_shows_the_default(showing, page, query):
     shown = open_page(page, query)
     assert not shown.exception
     assert not shown.error
-    assert figures_of(shown) == figures_of(open_page(page))
+    assert figures_of(shown) == figures_of(opened(showing, page))
 
 
 @pytest.mark.parametrize("page", PAGES)

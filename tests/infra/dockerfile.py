@@ -299,7 +299,8 @@ class Builder:
 
 def _link_tree(source: Path, target: Path) -> None:
     """Copy a folder by hard links: what installs into one stage makes new files and changes none of the other's."""
-    shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True, copy_function=os.link)
+    target.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["cp", "--archive", "--link", f"{source}/.", str(target)], check=True)
 
 
 def _plan(

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import cfnlint.decode
-
 INFRA = Path(__file__).parents[2] / "infra"
 ORDER = ("network", "data", "services")
 TAG = "0123abc"
@@ -23,7 +21,9 @@ Template = dict[str, Any]
 
 def read(name: str) -> Template:
     """A template, its short forms written out."""
-    template, problems = cfnlint.decode.decode(str(INFRA / f"{name}.yaml"))
+    from cfnlint.decode import decode
+
+    template, problems = decode(str(INFRA / f"{name}.yaml"))
     assert template is not None, problems
     return json.loads(json.dumps(template))
 

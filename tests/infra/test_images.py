@@ -1,8 +1,8 @@
 """Each image of the Dockerfile, built from its own instructions and run as it would be."""
 
 import re
-import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ def builder(tmp_path_factory) -> Iterator[Builder]:
     folder = tmp_path_factory.mktemp("images")
     yield Builder(folder, {"GIT_COMMIT": "0123abc"})
     # Gigabytes. The empty /app that stages were mounted on stays: a run beside this one may have its own there.
-    shutil.rmtree(folder)
+    subprocess.run(["rm", "--recursive", "--force", str(folder)], check=True)
 
 
 @pytest.fixture(scope="module")

@@ -33,6 +33,7 @@ from housing_assets.store.verdicts import State, read_verdicts, states, write_ve
 
 MONTH = "2019-08"
 OTHERS = (MONTHS[: MONTHS.index(MONTH)], MONTHS[MONTHS.index(MONTH) + 1 :])
+AROUND = ["2019-07", MONTH, "2019-09"]
 CLEANING = dg.AssetSelection.checks_for_assets("raw_splits") | dg.AssetSelection.assets("cleaned")
 
 
@@ -74,11 +75,11 @@ DEFECTS = {
 
 
 @pytest.mark.parametrize(("defect", "rule", "told"), DEFECTS.values(), ids=DEFECTS)
-def test_a_broken_month_goes_no_further_and_the_others_go_on(copy, defect, rule, told):
+def test_a_broken_month_turns_its_own_check_red_and_goes_no_further(copy, defect, rule, told):
     months = copy.store.months("raw_splits")
     months.write(MONTH, defect(months.read(MONTH)))
     before = tree(copy.folder)
-    result = copy.select(CLEANING, MONTHS)
+    result = copy.select(CLEANING, AROUND)
     assert not result.success
     red = red_checks(result)
     assert rule in red, red
@@ -88,6 +89,13 @@ def test_a_broken_month_goes_no_further_and_the_others_go_on(copy, defect, rule,
     assert states(copy.store, "raw_splits", MONTHS) == {m: State.RED if m == MONTH else State.GREEN for m in MONTHS}, {
         m: v.problems for m, v in read_verdicts(copy.store, "raw_splits").items() if v.problems and m != MONTH
     }
+
+
+def test_a_stopped_month_is_not_cleaned_by_any_run_and_the_others_are(copy):
+    months = copy.store.months("raw_splits")
+    months.write(MONTH, months.read(MONTH).head(12))
+    before = tree(copy.folder)
+    assert not copy.select(CLEANING, MONTHS).success
     alone = copy.select(dg.AssetSelection.assets("cleaned"), [MONTH])
     assert not alone.success
     assert f"raw_splits is red for {MONTH} (" in failure_text(alone)

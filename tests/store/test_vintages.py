@@ -127,6 +127,9 @@ def test_as_of_gives_what_was_known_on_that_day(store: Store):
     assert newest(store, "zillow", date(2024, 4, 19)) == march
     assert newest(store, "zillow", date(2024, 3, 16)) == march
     assert newest(store, "zillow", date(2024, 3, 15)) is None
+    assert newest_sound(store, "zillow", date(2024, 4, 20)).vintage == april
+    assert newest_sound(store, "zillow", date(2024, 4, 19)).vintage == march
+    assert newest_sound(store, "zillow", date(2024, 3, 16)).vintage == march
     with pytest.raises(StoreError, match=r"HOUSING_AS_OF=2024-03-15.*Set HOUSING_AS_OF to 2024-03-16"):
         newest_sound(store, "zillow", date(2024, 3, 15))
     with pytest.raises(StoreError, match="no vintage of redfin: run sources_job"):

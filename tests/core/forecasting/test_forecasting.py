@@ -87,6 +87,7 @@ def test_a_backtest_has_a_fit_for_each_year_and_one_that_is_published():
     assert backtest_fits(TimeSplit("2018-01", "2018-07")) == ["2017-01", "2018-01", "2018-07"]
 
 
+@pytest.mark.slow
 def test_an_origin_is_forecast_by_a_model_whose_targets_all_lie_before_it(model):
     assert list(model.fits) == ["2017-01", "2018-01", "2019-01", "2020-01"]
     assert model.at("2018-12") is model.fits["2018-01"]
@@ -94,6 +95,7 @@ def test_an_origin_is_forecast_by_a_model_whose_targets_all_lie_before_it(model)
     assert model.newest is model.fits["2020-01"]
 
 
+@pytest.mark.slow
 def test_no_month_after_an_origin_changes_its_forecast(table, rows):
     """Fits, features and baselines together: the whole backtest up to a month is blind to what comes after it."""
     origin = "2019-06"
@@ -126,6 +128,7 @@ def test_forecasts_on_record_are_those_that_would_be_made_again(table, model, ro
     assert sorted(set(calls)) == month_range("2020-01", LAST)
 
 
+@pytest.mark.slow
 def test_forecasts_on_record_of_another_history_are_made_again(table, history, model, rows):
     record = RecordedForecasts.from_backtest(rows.with_columns(pl.lit(9.0).alias(MODEL)), history)
     restated = pl.when(pl.col("date") == month_end("2018-03")).then(pl.col("price") * 1.01).otherwise("price")

@@ -72,6 +72,7 @@ def test_scores_that_could_come_in_any_order_are_covered_at_least_as_often_as_pr
     assert covered <= COVERAGE + 1.2 / weights.sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("from_history", [False, True])
 def test_thirty_rows_are_enough_for_intervals_that_hold(from_history):
     """Log residuals even between -1 and 1, over 2,000 calibrations: what is covered is half the interval's width."""

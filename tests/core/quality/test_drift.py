@@ -50,6 +50,7 @@ def test_train_has_not_drifted_from_itself(reference):
     assert prediction_distance(table) == 0
 
 
+@pytest.mark.slow
 def test_the_distances_are_evidentlys(reference, current):
     from evidently import DataDefinition, Dataset, Report
     from evidently.metrics import ValueDrift
@@ -95,6 +96,7 @@ def test_a_month_of_another_market_is_told(reference, current):
     assert "features have drifted, farthest" in found["drifted_share"].told
 
 
+@pytest.mark.slow
 def test_the_report_is_one_file_with_every_feature_that_has_values(reference, current):
     html = drift_html(reference, current).decode()
     assert html.lstrip().startswith("<!DOCTYPE html>") or "<html" in html[:500]

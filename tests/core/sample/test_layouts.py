@@ -82,6 +82,7 @@ def test_a_further_vintage_is_a_month_longer_and_revised_a_little(tmp_path):
         assert (verdict.blocks, verdict.warnings) == ((), ())
 
 
+@pytest.mark.slow
 def test_revisions_of_redfin_are_usual_too(tmp_path):
     for vintage in (1, 2):
         write_sample(SPEC, tmp_path / f"{vintage}.tsv", layout="redfin", vintage=vintage)

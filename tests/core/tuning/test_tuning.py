@@ -181,6 +181,7 @@ def process_of(trial: optuna.trial.FrozenTrial) -> int:
     return int(trial.user_attrs["process"].rpartition(":")[2])
 
 
+@pytest.mark.process
 def test_two_processes_share_the_trials_of_one_study(train, tmp_path):
     shared = SharedStudy(train, tmp_path)
     processes = [shared.process(_TOGETHER) for _ in range(2)]
@@ -193,6 +194,7 @@ def test_two_processes_share_the_trials_of_one_study(train, tmp_path):
     assert one[0] == [t.number for t in done]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("lost", "left"),
     [(_HANGS, ""), (_HANGS_ELSEWHERE, _IMPATIENT)],
