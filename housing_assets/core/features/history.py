@@ -8,7 +8,7 @@ read it through `History.at`.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -245,6 +245,21 @@ class History:
             HousingError: the origin is outside the history.
         """
         return HistoryAtOrigin(self, origin, self.column(origin))
+
+    def until(self, last: str) -> "History":
+        """The same history as if nothing after a month were known yet. Later months are not missing, they are gone.
+
+        Raises:
+            HousingError: the month is outside the history.
+        """
+        end = self.column(last) + 1
+        return replace(
+            self,
+            last_month=last,
+            priced=self.priced[:, :end],
+            log_price=self.log_price[:, :end],
+            signals={name: values[:, :end] for name, values in self.signals.items()},
+        )
 
     def known(self, origin: str) -> np.ndarray:
         """See `HistoryAtOrigin.known`."""

@@ -18,7 +18,7 @@ from housing_assets.core.quality.measurement import Measurement
 from housing_assets.orchestration.checks.common import Measured, checks_of
 from housing_assets.orchestration.checks.monthly import asked_months
 from housing_assets.store.bundles import load_bundle
-from housing_assets.store.histories import made_from_history
+from housing_assets.store.histories import made_from_history, read_history
 from housing_assets.store.layout import Store
 
 
@@ -37,7 +37,7 @@ def forecast_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
             fits = list(forecast_model_from_files(load_bundle(store, version).files, version).fits)
         except BundleError as error:
             problem = str(error)
-        yield "", len(fits), measure_forecast_model(fits, settings.holdout_start, problem)
+        yield "", len(fits), measure_forecast_model(fits, read_history(store).last_month, problem)
 
     def evaluation(context: dg.AssetCheckExecutionContext) -> Measured:
         store: Store = context.resources.store

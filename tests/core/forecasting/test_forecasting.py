@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
+from housing_assets.core.forecasting.record import RecordedForecasts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -29,7 +30,6 @@ from housing_assets.core.forecasting.model import (
     forecast_model_from_files,
 )
 from housing_assets.core.forecasting.publishing import forecast
-from housing_assets.core.forecasting.record import RecordedForecasts
 from housing_assets.core.forecasting.schema import (
     FALLBACK_PREDICTOR,
     FORECAST_SCHEMA,
