@@ -51,6 +51,9 @@ CARRIED_MONTHS = 6
 """Months that a last known value stands for the missing ones after it."""
 _OWN_WINDOW = LEAST_MONTHS + CARRIED_MONTHS
 """Months up to an origin that hold these prices: the year, and as many more as a last price may stand for."""
+JUMP = 0.2
+"""Log change in one month that is a change of level, such as a restatement, and no growth of a metro or the nation. The
+largest monthly growth in real metro indices from 2000 to 2024 is 0.07."""
 MEAN_MONTHS = 60
 """Months of the mean price that a price is held against."""
 _YEAR = 12
@@ -220,6 +223,8 @@ class History:
     def levels(self) -> PriceLevels:
         """Log price levels of the zips, the metros and the nation in every month."""
         growth = np.diff(self.log_price, axis=1, prepend=np.nan)
+        with np.errstate(invalid="ignore"):
+            growth = np.where(np.abs(growth) < JUMP, growth, np.nan)
         metro = np.column_stack([self.metro_means(growth[:, column]) for column in range(growth.shape[1])])
         nation = mean_of_known(growth, 0)
         return PriceLevels(self.log_price, np.nancumsum(metro, axis=1), np.nancumsum(nation))

@@ -35,11 +35,12 @@ _SUMMARY = 200
 
 
 def noise(at: HistoryAtOrigin) -> np.ndarray:
-    """Mean absolute monthly log growth of each zip beside its metro in the 24 months up to an origin, shape (zips,).
+    """Mean absolute monthly log growth of each zip beside the nation in the 24 months up to an origin, shape (zips,).
 
     It is drawn towards the mean of all zips as if 6 months more had that.
     """
-    own = np.abs(growth_levels(at.history, max(0, at.column - _NOISE_MONTHS), at.column)["own"])
+    levels = growth_levels(at.history, max(0, at.column - _NOISE_MONTHS), at.column)
+    own = np.abs(levels["own"] + levels["metro"][at.history.metro])
     known = np.isfinite(own)
     count, total = known.sum(axis=1), np.where(known, own, 0.0).sum(axis=1)
     usual = max(float(total.sum() / max(count.sum(), 1)), _LEAST_NOISE)

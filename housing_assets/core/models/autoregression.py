@@ -20,17 +20,13 @@ import numpy as np
 import polars as pl
 
 from housing_assets.core.errors import HousingError
-from housing_assets.core.features.history import HISTORY_FEATURES, LONGEST_HORIZON, History, HistoryAtOrigin
+from housing_assets.core.features.history import HISTORY_FEATURES, JUMP, LONGEST_HORIZON, History, HistoryAtOrigin
 
 LAGS = 7
 """Months of growth that the next month's is forecast from. With 4 and 13 the errors were a little larger."""
 SPANS: Mapping[str, int | None] = {"autoregression_48": 48, "autoregression_120": 120, "autoregression": None}
 """Months that each autoregression is fitted on, by name; None: all. A short span follows changes in how an index is
 made, which decide one month ahead. A long one has seen more markets, which decide a year ahead."""
-JUMP = 0.2
-"""Log change in one month that is a change of level, such as a restatement, and no growth. The largest monthly growth
-in real metro indices from 2000 to 2024 is 0.07."""
-
 _NATION_PRIOR_MONTHS = 36
 """Months that the pooled coefficients count beside the nation's own, which are of one series alone."""
 _LEAST_VARIANCE = 1 / 25

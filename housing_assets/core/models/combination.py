@@ -138,6 +138,8 @@ def combine(growth: np.ndarray, weights: np.ndarray) -> np.ndarray:
     Weights of members that are NaN for every zip are shared out over the others in proportion.
     """
     given = np.isfinite(growth).any(axis=1) & (weights > 0)
+    if not given.any():
+        return np.full(growth.shape[1], np.nan)
     share = weights[given] / weights[given].sum()
     return share @ growth[given]
 

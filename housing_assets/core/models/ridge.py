@@ -70,7 +70,7 @@ def fit_ridge(
     """
     weight = np.ones(len(growth)) if sample_weights is None else sample_weights
     every, features = features.shape[1], features.astype(np.float32)
-    is_given = np.isfinite(features).any(axis=0)
+    is_given: np.ndarray = np.isfinite(features).any(axis=0)
     features = features[:, is_given]
     known = np.isfinite(features)
     filled = np.where(known, features, 0).astype(np.float64)
@@ -80,7 +80,7 @@ def fit_ridge(
     scales = np.where(squares > 1e-18, np.sqrt(squares), 1.0)
     x = _standardize(features, means, scales)
     shared = {"own": 1.0, "metro": zips / metros, "nation": float(zips)}
-    scopes = [f.split("_")[0] for f, given in zip(HISTORY_FEATURES, is_given, strict=True) if given]
+    scopes = [f.split("_")[0] for f, given in zip(HISTORY_FEATURES, is_given.tolist(), strict=True) if given]
     penalty = [_PENALTY[scope] * shared[scope] * horizon for scope in scopes]
     intercept = float(np.average(growth, weights=weight))
     weighted = x * weight[:, None]

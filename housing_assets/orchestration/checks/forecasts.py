@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from housing_assets.config.settings import Settings
 from housing_assets.core.catalogue import FORECAST_EVALUATION, FORECAST_MODEL, MONTHLY_FORECASTS, PRICE_HISTORY
 from housing_assets.core.errors import BundleError
 from housing_assets.core.forecasting.model import forecast_model_from_files
@@ -22,7 +21,7 @@ from housing_assets.store.histories import made_from_history, read_history
 from housing_assets.store.layout import Store
 
 
-def forecast_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
+def forecast_checks() -> list[dg.AssetChecksDefinition]:
     """The checks of `price_history`, `forecast_model`, `forecast_evaluation` and `monthly_forecasts`."""
 
     def history(context: dg.AssetCheckExecutionContext) -> Measured:
