@@ -72,6 +72,7 @@ def forecast(
                     "model_version": model.version,
                     "vintage": vintage or None,
                     "mostly": combined.mostly(horizon) if predictor == MODEL else predictor,
+                    "fitted_before": model.fitted_before(origin),
                 },
                 schema=FORECAST_SCHEMA,
             )

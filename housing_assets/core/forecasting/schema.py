@@ -48,8 +48,12 @@ FORECAST_SCHEMA: dict[str, pl.DataType] = {
     "model_version": pl.String(),
     "vintage": pl.String(),
     "mostly": pl.String(),
+    "fitted_before": pl.String(),
 }
-"""Columns of `monthly_forecasts`. Prices in US dollars. Files of earlier versions lack `vintage` and `mostly`."""
+"""Columns of `monthly_forecasts`. Prices in US dollars. Files of earlier versions lack `LATER_COLUMNS`."""
+
+LATER_COLUMNS = ("vintage", "mostly", "fitted_before")
+"""Columns that files of earlier versions lack."""
 
 FORECAST_DESCRIPTIONS: dict[str, str] = {
     "origin": "Last month whose values were used",
@@ -63,6 +67,7 @@ FORECAST_DESCRIPTIONS: dict[str, str] = {
     "model_version": "Version of the forecast model",
     "vintage": "Source and time of the vintages that the raw rows of the origin rest on, null where not known",
     "mostly": "The forecaster that counts most in it, null in files of earlier versions",
+    "fitted_before": "The forecasters were fitted on months before this one, null in files of earlier versions",
 }
 
 INTERVAL_SCHEMA: dict[str, pl.DataType] = {

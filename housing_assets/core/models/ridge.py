@@ -70,7 +70,7 @@ def fit_ridge(
     """
     weight = np.ones(len(growth)) if sample_weights is None else sample_weights
     every, features = features.shape[1], features.astype(np.float32)
-    is_given: np.ndarray = np.isfinite(features).any(axis=0)
+    is_given = np.asarray(np.isfinite(features).any(axis=0))
     features = features[:, is_given]
     known = np.isfinite(features)
     filled = np.where(known, features, 0).astype(np.float64)

@@ -8,7 +8,7 @@ import polars as pl
 from housing_assets.core.baselines.growth import NAIVE_GROWTH
 from housing_assets.core.catalogue import FORECAST_EVALUATION, FORECAST_MODEL, MONTHLY_FORECASTS, PRICE_HISTORY
 from housing_assets.core.features.history import HISTORY_SCHEMA
-from housing_assets.core.forecasting.schema import FORECAST_SCHEMA, HORIZONS, PUBLISHED
+from housing_assets.core.forecasting.schema import FORECAST_SCHEMA, HORIZONS, LATER_COLUMNS, PUBLISHED
 from housing_assets.core.months import Split, add_months, describe_months, month_end, month_range
 from housing_assets.core.quality.measurement import (
     FRAME_MEASURES,
@@ -89,9 +89,11 @@ def measure_forecast_evaluation(graded: pl.DataFrame) -> list[Measurement]:
 
 
 def measure_forecast_month(frame: pl.DataFrame, month: str) -> list[Measurement]:
-    """Measure an origin month of `monthly_forecasts`; one of an earlier version may lack `vintage`."""
+    """Measure an origin month of `monthly_forecasts`; one of an earlier version may lack `LATER_COLUMNS`."""
     sheet = MeasurementRecorder(month, frame)
-    if not sheet.schema({n: kind for n, kind in FORECAST_SCHEMA.items() if n != "vintage" or n in frame.columns}):
+    if not sheet.schema(
+        {n: kind for n, kind in FORECAST_SCHEMA.items() if n not in LATER_COLUMNS or n in frame.columns}
+    ):
         return sheet.found
     ends = {h: month_end(add_months(month, h)) for h in HORIZONS}
     due = pl.col("horizon").replace_strict(list(ends), list(ends.values()), default=None, return_dtype=pl.Date)
