@@ -221,7 +221,7 @@ def who_forecasts(published: Mapping[int, str]) -> str:
     for predictor, horizons in by_predictor.items():
         months = f"{spans(horizons)} month{'s' if horizons != [1] else ''} ahead"
         if predictor == MODEL:
-            sentences.append(f"The model forecasts {months}.")
+            sentences.append(f"Several forecasters together, each by how well it did lately, forecast {months}.")
         else:
             baseline = f"The naive baseline “{predictor_name(predictor)}” forecasts {months}"
             sentences.append(f"{baseline}, where the model is not surely better.")

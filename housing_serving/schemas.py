@@ -235,6 +235,9 @@ class Forecast(Struct):
     predicted_high: float | None
     predictor: Annotated[str, Meta(description=f"{PREDICTORS[0]}, or a naive baseline: {', '.join(PREDICTORS[1:])}")]
     explanation: Annotated[str, Meta(description="Whose forecast it is and why, in words")]
+    mostly: Annotated[
+        str | None, Meta(description="The forecaster that counts most in it; null: made by an earlier version")
+    ]
 
 
 class Forecasts(Struct):
@@ -246,6 +249,10 @@ class Forecasts(Struct):
     last_known_price: Dollars
     model_version: str
     vintage: Vintage
+    fitted_before: Annotated[
+        str | None,
+        Meta(description="Month before which everything lies that it was fitted on; null: made by an earlier version"),
+    ]
     forecasts: list[Forecast]
 
 
@@ -330,6 +337,7 @@ FORECASTS_EXAMPLE: dict[str, Any] = {
     "last_known_price": 903_000.0,
     "model_version": "forecast-0123456789ab",
     "vintage": "zillow 2024-01-18T10-45-00Z",
+    "fitted_before": "2023-10",
     "forecasts": [
         {
             "month": "2024-01",
@@ -339,7 +347,9 @@ FORECASTS_EXAMPLE: dict[str, Any] = {
             "predicted_low": 902_000.0,
             "predicted_high": 912_000.0,
             "predictor": "forecast_model",
-            "explanation": "The model's: on eval it beat every naive baseline 1 month ahead",
+            "explanation": "The model's, several forecasters by how well each did lately 1 month ahead, "
+            "mostly ridge regression",
+            "mostly": "ridge",
         }
     ],
 }

@@ -78,6 +78,9 @@ class Settings(BaseSettings):
     publication_lag: int = Field(
         1, ge=1, le=LONGEST_HORIZON, description="Months from the last price that is known to the month predicted"
     )
+    refit_months: int = Field(
+        3, ge=1, le=12, description="Months between fits of the forecast model from eval on: each on what was known"
+    )
     sample_zips: int = Field(240, ge=1, le=MOST_ZIPS, description="Zips of the generated sample")
     max_list_price: float = Field(
         19_000_000, gt=0, description="US dollars: rows with a higher median_list_price are quarantined"

@@ -18,7 +18,7 @@ from housing_assets.core.features.encoding import Encoders
 from housing_assets.core.features.history import History
 from housing_assets.core.features.monthly import FEATURES, KEYS
 from housing_assets.core.intervals.conformal import calibrate
-from housing_assets.core.models.growth import fit_growth
+from housing_assets.core.models.combination import fit_combination
 from housing_assets.core.models.price import PriceModel, model_files
 from housing_assets.core.models.publication import MODEL, widen
 from housing_assets.core.models.rows import feature_matrix
@@ -121,7 +121,7 @@ def _fit(training: Training) -> PriceModel:
     growth = None
     if training.history is not None:
         try:
-            growth = fit_growth(training.history, [settings.publication_lag], settings.split.eval_start)
+            growth = fit_combination(training.history, [settings.publication_lag], settings.split.eval_start, log.info)
         except HousingError as error:
             log.warning(f"zips are predicted without their history: {error}")
     return PriceModel(

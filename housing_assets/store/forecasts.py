@@ -17,7 +17,7 @@ from housing_assets.store.verdicts import Problem, State, UnsoundError, Verdict,
 
 BY_HAND = "by hand: "
 """What the reason of a decision begins with that a person took."""
-_ASSET, _WIDTHS = "forecast_evaluation", "forecast_intervals"
+_ASSET, _WIDTHS, _WEIGHTS = "forecast_evaluation", "forecast_intervals", "forecast_weights"
 
 
 def problems_of_grades(grades: ForecastGrades) -> tuple[Problem, ...]:
@@ -43,7 +43,8 @@ def publish_forecasts(store: Store, grades: ForecastGrades) -> None:
             "stay as they are. Mend that and materialize forecast_evaluation again"
         )
     for name, frame in (
-        (_WIDTHS, _with_widths_before(store, grades)),
+        (_WIDTHS, _with_former(store, _WIDTHS, grades.intervals, grades.version)),
+        (_WEIGHTS, _with_former(store, _WEIGHTS, grades.weights, grades.version)),
         ("forecast_skill", grades.skill),
         ("forecast_coverage", grades.coverage),
         (_ASSET, grades.graded),
@@ -55,16 +56,16 @@ def publish_forecasts(store: Store, grades: ForecastGrades) -> None:
     point_forecasts_to(store, grades.version, grades.published)
 
 
-def _with_widths_before(store: Store, grades: ForecastGrades) -> pl.DataFrame:
-    """The interval widths of these grades, and those of the version that forecasts until the pointer moves."""
+def _with_former(store: Store, name: str, table: pl.DataFrame, version: str) -> pl.DataFrame:
+    """A table of a version, and the rows of the version that forecasts until the pointer moves."""
     try:
         before = champion_version(store, FORECAST_POINTER)
-        if before in (None, grades.version):
-            return grades.intervals
-        kept = store.read_table(_WIDTHS, grades.intervals.columns).filter(pl.col("model_version") == before)
-        return pl.concat([grades.intervals, kept])
+        if before in (None, version):
+            return table
+        kept = store.read_table(name).filter(pl.col("model_version") == before)
+        return pl.concat([table, kept], how="diagonal")
     except (HousingError, pl.exceptions.PolarsError):
-        return grades.intervals  # a pointer or widths that cannot be read forecast nothing
+        return table  # a pointer or a table that cannot be read forecasts nothing
 
 
 def is_forecast_version(version: str) -> bool:
@@ -78,18 +79,18 @@ def publish_forecasts_of(store: Store, version: str, split: TimeSplit) -> None:
     Args:
         store: where it is.
         version: of the model.
-        split: eval of it decides what is published; no fit may have seen the holdout.
+        split: its eval and holdout are graded.
 
     Raises:
-        BundleError: the version is missing or damaged, or was fitted on the holdout.
+        BundleError: the version is missing or damaged, or was fitted on later months than there are.
         UnsoundError: the checks of the history or of the grades do not vouch for it; nothing is changed.
     """
     model = forecast_model_from_files(load_bundle(store, version).files, version)
-    for rule, m in broken_rules("forecast_model", measure_forecast_model(model.fits, split.holdout_start, None)):
+    history = read_sound_history(store)
+    for rule, m in broken_rules("forecast_model", measure_forecast_model(model.fits, history.last_month, None)):
         raise BundleError(
             f"{version} cannot forecast ({rule.name}: {m.told}): {rule.remedy}, or choose another version"
         )
-    history = read_sound_history(store)
     first = first_outcome_prices(store, history, split.eval_start)
     publish_forecasts(store, grade_forecasts(history, model, split, first.prices))
 

@@ -5,7 +5,8 @@ raw_splits/2012-03.parquet    cleaned/…    quarantined/…    interval_calibra
 price_history.parquet         encoders.parquet              training_features.parquet
 model_evaluation.parquet      model_comparison.parquet
 monthly_forecasts/2022-01.parquet (by origin)               forecast_evaluation.parquet
-forecast_skill.parquet        forecast_intervals.parquet    forecast_model.json
+forecast_skill.parquet        forecast_coverage.parquet     forecast_model.json
+forecast_intervals.parquet    forecast_weights.parquet
 drift_report/2022-01.parquet  drift_report/2022-01.html     prediction_accuracy/…
 baseline_model.json           tuned_model.json              (references to their bundles)
 checks/<asset>/2012-03.json   checks/<asset>.json           (verdicts)                data_quality/index.html

@@ -13,7 +13,7 @@ from fastapi import FastAPI, Path, Query, Response
 
 from housing_assets.core.baselines.growth import NAIVE_FORECASTERS
 from housing_assets.core.features.history import history_needed
-from housing_assets.core.forecasting.schema import HORIZONS, MODEL
+from housing_assets.core.forecasting.schema import HORIZONS, MODEL, PREDICTOR_LABELS
 from housing_assets.core.months import MONTH_PATTERN, describe_months, month_end, month_of
 from housing_assets.core.panel.schema import ZIP_PATTERN
 from housing_assets.store.gates import Gate
@@ -183,21 +183,23 @@ def _forecasts(rows: pl.DataFrame) -> Forecasts:
             predicted_low=row["predicted_low"],
             predicted_high=row["predicted_high"],
             predictor=row["predictor"],
-            explanation=_explanation(row["predictor"], row["horizon"]),
+            explanation=_explanation(row["predictor"], row["horizon"], row.get("mostly")),
+            mostly=row.get("mostly"),
         )
         for row in rows.sort("horizon").iter_rows(named=True)
     ]
     first = rows.row(0, named=True)
-    names = [name for name in Forecasts.__struct_fields__ if name in first and name != "vintage"]
-    # Forecasts of earlier versions have no vintage.
-    return Forecasts(forecasts=forecasts, vintage=first.get("vintage"), **{name: first[name] for name in names})
+    later = {name: first.get(name) for name in ("vintage", "fitted_before")}  # earlier versions have neither
+    names = [name for name in Forecasts.__struct_fields__ if name in first and name not in later]
+    return Forecasts(forecasts=forecasts, **later, **{name: first[name] for name in names})
 
 
-def _explanation(predictor: str, horizon: int) -> str:
+def _explanation(predictor: str, horizon: int, mostly: str | None) -> str:
     """The predictor of a forecast and why it is this one, in words."""
     ahead = f"{horizon} month{'s' * (horizon > 1)} ahead"
     if predictor == MODEL:
-        return f"The model's: on eval it beat every naive baseline {ahead}"
+        of = f", mostly {PREDICTOR_LABELS.get(mostly, mostly)}" if mostly else ""
+        return f"The model's, several forecasters by how well each did lately {ahead}{of}"
     named = predictor.replace("_", " ")
     naive = NAIVE_FORECASTERS.get(predictor)
     words = naive.words if naive else "see forecast_evaluation"

@@ -10,7 +10,7 @@ import pytest
 from serving_fixtures import open_client, publish_history, vouch, wait_ready
 
 from housing_assets.core.features.history import HISTORY_SCHEMA
-from housing_assets.core.forecasting.schema import FORECAST_SCHEMA, MODEL
+from housing_assets.core.forecasting.schema import FORECAST_SCHEMA, MODEL, PREDICTOR_LABELS
 from housing_assets.core.months import month_end
 from housing_assets.store.histories import ASSET, KEY
 from housing_assets.store.layout import Store
@@ -80,7 +80,10 @@ def test_whose_forecast_it_is_is_told_in_words(folder, zipcode):
     vouch(Store.open(str(folder)), "monthly_forecasts")
     with open_client(folder) as client:
         rows = client.get(f"/forecasts/{zipcode}").json()["forecasts"]
-    assert rows[0]["explanation"] == "The model's: on eval it beat every naive baseline 1 month ahead"
+    assert rows[0]["explanation"] == (
+        "The model's, several forecasters by how well each did lately 1 month ahead, mostly "
+        f"{PREDICTOR_LABELS[rows[0]['mostly']]}"
+    )
     assert rows[11]["predictor"] == "damped_momentum"
     assert rows[11]["explanation"] == (
         "The naive baseline damped momentum (the growth of the zip's last 3 months goes on and fades): "

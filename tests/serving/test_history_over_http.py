@@ -25,6 +25,7 @@ from serving_fixtures import (
 from housing_assets.core.features.history import HISTORY_FEATURES, History
 from housing_assets.core.features.monthly import FEATURES
 from housing_assets.core.forecasting.model import forecast_model_from_files
+from housing_assets.core.forecasting.publishing import combination_at
 from housing_assets.core.intervals.conformal import interval_ends
 from housing_assets.core.models.price import PriceModel
 from housing_assets.core.months import add_months, month_end
@@ -311,7 +312,8 @@ def test_contributions_of_a_price_from_history_add_up_to_it(seen, raw, history):
 @pytest.mark.parametrize("horizon", [1, 3, 12])
 def test_parts_of_growth_add_up_to_it_at_every_horizon(grown, history, horizon):
     version = champion_version(grown.store, FORECAST_POINTER) or ""
-    growth = forecast_model_from_files(load_bundle(grown.store, version).files, version).newest
+    model = forecast_model_from_files(load_bundle(grown.store, version).files, version)
+    growth = combination_at(model, "2019-12", grown.store.read_table("forecast_weights"))
     at = np.arange(len(history.zips))
     base, parts = growth.contributions(history.at("2019-12"), horizon, at)
     np.testing.assert_allclose(base + parts.sum(axis=1), growth.log_growth(history.at("2019-12"), horizon), atol=1e-6)

@@ -14,7 +14,7 @@ from housing_assets.core.errors import BundleError
 from housing_assets.core.features.monthly import FEATURES
 from housing_assets.core.forecasting.model import forecast_model_from_files
 from housing_assets.core.forecasting.publishing import forecast
-from housing_assets.core.forecasting.schema import HORIZONS, INTERVAL_SCHEMA
+from housing_assets.core.forecasting.schema import HORIZONS, INTERVAL_SCHEMA, MODEL, WEIGHT_SCHEMA
 from housing_assets.core.models.price import twin_problem
 from housing_assets.store.bundles import FORMAT, load_bundle
 from housing_assets.store.histories import read_sound_history
@@ -72,16 +72,23 @@ def test_the_api_serves_a_price_model_with_its_intervals(store, tmp_path):
     np.testing.assert_allclose(alone["predictions"], without_history, rtol=1e-6)
 
 
-def test_a_forecast_model_without_recorded_forecasts_is_loaded_and_forecasts(store):
+def test_a_forecast_model_of_ridge_and_trees_is_loaded_and_forecasts_alone(store):
     version, published = forecast_champion(store)
     model = forecast_model_from_files(load_bundle(store, version).files, version)
-    assert model.record is None
     assert list(published) == list(HORIZONS)
     assert set(model.fits) == {"2018-01", "2019-01"}
     history, origin = read_sound_history(store), EXPECTED["forecast_origin"]
     for horizon, growth in EXPECTED["log_growth"].items():
-        answer = dict(zip(history.zips, model.newest.log_growth(history.at(origin), int(horizon)), strict=True))
+        answer = dict(
+            zip(
+                history.zips,
+                model.newest.fitted["ridge_and_trees"].log_growth(history.at(origin), int(horizon)),
+                strict=True,
+            )
+        )
         assert answer == pytest.approx(growth, abs=1e-6)
-    rows = forecast(history, origin, model, published, pl.DataFrame(schema=INTERVAL_SCHEMA))
+    weights = pl.DataFrame(schema=WEIGHT_SCHEMA)
+    rows = forecast(history, origin, model, published, pl.DataFrame(schema=INTERVAL_SCHEMA), weights)
+    assert set(rows.filter(predictor=MODEL)["mostly"]) <= {"ridge_and_trees"}
     assert rows.height == len(ZIPS) * len(HORIZONS)
     assert set(rows["model_version"]) == {version}

@@ -189,9 +189,10 @@ class ForecastEvidence:
         candidate_error: mean absolute % error of what it would publish, geometric mean over horizons.
         champion: version of the model that forecasts now; None before the first.
         champion_error: the same of the champion; None without one.
-        by_model: horizons at which the candidate beats every naive baseline.
+        by_model: horizons at which no naive forecaster turned out better than the candidate.
         checks: what the candidate rests on, by asset: empty if its checks vouch for it, else what they say.
         champion_problem: why the present champion cannot be compared with; None if it can, or there is none.
+        is_later: True if the candidate was fitted on later months than the champion.
         margin: see `MARGIN`.
         override: why a person promotes it all the same; empty for none.
     """
@@ -203,6 +204,7 @@ class ForecastEvidence:
     by_model: int
     checks: Mapping[str, str]
     champion_problem: str | None = None
+    is_later: bool = False
     margin: float = MARGIN
     override: str = ""
 
@@ -210,17 +212,19 @@ class ForecastEvidence:
 def decide_forecast(evidence: ForecastEvidence) -> Decision:
     """Whether a forecast model is the one that forecasts from now on.
 
-    A model that beats no baseline is promoted all the same: it publishes the baselines, under their own names.
+    A model that beats no naive forecaster is promoted all the same: it weighs them too, by how they did lately.
     """
     e = evidence
-    figures = f"eval error {e.candidate_error:.2f}%, by the model itself at {e.by_model} horizons"
+    figures = f"eval error {e.candidate_error:.2f}%, better than every naive forecaster at {e.by_model} horizons"
     tests = [_data_checks(e.checks), ("is graded on eval", e.candidate_error > 0, figures)]
     if e.champion_problem:
         tests.append(("beats the champion", False, e.champion_problem))
     elif e.champion_error is not None:
-        limit = e.champion_error * (1 - e.margin)
+        # A refit knows more of the present: it takes over unless it turns out worse on the past.
+        limit = e.champion_error * (1 + e.margin if e.is_later else 1 - e.margin)
         verb = "is" if e.candidate_error <= limit else "is not"
-        figures = f"{verb} at least {e.margin:.1%} better than the champion's {e.champion_error:.2f}%"
+        than = "fitted on later months and at most {0} worse than" if e.is_later else "at least {0} better than"
+        figures = f"{verb} {than.format(f'{e.margin:.1%}')} the champion's {e.champion_error:.2f}%"
         tests.append(("beats the champion", e.candidate_error <= limit, figures))
     return _decide(e, tuple(tests))
 

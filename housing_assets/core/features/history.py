@@ -8,7 +8,7 @@ read it through `History.at`.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -51,6 +51,9 @@ CARRIED_MONTHS = 6
 """Months that a last known value stands for the missing ones after it."""
 _OWN_WINDOW = LEAST_MONTHS + CARRIED_MONTHS
 """Months up to an origin that hold these prices: the year, and as many more as a last price may stand for."""
+JUMP = 0.2
+"""Log change in one month that is a change of level, such as a restatement, and no growth of a metro or the nation. The
+largest monthly growth in real metro indices from 2000 to 2024 is 0.07."""
 MEAN_MONTHS = 60
 """Months of the mean price that a price is held against."""
 _YEAR = 12
@@ -220,6 +223,8 @@ class History:
     def levels(self) -> PriceLevels:
         """Log price levels of the zips, the metros and the nation in every month."""
         growth = np.diff(self.log_price, axis=1, prepend=np.nan)
+        with np.errstate(invalid="ignore"):
+            growth = np.where(np.abs(growth) < JUMP, growth, np.nan)
         metro = np.column_stack([self.metro_means(growth[:, column]) for column in range(growth.shape[1])])
         nation = mean_of_known(growth, 0)
         return PriceLevels(self.log_price, np.nancumsum(metro, axis=1), np.nancumsum(nation))
@@ -245,6 +250,21 @@ class History:
             HousingError: the origin is outside the history.
         """
         return HistoryAtOrigin(self, origin, self.column(origin))
+
+    def until(self, last: str) -> "History":
+        """The same history as if nothing after a month were known yet. Later months are not missing, they are gone.
+
+        Raises:
+            HousingError: the month is outside the history.
+        """
+        end = self.column(last) + 1
+        return replace(
+            self,
+            last_month=last,
+            priced=self.priced[:, :end],
+            log_price=self.log_price[:, :end],
+            signals={name: values[:, :end] for name, values in self.signals.items()},
+        )
 
     def known(self, origin: str) -> np.ndarray:
         """See `HistoryAtOrigin.known`."""

@@ -1,6 +1,7 @@
 """Forecasts as they would have been made at past origins."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
@@ -8,65 +9,80 @@ import polars as pl
 from housing_assets.core.baselines.growth import NAIVE_FORECASTERS
 from housing_assets.core.errors import HousingError
 from housing_assets.core.features.history import History, HistoryAtOrigin
+from housing_assets.core.forecasting.intervals import ForecastErrors, noise
 from housing_assets.core.forecasting.model import ForecastModel
-from housing_assets.core.forecasting.record import RecordedForecasts
-from housing_assets.core.forecasting.schema import HORIZONS, MODEL, PREDICTORS
-from housing_assets.core.months import add_months, month_range
+from housing_assets.core.forecasting.schema import HORIZONS, MODEL, PREDICTORS, WEIGHT_SCHEMA
+from housing_assets.core.models.combination import Losses, combine, walk
+from housing_assets.core.months import add_months
 
 
-def backtest(history: History, model: ForecastModel, horizons: Iterable[int] = HORIZONS) -> pl.DataFrame:
-    """Forecasts of every origin by every predictor, with the outcome.
+@dataclass(frozen=True)
+class Backtest:
+    """A walk through all origins, each forecast with what was known then.
+
+    Attributes:
+        rows: a row for each graded origin, horizon and zip with history: `origin`, `month` (forecast), `horizon`, `zip`
+            (index in the history), `last_known_price` (US dollars), `noise` (see
+            `housing_assets.core.forecasting.intervals.noise`), `growth` (log growth that followed, null where it is not
+            known) and log growth by each of `PREDICTORS`, null where that does not model the horizon.
+        weights: `WEIGHT_SCHEMA`: what each forecaster counted in the model's forecast.
+        errors: of the model at every origin, graded or not.
+    """
+
+    rows: pl.DataFrame
+    weights: pl.DataFrame = field(repr=False)
+    errors: ForecastErrors = field(repr=False)
+
+
+def backtest(
+    history: History, model: ForecastModel, graded_from: str = "", horizons: Iterable[int] = HORIZONS
+) -> Backtest:
+    """Forecast every origin from the first fit on, and keep the outcome.
 
     Args:
         history: of all zips.
-        model: an origin is forecast by the newest of its fits that lies before it. Forecasts that it has on record are
-            not made again, if they were made from the same history.
+        model: an origin is forecast by the newest of its fits before it, with the weights that were known there.
+        graded_from: first origin of the rows; empty: that of the first fit.
         horizons: months ahead.
-
-    Returns:
-        A row for each origin, horizon and zip with history: `origin`, `month` (forecast), `horizon`, `zip` (index in
-        the history), `last_known_price` (US dollars), `growth` (log growth that followed, null where it is not known)
-        and log growth by each of `PREDICTORS`. The model's is null where it does not model the horizon.
 
     Raises:
         HousingError: no origin is left.
     """
     horizons = tuple(horizons)
-    record = model.record if model.record is not None and model.record.agrees_with(history) else None
-    frames = []
-    for origin in month_range(min(model.fits), history.last_month):
-        at = history.at(origin)
-        for horizon in horizons:
-            growth = {name: forecaster.log_growth(at, horizon) for name, forecaster in NAIVE_FORECASTERS.items()}
-            growth[MODEL] = _model_growth(model, record, at, horizon)
-            frames.append(_outcome_rows(at, horizon, growth))
-    if not frames:
+    first = min(model.fits)
+    if first > history.last_month:
         raise HousingError(
             f"forecasts cannot be graded: the history ends with {history.last_month}, before the first origin "
-            f"{min(model.fits)}: ingest further months"
+            f"{first}: ingest further months"
         )
-    return pl.concat(frames)
-
-
-def _model_growth(
-    model: ForecastModel, record: RecordedForecasts | None, at: HistoryAtOrigin, horizon: int
-) -> np.ndarray:
-    """Log growth by the model, shape (zips,): as recorded, or else forecast now; NaN where it is not modelled."""
-    fit = model.at(at.origin)
-    if horizon not in fit.horizons:
-        return np.full(len(at.history.zips), np.nan)
-    recorded = record.log_growth(at, horizon) if record is not None else None
-    return fit.log_growth(at, horizon) if recorded is None else recorded
+    losses = Losses(tuple(model.fits[first].members))
+    frames, weighted, errors = [], [], ForecastErrors()
+    for at, horizon, growth, weights in walk(history, model.fits, horizons, history.last_month, losses):
+        combined = combine(growth, weights)
+        errors.add(at, horizon, combined)
+        weighted += [(at.origin, horizon, n, float(w)) for n, w in zip(losses.members, weights, strict=True)]
+        if at.origin >= graded_from:
+            by_member = dict(zip(losses.members, growth, strict=True))
+            frames.append(_outcome_rows(at, horizon, {MODEL: combined, **by_member}))
+    if not frames:
+        raise HousingError(
+            f"forecasts cannot be graded: the history ends with {history.last_month}, before {graded_from}: ingest "
+            "further months"
+        )
+    return Backtest(pl.concat(frames), pl.DataFrame(weighted, schema=WEIGHT_SCHEMA, orient="row"), errors)
 
 
 def _outcome_rows(at: HistoryAtOrigin, horizon: int, growth: Mapping[str, np.ndarray]) -> pl.DataFrame:
     """The rows of one origin and horizon, of log growth by predictor of shape (zips,)."""
     zips = np.flatnonzero(at.known)
+    missing = np.full(len(at.history.zips), np.nan)
+    of_naive = {n: f.log_growth(at, horizon) for n, f in NAIVE_FORECASTERS.items() if n not in growth}
     columns = {
         "zip": zips,
         "last_known_price": np.exp(at.log_price[zips]),
+        "noise": noise(at)[zips],
         "growth": at.history.outcome(at.origin, horizon)[zips],
-        **{name: growth[name][zips] for name in PREDICTORS},
+        **{name: {**growth, **of_naive}.get(name, missing)[zips] for name in PREDICTORS},
     }
     return (
         pl.DataFrame(columns)

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import polars as pl
 
 from housing_assets.core.features.history import History
-from housing_assets.core.forecasting.backtest import backtest
+from housing_assets.core.forecasting.backtest import Backtest, backtest
 from housing_assets.core.forecasting.grading import choose_published, coverage_table, grade, skill_table
 from housing_assets.core.forecasting.intervals import forecast_intervals
 from housing_assets.core.forecasting.model import ForecastModel
-from housing_assets.core.months import TimeSplit
+from housing_assets.core.forecasting.schema import HORIZONS
+from housing_assets.core.months import TimeSplit, add_months
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class ForecastGrades:
         intervals: `forecast_intervals`, with `model_version`.
         skill: `forecast_skill`.
         coverage: `forecast_coverage`.
+        weights: `forecast_weights`, with `model_version`.
     """
 
     version: str
@@ -31,6 +33,7 @@ class ForecastGrades:
     intervals: pl.DataFrame
     skill: pl.DataFrame
     coverage: pl.DataFrame
+    weights: pl.DataFrame
 
 
 def grade_forecasts(
@@ -44,28 +47,36 @@ def grade_forecasts(
         split: its eval months decide what is published.
         first: first published prices, see `housing_assets.core.forecasting.grading.grade`.
     """
-    return grade_backtest(history, backtest(history, model), model.version, split, first)
+    return grade_backtest(history, backtest(history, model, graded_from(split)), model.version, split, first)
 
 
 def grade_backtest(
-    history: History, rows: pl.DataFrame, version: str, split: TimeSplit, first: pl.DataFrame | None = None
+    history: History, walked: Backtest, version: str, split: TimeSplit, first: pl.DataFrame | None = None
 ) -> ForecastGrades:
     """Grade the forecasts of a backtest.
 
     Args:
         history: that the backtest was made from.
-        rows: as `housing_assets.core.forecasting.backtest.backtest` returns them.
+        walked: as `housing_assets.core.forecasting.backtest.backtest` returns it.
         version: of the model.
         split: its eval months decide what is published.
         first: first published prices, see `housing_assets.core.forecasting.grading.grade`.
     """
+    rows = walked.rows
     published = choose_published(rows, split)
-    widths = forecast_intervals(rows, published, history.last_month)
+    widths = forecast_intervals(walked.errors)
+    named = pl.lit(version).alias("model_version")
     return ForecastGrades(
         version=version,
         published=published,
         graded=grade(history, rows, split, published, first),
-        intervals=widths.with_columns(pl.lit(version).alias("model_version")),
+        intervals=widths.with_columns(named),
         skill=skill_table(rows, split),
         coverage=coverage_table(rows, widths, split, published),
+        weights=walked.weights.with_columns(named),
     )
+
+
+def graded_from(split: TimeSplit) -> str:
+    """The first origin that is graded: its longest forecast is of the first month of eval."""
+    return add_months(split.eval_start, -HORIZONS[-1])

@@ -8,7 +8,7 @@ import polars as pl
 from housing_assets.core.baselines.growth import NAIVE_GROWTH
 from housing_assets.core.errors import HousingError
 from housing_assets.core.features.history import History
-from housing_assets.core.forecasting.schema import FALLBACK_PREDICTOR, MODEL, PREDICTORS, PUBLISHED
+from housing_assets.core.forecasting.schema import MODEL, PREDICTORS, PUBLISHED
 from housing_assets.core.months import TimeSplit
 
 _DECILES = 10
@@ -118,30 +118,17 @@ def best_naive(errors: Mapping[str, float]) -> str:
 
 
 def choose_published(rows: pl.DataFrame, split: TimeSplit) -> dict[int, str]:
-    """By horizon the model, or the best naive baseline where the model was no better on eval.
-
-    A horizon of which eval, being short, has no outcome has `UNGRADED`.
+    """By horizon the forecaster that is published: the model, which weighs the others by what was known at each origin.
 
     Raises:
         HousingError: no forecast of eval has an outcome.
     """
-    held = _with_outcome(rows, split).filter(pl.col("split") == "eval")
-    if held.is_empty():
+    if _with_outcome(rows, split).filter(pl.col("split") == "eval").is_empty():
         raise HousingError(
             "forecasts cannot be graded: no forecast of eval has an outcome. Ingest the months of eval, or set "
             "HOUSING_EVAL_START and HOUSING_HOLDOUT_START to months of the panel"
         )
-    figures = (
-        held.group_by("horizon", maintain_order=True)
-        .agg(*(_errors(name)["mape"].alias(name) for name in PREDICTORS))
-        .sort("horizon")
-    )
-    chosen = dict.fromkeys(sorted(set(rows["horizon"])), FALLBACK_PREDICTOR)
-    for row in figures.iter_rows(named=True):
-        naive = best_naive(row)
-        better = row[MODEL] is not None and row[MODEL] < row[naive]
-        chosen[int(row["horizon"])] = MODEL if better else naive
-    return chosen
+    return dict.fromkeys(sorted(set(rows["horizon"])), MODEL)
 
 
 def skill_table(rows: pl.DataFrame, split: TimeSplit, seed: int = 0) -> pl.DataFrame:
@@ -184,8 +171,9 @@ def coverage_table(
     """
     known = _with_outcome(rows, split).with_columns(published_predictions(published)).drop_nulls(PUBLISHED)
     joined = known.join(widths, on=["origin", "horizon"])
-    inside = (pl.col(PUBLISHED) - pl.col("growth")).abs() <= pl.col("log_width")
-    width = pl.col("log_width").exp() - (-pl.col("log_width")).exp()
+    log_width = (pl.col("log_common") ** 2 + (pl.col("log_own") * pl.col("noise")) ** 2).sqrt()
+    inside = (pl.col(PUBLISHED) - pl.col("growth")).abs() <= log_width
+    width = log_width.exp() - (-log_width).exp()
     return (
         joined.group_by("split", pl.col("month").str.slice(0, 4).alias("year"), "horizon")
         .agg(pl.len().alias("rows"), (100 * inside.mean()).alias("coverage"), (100 * width.mean()).alias("width"))

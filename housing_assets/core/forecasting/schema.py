@@ -4,22 +4,28 @@ import polars as pl
 
 from housing_assets.core.baselines.growth import NAIVE_FORECASTERS, NAIVE_GROWTH
 from housing_assets.core.features.history import LEAST_MONTHS, LONGEST_HORIZON
-from housing_assets.core.models.growth import LEAST_TRAIN_MONTHS, GrowthModel
+from housing_assets.core.models.autoregression import SPANS
+from housing_assets.core.models.combination import LEAST_TRAIN_MONTHS
 
 HORIZONS: tuple[int, ...] = tuple(range(1, LONGEST_HORIZON + 1))
 """Months ahead that are forecast."""
 
-MODEL = GrowthModel.name
+MODEL = "forecast_model"
 """The model's name among the predictors."""
 
-PREDICTORS: tuple[str, ...] = (MODEL, *NAIVE_GROWTH)
+FITTED: tuple[str, ...] = ("ridge", *SPANS)
+"""The names of the fitted forecasters that the model combines with naive ones."""
+
+PREDICTORS: tuple[str, ...] = (MODEL, *FITTED, *NAIVE_GROWTH)
 """The names of all forecasters that are graded."""
 
 PUBLISHED = "published"
 """The name under which grades hold the errors of what is published, whichever forecaster it is."""
 
 PREDICTOR_LABELS: dict[str, str] = {
-    MODEL: GrowthModel.label,
+    MODEL: "the model",
+    "ridge": "ridge regression",
+    **{name: f"autoregression, {span} months" if span else "autoregression" for name, span in SPANS.items()},
     PUBLISHED: "what is published",
     **{name: forecaster.label for name, forecaster in NAIVE_FORECASTERS.items()},
 }
@@ -41,8 +47,13 @@ FORECAST_SCHEMA: dict[str, pl.DataType] = {
     "last_known_price": pl.Float64(),
     "model_version": pl.String(),
     "vintage": pl.String(),
+    "mostly": pl.String(),
+    "fitted_before": pl.String(),
 }
-"""Columns of `monthly_forecasts`. Prices in US dollars. Files of earlier versions lack `vintage`."""
+"""Columns of `monthly_forecasts`. Prices in US dollars. Files of earlier versions lack `LATER_COLUMNS`."""
+
+LATER_COLUMNS = ("vintage", "mostly", "fitted_before")
+"""Columns that files of earlier versions lack."""
 
 FORECAST_DESCRIPTIONS: dict[str, str] = {
     "origin": "Last month whose values were used",
@@ -51,10 +62,12 @@ FORECAST_DESCRIPTIONS: dict[str, str] = {
     "predicted_price": "Forecast (US dollars)",
     "predicted_low": "Low end of the 90% interval (US dollars)",
     "predicted_high": "High end of the 90% interval (US dollars)",
-    "predictor": "Whose forecast it is: the model's, or that of the naive baseline that was better on eval",
+    "predictor": "Whose forecast it is: the model's, or in earlier versions that of a naive baseline",
     "last_known_price": "Price at the origin (US dollars)",
     "model_version": "Version of the forecast model",
     "vintage": "Source and time of the vintages that the raw rows of the origin rest on, null where not known",
+    "mostly": "The forecaster that counts most in it, null in files of earlier versions",
+    "fitted_before": "The forecasters were fitted on months before this one, null in files of earlier versions",
 }
 
 INTERVAL_SCHEMA: dict[str, pl.DataType] = {
@@ -62,8 +75,19 @@ INTERVAL_SCHEMA: dict[str, pl.DataType] = {
     "horizon": pl.Int64(),
     "log_width": pl.Float64(),
     "outcomes": pl.Int64(),
+    "log_common": pl.Float64(),
+    "log_own": pl.Float64(),
 }
-"""Columns of `forecast_intervals`: half the width of a 90% interval in log price, and the outcomes it rests on."""
+"""Columns of `forecast_intervals`: half the width of a 90% interval in log price of a zip of usual noise, the outcomes
+that it rests on, and its parts, see `housing_assets.core.forecasting.intervals`. Earlier versions lack the parts."""
+
+WEIGHT_SCHEMA: dict[str, pl.DataType] = {
+    "origin": pl.String(),
+    "horizon": pl.Int64(),
+    "predictor": pl.String(),
+    "weight": pl.Float64(),
+}
+"""Columns of `forecast_weights`: what each forecaster counts in the model's forecast. They add up to 1."""
 
 LEAST_FORECAST_MONTHS = LEAST_MONTHS + LEAST_TRAIN_MONTHS + 1
 """Months before eval that a forecast one month ahead needs: a year of history, the origins, an outcome."""

@@ -27,7 +27,8 @@ from housing_assets.core.features.history import History
 from housing_assets.core.features.monthly import FEATURE_INPUTS, FEATURES, make_features
 from housing_assets.core.intervals.conformal import RESIDUAL_COLUMNS, interval
 from housing_assets.core.models.anchor import Anchor
-from housing_assets.core.models.growth import GrowthModel, growth_files, growth_from_files
+from housing_assets.core.models.combination import Combination, combination_files, combination_from_files
+from housing_assets.core.models.growth import GrowthModel
 from housing_assets.core.models.onnx import TWIN_TOLERANCE, open_twin, to_onnx, twin_output
 from housing_assets.core.models.publication import (
     AS_IT_IS,
@@ -101,7 +102,7 @@ class PriceModel:
     encoders: Encoders
     intervals: pl.DataFrame
     version: str = ""
-    growth: GrowthModel | None = None
+    growth: Combination | GrowthModel | None = None
     lag: int = 1
     publication: Publication = AS_IT_IS
     max_list_price: float | None = None
@@ -201,7 +202,11 @@ def model_files(model: PriceModel, golden: pl.DataFrame, metrics: Mapping[str, o
     """
     rows = golden.head(GOLDEN_ROWS).select(FEATURE_INPUTS)
     expected = rows.with_columns(pl.Series("expected_price", model.prices_without_history(rows)))
-    grown = {} if model.growth is None else growth_files(model.growth)
+    if isinstance(model.growth, GrowthModel):
+        raise BundleError(
+            f"model {model.version} has the growth model of an earlier version, which is read only: train again"
+        )
+    grown = {} if model.growth is None else combination_files(model.growth)
     return {
         "model.ubj": bytes(model.trees.booster.save_raw("ubj")),
         "model.onnx": to_onnx(model.trees.booster),
@@ -247,7 +252,7 @@ def model_from_files(files: Mapping[str, bytes], version: str) -> PriceModel:
             Encoders.from_table(pl.read_parquet(io.BytesIO(files["encoders.parquet"]))),
             pl.read_parquet(io.BytesIO(files["intervals.parquet"])),
             version,
-            growth_from_files(files),
+            combination_from_files(files),
             description["publication_lag"],
             publication_from_file(files[PUBLICATION_FILE] if "max_list_price" in description else None),
             description.get("max_list_price"),

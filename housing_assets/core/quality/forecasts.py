@@ -8,7 +8,7 @@ import polars as pl
 from housing_assets.core.baselines.growth import NAIVE_GROWTH
 from housing_assets.core.catalogue import FORECAST_EVALUATION, FORECAST_MODEL, MONTHLY_FORECASTS, PRICE_HISTORY
 from housing_assets.core.features.history import HISTORY_SCHEMA
-from housing_assets.core.forecasting.schema import FORECAST_SCHEMA, HORIZONS, PUBLISHED
+from housing_assets.core.forecasting.schema import FORECAST_SCHEMA, HORIZONS, LATER_COLUMNS, PUBLISHED
 from housing_assets.core.months import Split, add_months, describe_months, month_end, month_range
 from housing_assets.core.quality.measurement import (
     FRAME_MEASURES,
@@ -50,16 +50,16 @@ def measure_history(table: pl.DataFrame) -> list[Measurement]:
     return sheet.found
 
 
-def measure_forecast_model(fits: Iterable[str], holdout_start: str, problem: str | None) -> list[Measurement]:
+def measure_forecast_model(fits: Iterable[str], last_month: str, problem: str | None) -> list[Measurement]:
     """Measure `forecast_model`.
 
     Args:
-        fits: months before which its growth models were fitted.
-        holdout_start: first month that no training target may lie in.
+        fits: months before which its forecasters were fitted.
+        last_month: of the history that they were fitted on.
         problem: what is wrong with its bundle; None: nothing.
     """
-    late = [month for month in fits if month > holdout_start]
-    message = f"{len(late)} fits look beyond {holdout_start}: {describe_months(late)}"
+    late = [month for month in fits if month > add_months(last_month, 1)]
+    message = f"{len(late)} fits are of months after {last_month}, the last one known: {describe_months(late)}"
     return [
         Measurement(
             "", WHOLE_TABLE, "bundle_problems", 0 if problem is None else 1, problem or "the bundle is as published"
@@ -74,13 +74,14 @@ def measure_forecast_evaluation(graded: pl.DataFrame) -> list[Measurement]:
     errors = {(row["horizon"], row["predictor"]): row["mape"] for row in held.iter_rows(named=True)}
     needed = [(h, name) for h in HORIZONS for name in (*NAIVE_GROWTH, PUBLISHED)]
     lacking = [f"{name} {h} months ahead" for h, name in needed if not math.isfinite(errors.get((h, name), math.nan))]
-    worse = [
-        f"{horizon} months ahead"
+    regrets = {
+        horizon: error / min(e for (h, other), e in errors.items() if h == horizon and other in NAIVE_GROWTH)
         for (horizon, name), error in errors.items()
-        if name == PUBLISHED and error > min(e for (h, _), e in errors.items() if h == horizon) * (1 + SAME_ERROR)
-    ]
+        if name == PUBLISHED
+    }
+    worse = [f"{horizon} months ahead" for horizon, regret in regrets.items() if regret > 1 + SAME_ERROR]
     message = f"{len(lacking)} errors on eval are missing: {', '.join(lacking[:3]) or 'none'}"
-    better = f"{len(worse)} horizons publish what another predictor beats on eval: {', '.join(worse[:3]) or 'none'}"
+    better = f"a naive forecaster turned out better on eval at {len(worse)} horizons: {', '.join(worse[:3]) or 'none'}"
     return [
         Measurement("", "mape", "figures_missing", len(lacking), message),
         Measurement("", "mape", "published_worse", len(worse), better),
@@ -88,9 +89,11 @@ def measure_forecast_evaluation(graded: pl.DataFrame) -> list[Measurement]:
 
 
 def measure_forecast_month(frame: pl.DataFrame, month: str) -> list[Measurement]:
-    """Measure an origin month of `monthly_forecasts`; one of an earlier version may lack `vintage`."""
+    """Measure an origin month of `monthly_forecasts`; one of an earlier version may lack `LATER_COLUMNS`."""
     sheet = MeasurementRecorder(month, frame)
-    if not sheet.schema({n: kind for n, kind in FORECAST_SCHEMA.items() if n != "vintage" or n in frame.columns}):
+    if not sheet.schema(
+        {n: kind for n, kind in FORECAST_SCHEMA.items() if n not in LATER_COLUMNS or n in frame.columns}
+    ):
         return sheet.found
     ends = {h: month_end(add_months(month, h)) for h in HORIZONS}
     due = pl.col("horizon").replace_strict(list(ends), list(ends.values()), default=None, return_dtype=pl.Date)

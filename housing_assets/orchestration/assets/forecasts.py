@@ -1,7 +1,7 @@
 """Forecasts: the model, its grades, and months of forecasts from each origin."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
@@ -10,12 +10,13 @@ import polars as pl
 from pydantic import Field
 
 from housing_assets.config.settings import Settings
+from housing_assets.core.baselines.growth import NAIVE_GROWTH
 from housing_assets.core.catalogue import CLEANED, FORECAST_EVALUATION, FORECAST_MODEL, MONTHLY_FORECASTS, PRICE_HISTORY
 from housing_assets.core.errors import BundleError, HousingError, StoreError
 from housing_assets.core.evaluation.promotion import MARGIN, Decision, ForecastEvidence, decide_forecast
-from housing_assets.core.features.history import HISTORY_FEATURES, HISTORY_SCHEMA, History
-from housing_assets.core.forecasting.backtest import backtest
-from housing_assets.core.forecasting.grades import ForecastGrades, grade_backtest, grade_forecasts
+from housing_assets.core.features.history import HISTORY_FEATURES, History
+from housing_assets.core.forecasting.backtest import Backtest, backtest
+from housing_assets.core.forecasting.grades import ForecastGrades, grade_backtest, grade_forecasts, graded_from
 from housing_assets.core.forecasting.grading import FIRST_PUBLISHED, choose_published, grade
 from housing_assets.core.forecasting.model import (
     ForecastModel,
@@ -24,22 +25,22 @@ from housing_assets.core.forecasting.model import (
     forecast_model_from_files,
 )
 from housing_assets.core.forecasting.publishing import forecast
-from housing_assets.core.forecasting.record import BACKTEST_FILE, RecordedForecasts
 from housing_assets.core.forecasting.schema import (
     FORECAST_DESCRIPTIONS,
     FORECAST_SCHEMA,
     HORIZONS,
-    MODEL,
     PUBLISHED,
+    WEIGHT_SCHEMA,
 )
 from housing_assets.core.forecasting.unpredicted import reasons, unpredicted
+from housing_assets.core.models.ridge import RidgeGrowth
 from housing_assets.core.months import Split, TimeSplit
 from housing_assets.ingestion.source import source_fingerprint
 from housing_assets.orchestration.described import described_asset
 from housing_assets.orchestration.forecast_pictures import forecast_pictures
 from housing_assets.orchestration.metadata import column_schema, picture, table
 from housing_assets.orchestration.partitions import monthly
-from housing_assets.orchestration.resources.io_manager import AS_HISTORY, AS_JSON, MonthlyFrames, MonthReader
+from housing_assets.orchestration.resources.io_manager import AS_HISTORY, AS_JSON, MonthlyFrames
 from housing_assets.orchestration.resources.tracking import Tracker, git_commit
 from housing_assets.store.bundles import load_bundle, publish_bundle
 from housing_assets.store.first_prices import first_outcome_prices, raw_vintage
@@ -71,32 +72,26 @@ def _before_holdout(settings: Settings) -> list[str]:
 
 
 def _forecast_model(settings: Settings) -> dg.AssetsDefinition:
-    before_holdout = _before_holdout(settings)
-    split = settings.split
+    split, every = settings.split, settings.refit_months
 
     @described_asset(
         FORECAST_MODEL,
         settings,
         required_resource_keys={"store", "mlflow"},
-        ins={CLEANED: dg.AssetIn(partition_mapping=dg.SpecificPartitionsPartitionMapping(before_holdout))},
-        description=f"Growth of a zip's price {HORIZONS[0]} to {HORIZONS[-1]} months ahead by its history: ridges and "
-        "small trees, fitted on targets before the holdout start, and for the backtest on those before each year of "
-        "eval. The asset is a reference to its bundle under `models/`.",
+        ins={PRICE_HISTORY: AS_HISTORY},
+        description=f"Growth of a zip's price {HORIZONS[0]} to {HORIZONS[-1]} months ahead by its history: a ridge "
+        f"regression and autoregressions, refitted every {every} months on what was known by then, as they would have "
+        "been at the time. The asset is a reference to its bundle under `models/`.",
     )
-    def forecast_model(context: dg.AssetExecutionContext, cleaned: MonthReader) -> dict:
+    def forecast_model(context: dg.AssetExecutionContext, price_history: History) -> dict:
         store: Store = context.resources.store
         tracker: Tracker = context.resources.mlflow
-        cleaned.months.require(before_holdout)
-        require(store, FORECAST_MODEL, {CLEANED: before_holdout})
-        history = History.from_months(frame for _, frame in cleaned.iterate(list(HISTORY_SCHEMA)))
-        model = fit_forecast_model(history, split, context.log.info)
-        rows = backtest(history, model)
-        model = replace(model, record=RecordedForecasts.from_backtest(rows, history))
-        figures = _errors_on_eval(history, rows, split)
+        require(store, FORECAST_MODEL)
+        model = fit_forecast_model(price_history, split, context.log.info, every)
         facts = {
-            "months": {"train": [before_holdout[0], before_holdout[-1]]},
+            "months": {"history": [price_history.first_month, price_history.last_month]},
             "fits": {month: list(fit.horizons) for month, fit in model.fits.items()},
-            "zips": len(history.zips),
+            "zips": len(price_history.zips),
             "source": settings.source_label,
         }
         origin = {
@@ -104,17 +99,14 @@ def _forecast_model(settings: Settings) -> dg.AssetsDefinition:
             "source_fingerprint": source_fingerprint(context.instance),
             "dagster_run": context.run_id,
         }
-        files = forecast_files(model, {"eval": figures})
+        files = forecast_files(model, {})
         version = publish_bundle(store, "forecast", files, facts, origin)
         tracker.tags({FORECAST_MODEL: version})
-        tracker.metrics({f"horizon_{row['horizon']}": row["mape"] for row in figures}, "forecast.eval_mape_")
-        tracked = {name: data for name, data in files.items() if name != BACKTEST_FILE}  # large in a large panel
-        tracker.files(tracked, "forecast_model/bundle")
+        tracker.files(files, "forecast_model/bundle")
         context.add_output_metadata(
             {
                 "version": version,
                 "fits": table(_horizons_of_fits(model)),
-                "error on eval, %": table(pl.DataFrame(figures)),
                 "what the ridge one month ahead weighs most": table(_heaviest_weights(model)),
                 **tracker.metadata(),
             }
@@ -125,8 +117,7 @@ def _forecast_model(settings: Settings) -> dg.AssetsDefinition:
 
 
 def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
-    before_holdout = _before_holdout(settings)
-    split = settings.split
+    before_holdout, split = _before_holdout(settings), settings.split
 
     @described_asset(
         FORECAST_EVALUATION,
@@ -135,8 +126,8 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
         required_resource_keys={"store", "mlflow"},
         description="Errors of forecasts of eval and holdout months, with every training target before the origin, "
         "beside flat, momentum and metro growth: by horizon, year, metro and price decile, and against prices as first "
-        "published. Decides on eval what is "
-        "published for each horizon, and whether the model is the one that forecasts.",
+        "published. Learns what each forecaster counts at each origin, and decides whether the model is the one that "
+        "forecasts.",
     )
     def forecast_evaluation(
         context: dg.AssetExecutionContext, config: ForecastConfig, price_history: History, forecast_model: dict
@@ -160,7 +151,8 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
             champion=champion.version if champion else None,
             champion_error=champion.error if champion and champion.version != candidate.version else None,
             champion_problem=champion_problem,
-            by_model=sum(name == MODEL for name in grades.published.values()),
+            is_later=champion is not None and max(candidate.fits) > champion.fitted_before,
+            by_model=_horizons_won(grades.graded),
             checks=checks,
             margin=config.margin,
             override=config.override,
@@ -168,7 +160,7 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
         decision = decide_forecast(evidence)
         context.log.info(f"{candidate.version} is {decision.outcome}: {decision.reason}")
         if decision.outcome == "refused":
-            if champion is None:
+            if champion is None or champion.backtest is None:
                 raise dg.Failure(
                     f"{candidate.version} is not promoted: {decision.reason}. Mend that and run forecast_job again, or "
                     "promote it by hand: run config `override` of forecast_evaluation, with a reason",
@@ -201,7 +193,7 @@ def _monthly_forecasts(settings: Settings) -> dg.AssetsDefinition:
         deps=[FORECAST_EVALUATION, PRICE_HISTORY],
         metadata=column_schema(FORECAST_SCHEMA, FORECAST_DESCRIPTIONS),
         description="The month is the origin: price of every zip 1 to 12 months after it in US dollars, with a 90% "
-        "interval, by the model or by the naive baseline that was better on eval.",
+        "interval, by several forecasters weighted by how they did lately.",
     )
     def monthly_forecasts(context: dg.AssetExecutionContext, store: dg.ResourceParam[Store]) -> MonthlyFrames:
         require(store, MONTHLY_FORECASTS)
@@ -215,6 +207,7 @@ def _monthly_forecasts(settings: Settings) -> dg.AssetsDefinition:
             )
         version, published = forecast_champion(store)
         model = _load(store, version)
+        weights = _weights(store, version)
         widths = store.read_table("forecast_intervals").filter(pl.col("model_version") == version)
         missing = sorted(set(months) - set(widths["origin"]))
         if missing:
@@ -226,7 +219,7 @@ def _monthly_forecasts(settings: Settings) -> dg.AssetsDefinition:
 
         def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
             for month in months:
-                forecasts = forecast(history, month, model, published, widths, raw_vintage(store, month))
+                forecasts = forecast(history, month, model, published, widths, weights, raw_vintage(store, month))
                 change = forecasts["predicted_price"] / forecasts["last_known_price"] - 1
                 facts = {
                     f"median change over {h} months, %": 100 * float(change.filter(forecasts["horizon"] == h).median())  # type: ignore[arg-type]
@@ -250,6 +243,14 @@ def _monthly_forecasts(settings: Settings) -> dg.AssetsDefinition:
     return monthly_forecasts
 
 
+def _weights(store: Store, version: str) -> pl.DataFrame:
+    """The weights of a version; none where an earlier version of the platform graded it."""
+    try:
+        return store.read_table("forecast_weights").filter(pl.col("model_version") == version)
+    except StoreError:
+        return pl.DataFrame(schema=WEIGHT_SCHEMA)
+
+
 def _load(store: Store, version: str) -> ForecastModel:
     return forecast_model_from_files(load_bundle(store, version).files, version)
 
@@ -260,13 +261,15 @@ class _Champion:
 
     Attributes:
         version: of its bundle.
-        backtest: rows as `housing_assets.core.forecasting.backtest.backtest` returns them.
+        backtest: as `housing_assets.core.forecasting.backtest.backtest` returns it; None for the candidate itself.
         error: see `_mean_error`.
+        fitted_before: month of its newest fit.
     """
 
     version: str
-    backtest: pl.DataFrame
+    backtest: Backtest | None
     error: float
+    fitted_before: str
 
 
 def _champion_beside(
@@ -285,10 +288,10 @@ def _champion_beside(
     except BundleError as error:
         return None, f"the forecast champion cannot be read ({error}): roll back with `housing promote VERSION`"
     if version == candidate.version:
-        return _Champion(version, pl.DataFrame(), _mean_error(candidate.graded)), None
-    rows = backtest(history, champion)
-    graded = grade(history, rows, split, choose_published(rows, split))
-    return _Champion(version, rows, _mean_error(graded)), None
+        return _Champion(version, None, _mean_error(candidate.graded), max(champion.fits)), None
+    walked = backtest(history, champion, graded_from(split))
+    graded = grade(history, walked.rows, split, choose_published(walked.rows, split))
+    return _Champion(version, walked, _mean_error(graded), max(champion.fits)), None
 
 
 def _decision_metadata(decision: Decision) -> dict[str, Any]:
@@ -306,6 +309,7 @@ def _grades_metadata(grades: ForecastGrades) -> dict[str, Any]:
         "against first published prices, mean absolute error, %": table(_by_horizon(grades.graded, FIRST_PUBLISHED)),
         "skill, % of the baseline's error saved": table(grades.skill),
         "coverage of 90% intervals": table(grades.coverage),
+        "weights at the newest origin": table(_newest_weights(grades.weights)),
     }
 
 
@@ -315,11 +319,18 @@ def _by_horizon(graded: pl.DataFrame, by: str) -> pl.DataFrame:
     return rows.pivot(on="predictor", index=["split", "horizon"], values="mape", sort_columns=True)
 
 
-def _errors_on_eval(history: History, rows: pl.DataFrame, split: TimeSplit) -> list[dict[str, Any]]:
-    """Errors of what would be published, in percent: `horizon`, `mape`, `mdape`, `bias`, a row each."""
-    graded = grade(history, rows, split, choose_published(rows, split))
-    published = graded.filter((pl.col("by") == "overall") & (pl.col("predictor") == PUBLISHED))
-    return published.select("horizon", "mape", "mdape", "bias").to_dicts()
+def _newest_weights(weights: pl.DataFrame) -> pl.DataFrame:
+    """`horizon` and the weight of each forecaster, of the newest origin."""
+    newest = weights.filter(pl.col("origin") == pl.col("origin").max())
+    return newest.pivot(on="predictor", index="horizon", values="weight")
+
+
+def _horizons_won(graded: pl.DataFrame) -> int:
+    """Horizons of eval at which no naive forecaster turned out better than what is published."""
+    overall = graded.filter((pl.col("by") == "overall") & (pl.col("split") == Split.EVAL))
+    best = overall.filter(pl.col("predictor").is_in(NAIVE_GROWTH)).group_by("horizon").agg(pl.col("mape").min())
+    published = overall.filter(pl.col("predictor") == PUBLISHED).select("horizon", pl.col("mape").alias("published"))
+    return published.join(best, on="horizon").filter(pl.col("published") <= pl.col("mape")).height
 
 
 def _horizons_of_fits(model: ForecastModel) -> pl.DataFrame:
@@ -342,6 +353,8 @@ def _mean_error(graded: pl.DataFrame) -> float:
 
 
 def _heaviest_weights(model: ForecastModel) -> pl.DataFrame:
-    ridge = model.newest.ridges[model.newest.horizons[0]]
+    ridges = model.newest.fitted["ridge"]
+    assert isinstance(ridges, RidgeGrowth)
+    ridge = ridges.ridges[ridges.horizons[0]]
     weights = pl.DataFrame({"feature": HISTORY_FEATURES, "log growth for one deviation": ridge.weights})
     return weights.sort(pl.col("log growth for one deviation").abs(), descending=True).head(15)

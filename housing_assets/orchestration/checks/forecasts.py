@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from housing_assets.config.settings import Settings
 from housing_assets.core.catalogue import FORECAST_EVALUATION, FORECAST_MODEL, MONTHLY_FORECASTS, PRICE_HISTORY
 from housing_assets.core.errors import BundleError
 from housing_assets.core.forecasting.model import forecast_model_from_files
@@ -18,11 +17,11 @@ from housing_assets.core.quality.measurement import Measurement
 from housing_assets.orchestration.checks.common import Measured, checks_of
 from housing_assets.orchestration.checks.monthly import asked_months
 from housing_assets.store.bundles import load_bundle
-from housing_assets.store.histories import made_from_history
+from housing_assets.store.histories import made_from_history, read_history
 from housing_assets.store.layout import Store
 
 
-def forecast_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
+def forecast_checks() -> list[dg.AssetChecksDefinition]:
     """The checks of `price_history`, `forecast_model`, `forecast_evaluation` and `monthly_forecasts`."""
 
     def history(context: dg.AssetCheckExecutionContext) -> Measured:
@@ -37,7 +36,7 @@ def forecast_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
             fits = list(forecast_model_from_files(load_bundle(store, version).files, version).fits)
         except BundleError as error:
             problem = str(error)
-        yield "", len(fits), measure_forecast_model(fits, settings.split.holdout_start, problem)
+        yield "", len(fits), measure_forecast_model(fits, read_history(store).last_month, problem)
 
     def evaluation(context: dg.AssetCheckExecutionContext) -> Measured:
         store: Store = context.resources.store

@@ -1,18 +1,13 @@
 """Forecasts: graded on what a model never saw, published by the better, with intervals from known outcomes."""
 
-from dataclasses import replace
-
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from housing_assets.core.baselines.growth import NAIVE_GROWTH
 from housing_assets.core.errors import BundleError, HousingError
 from housing_assets.core.features.history import History, history_table
-from housing_assets.core.forecasting.backtest import backtest
+from housing_assets.core.forecasting.backtest import Backtest, backtest
 from housing_assets.core.forecasting.grading import (
     FIRST_PUBLISHED,
     best_naive,
@@ -21,7 +16,7 @@ from housing_assets.core.forecasting.grading import (
     grade,
     skill_table,
 )
-from housing_assets.core.forecasting.intervals import forecast_intervals
+from housing_assets.core.forecasting.intervals import forecast_intervals, log_widths, noise
 from housing_assets.core.forecasting.model import (
     backtest_fits,
     fit_forecast_model,
@@ -29,9 +24,8 @@ from housing_assets.core.forecasting.model import (
     forecast_model_from_files,
 )
 from housing_assets.core.forecasting.publishing import forecast
-from housing_assets.core.forecasting.record import RecordedForecasts
 from housing_assets.core.forecasting.schema import (
-    FALLBACK_PREDICTOR,
+    FITTED,
     FORECAST_SCHEMA,
     HORIZONS,
     INTERVAL_SCHEMA,
@@ -39,8 +33,8 @@ from housing_assets.core.forecasting.schema import (
     PREDICTORS,
     PUBLISHED,
 )
-from housing_assets.core.models.growth import GrowthModel
-from housing_assets.core.months import TimeSplit, add_months, month_end, month_range
+from housing_assets.core.models.combination import COMBINED_NAIVE
+from housing_assets.core.months import TimeSplit, month_end, month_range
 from housing_assets.core.sample.spec import SampleSpec
 from housing_assets.core.sample.writers import sample_frame
 from housing_assets.core.vintages.first_prices import FIRST_SCHEMA
@@ -65,8 +59,18 @@ def model(history):
 
 
 @pytest.fixture(scope="module")
-def rows(history, model) -> pl.DataFrame:
-    return backtest(history, model)
+def walked(history, model) -> Backtest:
+    return backtest(history, model, "2017-01")
+
+
+@pytest.fixture(scope="module")
+def rows(walked) -> pl.DataFrame:
+    return walked.rows
+
+
+@pytest.fixture(scope="module")
+def weights(walked) -> pl.DataFrame:
+    return walked.weights
 
 
 @pytest.fixture(scope="module")
@@ -75,68 +79,51 @@ def published(rows) -> dict[int, str]:
 
 
 @pytest.fixture(scope="module")
-def widths(rows, published) -> pl.DataFrame:
-    return forecast_intervals(rows, published, LAST)
+def widths(walked) -> pl.DataFrame:
+    return forecast_intervals(walked.errors)
 
 
 # ---------------------------------------------------------------- fits and backtest
 
 
-def test_a_backtest_has_a_fit_for_each_year_and_one_that_is_published():
-    assert backtest_fits(TimeSplit()) == ["2019-01", "2020-01", "2021-01", "2022-01"]
-    assert backtest_fits(TimeSplit("2018-01", "2018-07")) == ["2017-01", "2018-01", "2018-07"]
+def test_a_walk_has_a_fit_a_year_before_eval_and_one_each_quarter_from_then_on(history):
+    months = backtest_fits(history, SPLIT)
+    assert months[:3] == ["2016-01", "2017-01", "2018-01"]
+    assert months[2:] == month_range("2018-01", "2021-01")[::3]
+    assert backtest_fits(history, SPLIT, 12)[2:] == ["2018-01", "2019-01", "2020-01", "2021-01"]
+
+
+def test_an_origin_is_forecast_by_a_fit_whose_targets_all_lie_before_it(model):
+    assert model.at("2018-03") is model.fits["2018-01"]
+    assert model.at("2018-04") is model.fits["2018-04"]
+    assert model.newest is model.fits["2021-01"]
+    with pytest.raises(HousingError, match="no fit lies before 2015-12: the first is 2016-01"):
+        model.at("2015-12")
 
 
 @pytest.mark.slow
-def test_an_origin_is_forecast_by_a_model_whose_targets_all_lie_before_it(model):
-    assert list(model.fits) == ["2017-01", "2018-01", "2019-01", "2020-01"]
-    assert model.at("2018-12") is model.fits["2018-01"]
-    assert model.at("2019-01") is model.fits["2019-01"]
-    assert model.newest is model.fits["2020-01"]
-
-
-@pytest.mark.slow
-def test_no_month_after_an_origin_changes_its_forecast(table, rows):
-    """Fits, features and baselines together: the whole backtest up to a month is blind to what comes after it."""
+def test_no_month_after_an_origin_changes_its_forecast(table, walked):
+    """Fits, features, weights and intervals together: the whole walk up to a month is blind to what comes after it."""
     origin = "2019-06"
     later = pl.col("date") > month_end(origin)
     changed = table.with_columns(price=pl.when(later).then(pl.col("price") * 3).otherwise("price"))
-    again = History.from_table(changed)
-    blind = backtest(again, fit_forecast_model(again, SPLIT))
     upto = pl.col("origin") <= origin
-    assert_frame_equal(
-        blind.filter(upto).select("origin", "horizon", "zip", *PREDICTORS),
-        rows.filter(upto).select("origin", "horizon", "zip", *PREDICTORS),
-        check_exact=True,
-    )
+    for other in (changed, table.filter(~later)):
+        again = History.from_table(other)
+        blind = backtest(again, fit_forecast_model(again, SPLIT), "2017-01")
+        keys = ["origin", "horizon", "zip", *PREDICTORS]
+        for mine, theirs in (
+            (walked.rows.select(keys), blind.rows.select(keys)),
+            (walked.weights, blind.weights),
+            (forecast_intervals(walked.errors), forecast_intervals(blind.errors)),
+        ):
+            assert_frame_equal(theirs.filter(upto), mine.filter(upto), check_exact=True)
 
 
-def test_forecasts_on_record_are_those_that_would_be_made_again(table, model, rows, monkeypatch):
-    """Those of the months before the holdout, as `forecast_model` sees them; later origins are forecast now."""
-    known_then = History.from_table(table.filter(pl.col("date") <= month_end("2019-12")))
-    record = RecordedForecasts.from_backtest(backtest(known_then, model), known_then)
-    with_record = forecast_model_from_files(forecast_files(replace(model, record=record), {}), "forecast-1")
-    calls: list[str] = []
-    log_growth = GrowthModel.log_growth
-
-    def counted(self, at, horizon):
-        calls.append(at.origin)
-        return log_growth(self, at, horizon)
-
-    monkeypatch.setattr(GrowthModel, "log_growth", counted)
-    assert_frame_equal(backtest(History.from_table(table), with_record), rows, check_exact=True)
-    assert sorted(set(calls)) == month_range("2020-01", LAST)
-
-
-@pytest.mark.slow
-def test_forecasts_on_record_of_another_history_are_made_again(table, history, model, rows):
-    record = RecordedForecasts.from_backtest(rows.with_columns(pl.lit(9.0).alias(MODEL)), history)
-    restated = pl.when(pl.col("date") == month_end("2018-03")).then(pl.col("price") * 1.01).otherwise("price")
-    other = History.from_table(table.with_columns(price=restated))
-    assert record.agrees_with(history)
-    assert not record.agrees_with(other)
-    assert not record.agrees_with(History.from_table(table.filter(pl.col("date") < month_end(LAST))))
-    assert_frame_equal(backtest(other, replace(model, record=record)), backtest(other, model), check_exact=True)
+def test_weights_add_up_to_one_at_every_origin(weights):
+    sums = weights.group_by("origin", "horizon").agg(pl.col("weight").sum())
+    assert sums["weight"].to_list() == pytest.approx([1.0] * sums.height)
+    assert set(weights["predictor"]) == {*FITTED, *COMBINED_NAIVE}
 
 
 def test_a_panel_too_short_says_what_is_the_least(table):
@@ -208,26 +195,18 @@ def test_a_price_decile_has_the_same_zips_at_every_horizon(history, rows, publis
         assert graded.filter(pl.col("group") > "01").height == 9 * 12
 
 
-def test_what_is_published_is_the_best_on_eval(history, rows, published):
+def test_the_weighted_forecast_is_published_at_every_horizon(history, rows, published):
+    assert published == dict.fromkeys(HORIZONS, MODEL)
     graded = grade(history, rows, SPLIT, published).filter(by="overall", split="eval")
-    for horizon in HORIZONS:
+    for horizon in (1, 3):
         errors = dict(graded.filter(horizon=horizon).select("predictor", "mape").iter_rows())
-        assert errors[PUBLISHED] == min(errors[MODEL], errors[best_naive(errors)])
+        assert errors[PUBLISHED] == errors[MODEL]
+        assert errors[PUBLISHED] < errors[best_naive(errors)]
 
 
-def test_a_model_that_does_not_beat_a_baseline_is_not_published(rows):
-    worse = rows.with_columns(pl.when(pl.col("horizon") == 3).then(pl.col(MODEL) + 0.5).otherwise(MODEL).alias(MODEL))
-    chosen = choose_published(worse, SPLIT)
-    assert chosen[3] in NAIVE_GROWTH
-    assert chosen[1] == MODEL
-
-
-def test_a_horizon_that_eval_is_too_short_for_publishes_damped_momentum(rows):
-    short = TimeSplit("2019-09", "2020-01")
-    upto = rows.filter(pl.col("origin") >= "2019-09")
-    chosen = choose_published(upto, short)
-    assert chosen[1] == MODEL
-    assert [chosen[h] for h in range(4, 13)] == [FALLBACK_PREDICTOR] * 9
+def test_a_panel_without_an_outcome_in_eval_cannot_be_graded(rows):
+    with pytest.raises(HousingError, match="no forecast of eval has an outcome"):
+        choose_published(rows, TimeSplit("2024-01", "2025-01"))
 
 
 def test_skill_is_what_is_saved_with_an_interval_over_months(rows):
@@ -243,18 +222,6 @@ def test_skill_is_what_is_saved_with_an_interval_over_months(rows):
 # ---------------------------------------------------------------- intervals
 
 
-def test_intervals_rest_on_outcomes_known_at_the_origin(rows, published):
-    origin = "2019-06"
-    unknown = pl.col("month") > origin
-    other = rows.with_columns(growth=pl.when(unknown).then(pl.lit(9.0)).otherwise("growth"))
-    of_origin = pl.col("origin") == origin
-    before = forecast_intervals(rows, published, origin).filter(of_origin)
-    assert before.height > 0
-    assert_frame_equal(forecast_intervals(other, published, origin).filter(of_origin), before)
-    known = rows.with_columns(growth=pl.when(pl.col("month") == origin).then(pl.lit(9.0)).otherwise("growth"))
-    assert (forecast_intervals(known, published, origin).filter(of_origin)["log_width"] > before["log_width"]).any()
-
-
 def test_intervals_widen_at_least_in_proportion_to_the_horizon(widths):
     assert dict(widths.schema) == INTERVAL_SCHEMA
     for _, of_origin in widths.sort("origin", "horizon").group_by("origin"):
@@ -262,42 +229,20 @@ def test_intervals_widen_at_least_in_proportion_to_the_horizon(widths):
         assert (a_month.diff().drop_nulls() >= -1e-12).all()
 
 
-def outcomes(errors: dict[tuple[str, int], list[float]]) -> pl.DataFrame:
-    """Rows of a backtest that forecast no growth and erred so much, by origin and horizon."""
-    return pl.DataFrame(
-        [
-            {"origin": origin, "month": add_months(origin, h), "horizon": h, "zip": i, "flat": 0.0, "growth": error}
-            for (origin, h), of in errors.items()
-            for i, error in enumerate(of)
-        ]
-    )
+def test_a_noisy_place_has_the_wider_interval(table):
+    noisy = table["zipcode"].unique().sort()[0]
+    swing = 1 + 0.02 * (pl.col("date").dt.month() % 2)
+    swung = pl.when(pl.col("zipcode") == noisy).then(pl.col("price") * swing).otherwise("price")
+    history = History.from_table(table.with_columns(price=swung))
+    of_zip = noise(history.at(LAST))
+    assert of_zip[0] > 2 * np.median(of_zip[1:])
+    parts = pl.DataFrame([("2020-12", 1, 0.02, 99, 0.01, 2.0)], schema=INTERVAL_SCHEMA, orient="row")
+    assert log_widths(parts, of_zip)[1] == pytest.approx(np.hypot(0.01, 2.0 * of_zip))
 
 
-def test_a_width_is_the_finite_sample_quantile_of_the_errors():
-    """Of 30 the 28th: the next is inside it in 28 of 31 cases, inside the 27th in 27 only."""
-    errors = list(np.random.default_rng(1).permutation(np.arange(1, 31) / 100))
-    found = forecast_intervals(outcomes({("2020-01", 1): errors}), {1: "flat"}, "2020-02")
-    assert found.filter(origin="2020-02").rows() == [("2020-02", 1, 0.28, 30)]
-
-
-def test_outcomes_too_old_for_a_width_give_none():
-    """The 30 must weigh 0.3 each, so that 90% of them and the one to come is theirs: until they are 5 months old."""
-    rows = outcomes({("2020-01", 1): [0.01 * i for i in range(30)]})
-    found = forecast_intervals(rows, {1: "flat"}, "2021-12")
-    assert found["origin"].to_list() == month_range("2020-02", "2020-07")
-
-
-@settings(max_examples=30, deadline=None)
-@given(data=st.data())
-def test_widths_are_the_very_same_for_any_order_of_rows_and_of_what_is_published(data):
-    dice = np.random.default_rng(2)
-    origins = month_range("2019-01", "2019-12")
-    rows = outcomes({(o, h): list(dice.normal(0, 0.01 * h, 15).round(3)) for o in origins for h in (1, 2, 10)})
-    expected = forecast_intervals(rows, dict.fromkeys((1, 2, 10), "flat"), "2020-11")
-    assert set(expected["horizon"]) == {1, 2, 10}
-    shuffled = rows.sample(fraction=1, shuffle=True, seed=data.draw(st.integers(0, 2**32)))
-    published = dict.fromkeys(data.draw(st.permutations([1, 2, 10])), "flat")
-    assert_frame_equal(forecast_intervals(shuffled, published, "2020-11"), expected, check_exact=True)
+def test_widths_of_an_earlier_version_are_the_same_for_every_zip():
+    former = pl.DataFrame({"horizon": [1, 2], "log_width": [0.02, 0.05]})
+    assert log_widths(former, np.array([0.001, 0.01]))[2].tolist() == [0.05, 0.05]
 
 
 def test_coverage_is_counted_by_hand(rows, widths, published):
@@ -305,7 +250,8 @@ def test_coverage_is_counted_by_hand(rows, widths, published):
     row = table.filter(split="holdout", year="2020", horizon=1).row(0, named=True)
     of = rows.filter(pl.col("month").str.starts_with("2020"), pl.col("horizon") == 1).drop_nulls("growth")
     joined = of.join(widths, on=["origin", "horizon"])
-    inside = np.abs(joined[published[1]].to_numpy() - joined["growth"].to_numpy()) <= joined["log_width"].to_numpy()
+    width = np.hypot(joined["log_common"].to_numpy(), joined["log_own"].to_numpy() * joined["noise"].to_numpy())
+    inside = np.abs(joined[MODEL].to_numpy() - joined["growth"].to_numpy()) <= width
     assert (row["rows"], row["coverage"]) == (joined.height, pytest.approx(100 * inside.mean()))
     assert 60 < row["coverage"] <= 100
 
@@ -313,8 +259,8 @@ def test_coverage_is_counted_by_hand(rows, widths, published):
 # ---------------------------------------------------------------- forecasts
 
 
-def test_a_forecast_has_every_zip_and_horizon_with_an_interval(history, model, published, widths):
-    made = forecast(history, LAST, model, published, widths)
+def test_a_forecast_has_every_zip_and_horizon_with_an_interval(history, model, published, widths, weights):
+    made = forecast(history, LAST, model, published, widths, weights)
     assert dict(made.schema) == FORECAST_SCHEMA
     assert made.height == 30 * 12
     assert made.filter(pl.col("horizon") == 2)["date"].unique().to_list() == [month_end("2021-02")]
@@ -325,19 +271,19 @@ def test_a_forecast_has_every_zip_and_horizon_with_an_interval(history, model, p
     assert (of_zip["predicted_high"] / of_zip["predicted_low"]).is_sorted()
 
 
-def test_a_naive_forecast_is_published_under_its_own_name(history, model, widths):
-    made = forecast(history, LAST, model, {1: MODEL, 2: "flat"}, widths)
+def test_a_naive_forecast_is_published_under_its_own_name(history, model, widths, weights):
+    made = forecast(history, LAST, model, {1: MODEL, 2: "flat"}, widths, weights)
     assert dict(made.select("horizon", "predictor").unique().iter_rows()) == {1: MODEL, 2: "flat"}
     unchanged = made.filter(horizon=2)
     assert unchanged["predicted_price"].to_list() == pytest.approx(unchanged["last_known_price"].to_list())
 
 
-def test_an_origin_forecasts_what_it_would_have_said_then(table, model, published, widths):
+def test_an_origin_forecasts_what_it_would_have_said_then(table, model, published, widths, weights):
     origin = "2020-04"
     then = History.from_table(table.filter(pl.col("date") <= month_end(origin)))
-    expected = forecast(then, origin, model, published, widths)
+    expected = forecast(then, origin, model, published, widths, weights)
     assert_frame_equal(
-        forecast(History.from_table(table), origin, model, published, widths), expected, check_exact=True
+        forecast(History.from_table(table), origin, model, published, widths, weights), expected, check_exact=True
     )
 
 
@@ -348,13 +294,13 @@ def test_an_origin_forecasts_what_it_would_have_said_then(table, model, publishe
         ("2021-01", "2021-01 is outside the history, which is 2012-06 to 2020-12"),
     ],
 )
-def test_an_origin_too_early_or_too_late_is_told(history, model, published, widths, origin, told):
+def test_an_origin_too_early_or_too_late_is_told(history, model, published, widths, weights, origin, told):
     with pytest.raises(HousingError, match=told):
-        forecast(history, origin, model, published, widths)
+        forecast(history, origin, model, published, widths, weights)
 
 
-def test_an_origin_without_outcomes_has_forecasts_without_intervals(history, model, published, widths):
-    made = forecast(history, "2016-12", model, published, widths)
+def test_an_origin_without_outcomes_has_forecasts_without_intervals(history, model, published, widths, weights):
+    made = forecast(history, "2016-01", model, published, widths, weights)
     assert made["predicted_low"].null_count() == made.height
     assert made["predicted_price"].is_finite().all()
 
@@ -362,12 +308,12 @@ def test_an_origin_without_outcomes_has_forecasts_without_intervals(history, mod
 # ---------------------------------------------------------------- files
 
 
-def test_a_model_comes_back_from_its_files(history, model, published, widths):
+def test_a_model_comes_back_from_its_files(history, model, published, widths, weights):
     files = forecast_files(model, {"eval": {}})
     again = forecast_model_from_files(files, "forecast-1")
     assert list(again.fits) == list(model.fits)
-    expected = forecast(history, LAST, model, published, widths).drop("model_version")
-    made = forecast(history, LAST, again, published, widths)
+    expected = forecast(history, LAST, model, published, widths, weights).drop("model_version")
+    made = forecast(history, LAST, again, published, widths, weights)
     assert set(made["model_version"]) == {"forecast-1"}
     assert_frame_equal(made.drop("model_version"), expected, check_exact=True)
     assert not any(name.endswith((".pkl", ".pickle")) for name in files)
@@ -377,5 +323,7 @@ def test_what_is_no_forecast_model_is_refused(model):
     files = forecast_files(model, {})
     with pytest.raises(BundleError, match="model tuned-1 is no forecast model"):
         forecast_model_from_files({"model.ubj": b""}, "tuned-1")
-    with pytest.raises(BundleError, match="model forecast-1 lacks the trees of 2019-01"):
-        forecast_model_from_files({n: d for n, d in files.items() if n != "growth-2019-01.ubj"}, "forecast-1")
+    with pytest.raises(BundleError, match="model forecast-1 lacks the fit of 2019-01"):
+        forecast_model_from_files(
+            {n: d for n, d in files.items() if n != "growth_ridges-2019-01.parquet"}, "forecast-1"
+        )

@@ -1,22 +1,28 @@
-"""Growth models: what they learn, what they must not see, and that they come back from their files."""
+"""Combined growth models: what they learn, what they must not see, and that they come back from their files."""
 
 import io
-from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from housing_assets.core.baselines.growth import NAIVE_FORECASTERS, reference_growth
+from housing_assets.core.baselines.growth import NAIVE_FORECASTERS
 from housing_assets.core.errors import BundleError, HousingError
 from housing_assets.core.features.history import HISTORY_FEATURES, LEAST_MONTHS, LONGEST_HORIZON, History, history_table
-from housing_assets.core.models.growth import (
+from housing_assets.core.models.autoregression import LAGS
+from housing_assets.core.models.combination import (
     LEAST_TRAIN_MONTHS,
+    Combination,
+    combination_files,
+    combination_from_files,
+    combine,
+    fit_combination,
     fit_growth,
-    growth_files,
-    growth_from_files,
-    shrinkage_weight,
+    learn_weights,
 )
+from housing_assets.core.models.growth import shrinkage_weight
 from housing_assets.core.models.ridge import fit_ridge
 from housing_assets.core.months import add_months, month_range
 from housing_assets.core.sample.spec import SampleSpec
@@ -37,7 +43,7 @@ def history(table) -> History:
 
 @pytest.fixture(scope="module")
 def model(history):
-    return fit_growth(history, [1, 3, 12], BEFORE)
+    return fit_combination(history, [1, 3, 12], BEFORE)
 
 
 def mape(history: History, horizon: int, said) -> float:
@@ -54,8 +60,8 @@ def test_nothing_from_the_month_on_is_learned_from(table, history, model):
         price=pl.when(later).then(pl.col("price") * (1 + pl.int_range(pl.len()) % 7)).otherwise("price"),
         inventory=pl.when(later).then(None).otherwise("inventory"),
     )
-    again = fit_growth(History.from_table(changed), [1, 3, 12], BEFORE)
-    assert growth_files(again) == growth_files(model)
+    again = fit_combination(History.from_table(changed), [1, 3, 12], BEFORE)
+    assert combination_files(again) == combination_files(model)
     origin = add_months(BEFORE, -1)
     np.testing.assert_array_equal(
         again.log_growth(History.from_table(changed).at(origin), 1), model.log_growth(history.at(origin), 1)
@@ -65,7 +71,8 @@ def test_nothing_from_the_month_on_is_learned_from(table, history, model):
 def test_what_comes_before_it_is(table, model):
     earlier = pl.col("date").dt.strftime("%Y-%m") == add_months(BEFORE, -1)
     changed = table.with_columns(price=pl.when(earlier).then(pl.col("price") * 1.05).otherwise("price"))
-    assert growth_files(fit_growth(History.from_table(changed), [1, 3, 12], BEFORE)) != growth_files(model)
+    again = fit_combination(History.from_table(changed), [1, 3, 12], BEFORE)
+    assert combination_files(again) != combination_files(model)
 
 
 def test_one_month_ahead_it_errs_less_than_every_naive_baseline(history, model):
@@ -81,18 +88,16 @@ def test_the_models_say_shrinks_with_the_horizon():
     assert shares == sorted(shares, reverse=True)
 
 
-def test_a_model_is_an_average_of_its_parts_and_the_centre(history, model):
+def test_a_forecast_and_its_explanation_are_the_weighted_sums_of_the_members(history, model):
     origin, horizon = "2019-09", 12
-    features = history.features(origin, horizon)
-    from housing_assets.core.models.growth import tree_matrix
-
-    ridge = model.ridges[horizon].predict(features)
-    trees = horizon * model.trees.inplace_predict(tree_matrix(features, horizon), validate_features=False)
-    base = reference_growth(history.at(origin), horizon)
-    expected = base + 0.5 * ((ridge + trees) / 2 - base)
-    assert model.log_growth(history.at(origin), horizon) == pytest.approx(expected)
-    parts = model.ridges[horizon].parts(features)
-    assert model.ridges[horizon].intercept + parts.sum(axis=1) == pytest.approx(ridge)
+    at, rows = history.at(origin), np.arange(5)
+    members = {name: f.log_growth(at, horizon) for name, f in model.fit.members.items()}
+    weights = model.weights[horizon]
+    assert sum(weights.values()) == pytest.approx(1)
+    expected = sum(weights[name] * growth for name, growth in members.items())
+    assert model.log_growth(at, horizon) == pytest.approx(expected)
+    base, parts = model.contributions(at, horizon, rows)
+    assert base + parts.sum(axis=1) == pytest.approx(expected[rows])
 
 
 def test_a_zip_without_history_has_no_growth(table, model):
@@ -129,7 +134,7 @@ def test_a_panel_too_short_says_what_is_the_least(history):
 
 
 def test_a_horizon_that_is_not_modelled_is_named(history, model):
-    with pytest.raises(HousingError, match="horizon=2 is not modelled: choose one of 1, 3, 12"):
+    with pytest.raises(HousingError, match="horizon=2 is not forecast: choose one of 1, 3, 12"):
         model.log_growth(history.at("2019-09"), 2)
 
 
@@ -143,31 +148,66 @@ def test_no_model_and_no_baseline_looks_further_than_the_features_allow(history,
             naive.log_growth(history.at("2019-03"), horizon)
 
 
+# ---------------------------------------------------------------- weights
+
+
+@given(data=st.data())
+def test_weights_add_up_to_one_and_order_members_as_their_losses(data):
+    members, outcomes = data.draw(st.integers(1, 6)), data.draw(st.integers(0, 30))
+    dice = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    losses = np.sort(dice.uniform(0.001, 0.1, (outcomes, members)), axis=1)
+    weights = learn_weights(losses, dice.integers(0, 60, outcomes), data.draw(st.integers(1, 12)))
+    assert weights.sum() == pytest.approx(1)
+    assert (np.diff(weights) <= 1e-12).all(), "the first member lost least at every outcome"
+
+
+def test_without_a_known_outcome_every_member_counts_the_same():
+    assert learn_weights(np.empty((0, 4)), np.empty(0), 3).tolist() == [0.25] * 4
+
+
+def test_the_same_losses_decide_less_at_a_long_horizon():
+    losses, ages = np.tile([0.01, 0.012], (24, 1)), np.arange(24)
+    near, far = (learn_weights(losses, ages, horizon) for horizon in (1, 12))
+    assert near[0] > far[0] > 0.5
+
+
+def test_a_member_that_gives_no_forecast_has_no_weight():
+    losses = np.array([[0.01, np.nan, 0.02], [0.01, 0.01, 0.02]])
+    weights = learn_weights(losses, np.array([1, 0]), 1)
+    assert weights[1] == 0
+    growth = np.array([[0.1, 0.2], [np.nan, np.nan], [0.3, 0.4]])
+    assert combine(growth, weights) == pytest.approx(weights[0] * growth[0] + weights[2] * growth[2])
+
+
+def test_no_loss_at_all_is_no_division_by_zero():
+    assert learn_weights(np.zeros((5, 3)), np.arange(5), 1) == pytest.approx([1 / 3] * 3)
+
+
 # ---------------------------------------------------------------- files
 
 
 def test_a_model_comes_back_from_its_files_to_the_last_bit(history, model):
-    files = growth_files(model, "-2019")
-    again = growth_from_files(files, "-2019")
-    assert again is not None
+    files = combination_files(model)
+    again = combination_from_files(files)
+    assert isinstance(again, Combination)
     for horizon in model.horizons:
         expected = model.log_growth(history.at("2019-09"), horizon)
         np.testing.assert_array_equal(again.log_growth(history.at("2019-09"), horizon), expected)
-    assert growth_from_files(files) is None
+    assert combination_from_files({}) is None
 
 
-def test_its_ridges_are_a_table_one_can_read(model):
-    files = growth_files(model)
-    table = pl.read_parquet(io.BytesIO(files["growth_ridges.parquet"]))
-    assert table.columns == ["feature", "horizon", "mean", "scale", "weight", "intercept"]
-    assert table.height == 3 * len(HISTORY_FEATURES)
+def test_its_coefficients_are_tables_one_can_read(model):
+    files = combination_files(model)
+    ridges = pl.read_parquet(io.BytesIO(files["growth_ridges.parquet"]))
+    assert ridges.columns == ["feature", "horizon", "mean", "scale", "weight", "intercept"]
+    assert ridges.height == 3 * len(HISTORY_FEATURES)
+    lags = pl.read_parquet(io.BytesIO(files["growth_autoregressions.parquet"]))
+    assert lags.columns == ["name", "level", "lag", "coefficient", "usual"]
+    assert lags.height == 3 * 3 * LAGS
 
 
-def test_files_that_do_not_belong_together_are_refused(model):
-    files = growth_files(model)
-    ridge = model.ridges[1]
-    other = growth_files(replace(model, ridges={**model.ridges, 1: replace(ridge, weights=ridge.weights * 1.1)}))
-    with pytest.raises(BundleError, match="gives its golden rows other growth"):
-        growth_from_files(files | {"growth_ridges.parquet": other["growth_ridges.parquet"]})
-    with pytest.raises(BundleError, match="lacks 'growth_golden.json'"):
-        growth_from_files({n: d for n, d in files.items() if n != "growth_golden.json"})
+@pytest.mark.parametrize("name", ["growth_autoregressions.parquet", "growth_weights.json"])
+def test_a_file_that_is_missing_is_named(model, name):
+    files = {n: content for n, content in combination_files(model).items() if n != name}
+    with pytest.raises(BundleError, match=f"lacks '{name}': publish it again"):
+        combination_from_files(files)

@@ -12,7 +12,7 @@ from housing_assets.core.baselines.prices import history_naive_predictions
 from housing_assets.core.evaluation.models import evaluate_models
 from housing_assets.core.features.history import History, history_table
 from housing_assets.core.intervals.conformal import calibrate_month, calibration_window
-from housing_assets.core.models.growth import fit_growth
+from housing_assets.core.models.combination import fit_combination
 from housing_assets.core.models.price import PREDICTED_SCHEMA, PriceModel, model_files, model_from_files
 from housing_assets.core.months import Split, TimeSplit, add_months, month_end, month_of
 from housing_assets.core.panel.cleaning import clean_month
@@ -45,7 +45,7 @@ def history(whole) -> History:
 
 @pytest.fixture(scope="module")
 def grown(model, history) -> PriceModel:
-    return replace(model, growth=fit_growth(history, [1], "2020-01"))
+    return replace(model, growth=fit_combination(history, [1], "2020-01"))
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_no_value_of_the_month_or_after_it_changes_a_prediction(grown, whole, ro
 
 
 def test_a_longer_publication_lag_looks_no_later_than_it_may(model, history, rows):
-    late = replace(model, growth=fit_growth(history, [3], "2020-01"), lag=3)
+    late = replace(model, growth=fit_combination(history, [3], "2020-01"), lag=3)
     origin = add_months(MONTH, -3)
     growth = late.growth.log_growth(history.at(origin), 3)
     expected = np.exp(history.log_price[:, history.column(origin)] + growth)
@@ -101,7 +101,7 @@ def test_a_longer_publication_lag_looks_no_later_than_it_may(model, history, row
 
 def test_intervals_on_eval_rest_on_no_price_that_a_longer_publication_lag_keeps_back(model, history, long_panel):
     """The coverage of the last month is the same, whatever came in the two months before it."""
-    late = replace(model, growth=fit_growth(history, [3], "2020-01"), lag=3)
+    late = replace(model, growth=fit_combination(history, [3], "2020-01"), lag=3)
     train, held = (long_panel.filter(part) for part in (pl.col("split") == "train", pl.col("split") == "eval"))
     unknown = pl.col("date").is_between(month_end("2021-10"), month_end("2021-11"))
     wild = held.with_columns(price=pl.when(unknown).then(pl.col("price") * 2).otherwise("price"))

@@ -13,7 +13,7 @@ from housing_assets.core.errors import BundleError
 from housing_assets.core.evaluation.models import ITSELF, decide_publication, evaluate_models
 from housing_assets.core.features.history import History, history_table
 from housing_assets.core.intervals.conformal import calibrate
-from housing_assets.core.models.growth import fit_growth
+from housing_assets.core.models.combination import fit_combination
 from housing_assets.core.models.price import PriceModel, model_files, model_from_files
 from housing_assets.core.models.publication import (
     AS_IT_IS,
@@ -49,7 +49,7 @@ def history(steady) -> History:
 @pytest.fixture(scope="module")
 def unpublished(model, history) -> PriceModel:
     """A model with a growth model of the panel, before it is decided what it publishes."""
-    return replace(model, growth=fit_growth(history, [1], SPLIT.eval_start))
+    return replace(model, growth=fit_combination(history, [1], SPLIT.eval_start))
 
 
 def held(panel: pl.DataFrame) -> pl.DataFrame:
