@@ -79,10 +79,9 @@ class VintagePanel:
             yield from self._joined(set(months))
 
     def _joined(self, wanted: set[str]) -> Iterator[tuple[str, pl.DataFrame]]:
-        """Months of several sources. Earlier ones are read too: what changes slowly is carried forward from them."""
+        """Months of several sources. Earlier ones are read too if what changes slowly is carried forward from them."""
         join = PanelJoin({v.source: v.columns for v in self.vintages}, labels_of(self._label_frames()))
-        # With one source, nothing is carried: only the wanted months have to be read.
-        needed = wanted if len(self.vintages) == 1 else {m for m in self.months if m <= max(wanted)}
+        needed = {m for m in self.months if m <= max(wanted)} if join.is_carrying else wanted
         for month, rows in _side_by_side(self.store, self.vintages, needed):
             joined = join.month(rows)
             if month in wanted:
