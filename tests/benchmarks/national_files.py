@@ -36,17 +36,20 @@ def write_national(folder: Path, zips: int, start: str, end: str, vintage: int =
     places = _places(zips)
     size = zips // PARTS
     zillow, redfin = folder / "zillow.csv", folder / "redfin.tsv.gz"
-    with zillow.open("wb") as wide, redfin.open("wb") as packed, tempfile.TemporaryDirectory(dir=folder) as parts:
-        with gzip.GzipFile("", "wb", compresslevel=1, fileobj=packed, mtime=0) as tracker:
-            for part in range(PARTS):
-                spec = SampleSpec(size, start, end, seed=100 + part)
-                here = places.slice(part * size, size)
-                path = Path(parts) / "part.csv"
-                write_sample(spec, path, layout="zillow", vintage=vintage)
-                _write_zillow(wide, _read(path, ","), here, part)
-                path = Path(parts) / "part.tsv"
-                write_sample(spec, path, layout="redfin", vintage=vintage)
-                _write_redfin(tracker, _read(path, "\t"), here, part)
+    with (
+        zillow.open("wb") as wide,
+        gzip.open(redfin, "wb", compresslevel=1) as tracker,
+        tempfile.TemporaryDirectory(dir=folder) as parts,
+    ):
+        for part in range(PARTS):
+            spec = SampleSpec(size, start, end, seed=100 + part)
+            here = places.slice(part * size, size)
+            path = Path(parts) / "part.csv"
+            write_sample(spec, path, layout="zillow", vintage=vintage)
+            _write_zillow(wide, _read(path, ","), here, part)
+            path = Path(parts) / "part.tsv"
+            write_sample(spec, path, layout="redfin", vintage=vintage)
+            _write_redfin(tracker, _read(path, "\t"), here, part)
     return zillow, redfin
 
 
@@ -78,7 +81,7 @@ def _write_zillow(file: IO[bytes], rows: pl.DataFrame, places: pl.DataFrame, par
     file.write(named.write_csv(include_header=part == 0).encode())
 
 
-def _write_redfin(file: IO[bytes], rows: pl.DataFrame, places: pl.DataFrame, part: int) -> None:
+def _write_redfin(file: gzip.GzipFile, rows: pl.DataFrame, places: pl.DataFrame, part: int) -> None:
     rank = (rows["REGION"].rank("dense") - 1).cast(pl.UInt32)
     named = rows.with_columns(
         REGION="Zip Code: " + places["zipcode"].gather(rank),
