@@ -43,7 +43,8 @@ class Settings(BaseSettings):
     eval_start: str = Field("2020-01", description="First month of eval; every earlier month is train")
     holdout_start: str = Field("2022-01", description="First month of holdout")
     panel_start: str = Field(
-        PANEL_START, description="First monthly partition; empty: the first month of the source from 2012-03 on"
+        PANEL_START,
+        description="First monthly partition; empty: the first month of the source from 2000-01 on, 2012-03 of the sample",
     )
     panel_end: str = Field(
         "", description="Last monthly partition; empty: the sample's last month, or the last complete month"
