@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     holdout_start: str = Field("2022-01", description="First month of holdout")
     panel_start: str = Field(
         PANEL_START,
-        description="First monthly partition; empty: the first month of the source from 2000-01 on, 2012-03 of the sample",
+        description="First monthly partition; empty: the source's first month from 2000-01 on (sample: 2012-03)",
     )
     panel_end: str = Field(
         "", description="Last monthly partition; empty: the sample's last month, or the last complete month"
