@@ -154,6 +154,22 @@ def test_a_source_that_changed_is_read_again(housing, tmp_path):
     assert load_champion(housing.store).manifest["source"] == str(tmp_path / "panel.csv")
 
 
+def test_a_vintage_that_adds_a_month_has_this_month_made_and_no_other(housing):
+    source, path = Path(housing.env["HOUSING_SOURCE_URI"]), housing.root / "own.csv"
+    own = housing.changed(HOUSING_SOURCE_URI=str(path), HOUSING_PANEL_END="")
+    frame = pl.read_csv(source, infer_schema_length=None)
+    frame.filter(~pl.col("date").str.starts_with(END)).write_csv(path)
+    assert own("run").code == 0
+    before = {p: p.stat().st_mtime_ns for p in housing.folder.rglob("2*.parquet")}
+    frame.write_csv(path)
+    done = own("run")
+    assert done.code == 0, done.err
+    assert f"ingest_job {END} to {END}" in done.err
+    assert "training_job: up to date" in done.err
+    after = {p: p.stat().st_mtime_ns for p in housing.folder.rglob("2*.parquet")}
+    assert {p.stem for p in after if after[p] != before.get(p) and "vintages" not in p.parts} == {END}
+
+
 def test_the_panel_begins_with_the_source_where_nothing_else_is_said(housing):
     line = housing.changed(HOUSING_PANEL_START="")
     done = line("run", "--months", HELD[0])
