@@ -267,6 +267,10 @@ def _publish(
 
     try:
         vintage = vintages.publish(store, kind, _rows(kind, parts, notes), lambda: _origin(parts, notes), judge)
+        is_unrecorded = vintage.time != source.time and not judged.is_done
+        if is_unrecorded and previous and previous.time != vintage.time:
+            # A publication was killed after it had listed this vintage and before it had recorded that it is in use.
+            judged.judge(vintage)
     except _RefusedError as error:
         source.refused = str(error)
         source.compared = previous.time if previous else ""

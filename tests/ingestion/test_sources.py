@@ -15,7 +15,7 @@ from housing_assets.core.source.panel import open_panel
 from housing_assets.ingestion.panel import vintage_panel
 from housing_assets.ingestion.sources import Publication, publish_sources
 from housing_assets.store.layout import Store
-from housing_assets.store.sources import read_record, read_revisions
+from housing_assets.store.sources import read_record, read_revisions, write_record
 from housing_assets.store.vintages import list_vintages
 
 SPEC = SampleSpec(30, "2019-01", "2020-03", 7)
@@ -90,6 +90,20 @@ def test_a_revised_vintage_flows_through_and_its_revisions_are_kept(store, tmp_p
     assert len(list_vintages(store, "zillow")) == 2
     assert vintage_panel(settings(path), store).months[-1] == "2020-04"
     assert read_revisions(store, ["zillow"]).filter(pl.col("share_changed") > 0).height
+
+
+def test_a_publication_that_was_killed_before_it_recorded_its_vintage_is_completed_by_the_next(store, tmp_path):
+    first = publish(store, published(tmp_path, "zillow")).sources[0].vintage
+    before = read_record(store)
+    path = published(tmp_path, "zillow", 2)
+    second = publish(store, path).sources[0].vintage
+    whole = read_record(store)
+    write_record(store, before)
+    assert vintage_panel(settings(path), store).vintages == (first,), "a reader takes what is recorded"
+    (one,) = publish(store, path).sources
+    assert (one.is_new, one.vintage) == (True, second)
+    assert read_record(store) == whole
+    assert whole.sources["zillow"].compared == first.time
 
 
 def test_the_next_file_under_another_name_is_a_revision_of_the_one_before(store, tmp_path):
