@@ -151,6 +151,26 @@ def test_what_cannot_be_a_revision_is_refused_and_the_vintage_before_stays(store
     assert accepted.sources[0].vintage != first
 
 
+def test_a_column_that_a_publisher_gave_another_name_is_no_revision(store, tmp_path):
+    zillow, redfin = published(tmp_path, "zillow"), published(tmp_path, "redfin")
+    publish(store, zillow, redfin)
+    redfin.write_text(redfin.read_text().replace("MEDIAN_DOM", "DAYS_ON_MARKET"))
+    found = publish(store, zillow, redfin)
+    assert "the file of redfin lacks median_dom, which the newest vintage has" in found.problems[0]
+    assert "median_dom" in vintage_panel(settings(zillow, redfin), store).vintages[1].columns
+    assert not publish(store, zillow, redfin, accept="it is not published any more").problems
+    assert "median_dom" not in vintage_panel(settings(zillow, redfin), store).vintages[1].columns
+
+
+def test_a_panel_of_ones_own_may_leave_a_column_out_with_a_warning(store, tmp_path):
+    path = published(tmp_path, "housets")
+    publish(store, path)
+    broken(path, lambda frame: frame.drop("median_dom"))
+    (one,) = publish(store, path).sources
+    assert (one.is_new, one.refused) == (True, "")
+    assert "lacks median_dom" in one.warnings[0]
+
+
 def test_another_panel_at_another_address_is_no_revision(store, tmp_path):
     publish(store, published(tmp_path, "zillow"))
     other = published(tmp_path, "zillow", name="other.csv")
