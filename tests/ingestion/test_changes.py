@@ -12,6 +12,7 @@ from housing_assets.ingestion.changes import changed_months
 from housing_assets.ingestion.panel import VintagePanel, vintage_panel
 from housing_assets.ingestion.sources import publish_sources
 from housing_assets.store.layout import Store
+from housing_assets.store.monthly_sort import MonthlySort
 
 SPEC = SampleSpec(30, "2019-01", "2019-12", 7)
 
@@ -53,7 +54,10 @@ def test_months_of_the_vintages_in_use_are_not_joined_to_be_compared(store, told
     assert asked == [[]]
 
 
-def test_a_new_vintage_changes_the_months_whose_rows_differ(store, told, tmp_path):
+@pytest.mark.parametrize("has_digests", [True, False], ids=["by digests", "row by row"])
+def test_a_new_vintage_changes_the_months_whose_rows_differ(store, told, tmp_path, monkeypatch, has_digests):
+    if not has_digests:
+        monkeypatch.setattr(MonthlySort, "digests", property(lambda _: {}, lambda *_: None), raising=False)
     publish_sources(told, store)
     ingest(store, told)
     path = tmp_path / "zillow.csv"
@@ -62,6 +66,16 @@ def test_a_new_vintage_changes_the_months_whose_rows_differ(store, told, tmp_pat
     revised.write_csv(path)
     publish_sources(told, store)
     assert changed_months(told, store) == ["2019-05", "2020-01"]
+
+
+def test_another_metro_of_a_zip_changes_its_months(store, told, tmp_path):
+    publish_sources(told, store)
+    ingest(store, told)
+    path = tmp_path / "zillow.csv"
+    table = pl.read_csv(path, infer_schema_length=None, schema_overrides={"RegionName": pl.String})
+    table.with_columns(pl.lit("Boise City, ID").alias("Metro"), pl.col("2019-12-31") + 1).write_csv(path)
+    publish_sources(told, store)
+    assert changed_months(told, store) == list(vintage_panel(told, store).months)
 
 
 def test_a_damaged_month_is_ingested_again(store, told):

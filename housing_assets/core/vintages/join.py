@@ -116,11 +116,6 @@ class PanelJoin:
         extra: dict[str, pl.DataType] = {"state": pl.String()} if has_state else {}
         return {name: BY_NAME[name].dtype for name in COLUMN_NAMES} | extra
 
-    @property
-    def is_carrying(self) -> bool:
-        """True if rows of a month may get values of earlier months."""
-        return bool(self._carries)
-
     def month(self, frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
         """The rows of one month, by zip; months must be given in order, since slow columns are carried from them.
 
