@@ -151,5 +151,9 @@ def _feed(digest: "hashlib._Hash", column: pl.Series) -> None:
             digest.update(text.buffers()[2])
         return
     values = column.to_physical()
+    if not values.null_count():
+        digest.update(np.zeros(values.len(), np.uint8).data)
+        digest.update(np.ascontiguousarray(values.to_numpy()).data)
+        return
     digest.update(values.is_null().cast(pl.UInt8).to_numpy().data)
     digest.update(values.fill_null(0).to_numpy().data)
