@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from platform_fixtures import END, EVAL, HELD, MONTHS, TRAIN, CommandLine, command_line, copy_of, tree, write_source
 
-from housing_assets.core.months import add_months
+from housing_assets.core.months import add_months, month_end
 from housing_assets.core.panel.schema import COLUMN_NAMES
 from housing_assets.orchestration.build import build_definitions
 from housing_assets.store.bundles import list_versions
@@ -179,6 +179,24 @@ def test_a_month_more_moves_a_split_that_counts_from_it(housing, tmp_path):
     assert done.code == 0, done.err
     for job in ("ingest_job", "training_job", "predictions_job"):
         assert f"{job}: up to date" in done.err
+
+
+def test_a_vintage_that_adds_a_month_has_this_month_made_and_no_other(housing):
+    path, following = housing.root / "own.csv", add_months(END, 1)
+    own = housing.changed(HOUSING_SOURCE_URI=str(path), HOUSING_PANEL_END="")
+    frame = pl.read_csv(housing.env["HOUSING_SOURCE_URI"], infer_schema_length=None)
+    frame.write_csv(path)
+    assert own("run").code == 0
+    before = {p: p.stat().st_mtime_ns for p in housing.folder.rglob("2*.parquet")}
+    newest = frame.filter(pl.col("date").str.starts_with(END))
+    shifted = newest.with_columns(date=pl.lit(str(month_end(following))), price=pl.col("price") * 1.004)
+    pl.concat([frame, shifted]).write_csv(path)
+    done = own("run")
+    assert done.code == 0, done.err
+    assert f"ingest_job {following} to {following}" in done.err
+    assert "training_job: up to date" in done.err
+    after = {p: p.stat().st_mtime_ns for p in housing.folder.rglob("2*.parquet")}
+    assert {p.stem for p in after if after[p] != before.get(p) and "vintages" not in p.parts} == {following}
 
 
 def test_the_panel_begins_with_the_source_where_nothing_else_is_said(housing):

@@ -23,7 +23,7 @@ def store(tmp_path) -> Store:
 
 
 def test_it_begins_with_the_source_from_then_on(store):
-    assert known_panel(settings(), store).panel_start == "2012-03"
+    assert known_panel(settings(), store).panel_start == "2000-01", "not known yet: no month may be missing"
     assert begin_panel(settings(), store, "2015-01").panel_start == "2015-01"
     assert known_panel(settings(), store).months[0] == "2015-01"
     assert begin_panel(settings(), store, "2014-06").panel_start == "2014-06", "months were put before the others"
@@ -38,7 +38,7 @@ def test_a_source_that_keeps_its_newer_files_alone_leaves_the_beginning_as_it_is
 
 def test_another_source_begins_elsewhere(store):
     begin_panel(settings(), store, "2015-01")
-    assert known_panel(settings(source_uri="other.csv"), store).panel_start == "2012-03"
+    assert known_panel(settings(source_uri="other.csv"), store).panel_start == "2000-01"
 
 
 def test_what_is_set_holds(store):
@@ -47,9 +47,22 @@ def test_what_is_set_holds(store):
     assert begin_panel(told, store, "2016-01").panel_start == known_panel(told, store).panel_start == "2013-05"
 
 
-def test_months_before_2012_03_are_taken_only_if_asked_for(store):
-    assert begin_panel(settings(), store, "2000-01").panel_start == "2012-03"
-    assert known_panel(settings(), store).panel_start == "2012-03"
+def test_months_since_2000_are_taken_and_earlier_ones_only_if_asked_for(store):
+    assert begin_panel(settings(), store, "2003-05").panel_start == "2003-05"
+    assert known_panel(settings(), store).panel_start == "2003-05"
+    assert begin_panel(settings(), store, "1996-04").panel_start == "2000-01"
+    assert known_panel(settings(), store).panel_start == "2000-01"
+    assert begin_panel(settings(panel_start="1996-04"), store, "1996-04").panel_start == "1996-04"
+
+
+def test_partitions_that_were_defined_before_the_source_was_read_hold_every_month_of_it(store):
+    told = settings(store_uri=store.uri, eval_start=EVAL, holdout_start=HOLDOUT, panel_end=END)
+    key = dg.AssetKey("raw_splits")
+    before = build_definitions(told, {}).resolve_asset_graph().get(key).partitions_def.get_partition_keys()
+    begin_panel(told, store, "2003-05")
+    after = build_definitions(told, {}).resolve_asset_graph().get(key).partitions_def.get_partition_keys()
+    assert after[0] == "2003-05"
+    assert set(after) < set(before)
 
 
 def test_the_sample_begins_as_it_was_generated(store):
@@ -64,7 +77,7 @@ def test_a_source_without_months_of_train_is_refused_and_not_remembered(store):
 
 def test_a_damaged_note_is_as_good_as_none(store):
     store.blobs.write("panel.json", b"{")
-    assert known_panel(settings(), store).panel_start == "2012-03"
+    assert known_panel(settings(), store).panel_start == "2000-01"
     assert begin_panel(settings(), store, "2015-01").panel_start == "2015-01"
 
 

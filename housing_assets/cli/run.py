@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,16 +34,17 @@ from housing_assets.core.forecasting.schema import LEAST_FORECAST_MONTHS
 from housing_assets.core.months import consecutive, describe_months, parse_month_range
 from housing_assets.core.processes import is_known_dead, this_process
 from housing_assets.core.run_tags import month_tags
+from housing_assets.ingestion.changes import changed_months
 from housing_assets.ingestion.looks import is_current
 from housing_assets.ingestion.panel import VintagePanel, vintage_panel
 from housing_assets.ingestion.panel_split import begin_split, known_split
 from housing_assets.ingestion.panel_start import derives_start
 from housing_assets.orchestration.build import build_definitions
 from housing_assets.orchestration.names import CODE_VERSION, OWNER_TAG
-from housing_assets.orchestration.work import FORECASTS_ALONE, read_facts, work_to_do
+from housing_assets.orchestration.work import FORECASTS_ALONE, read_facts, training_digest, work_to_do
 from housing_assets.store.layout import Store
 from housing_assets.store.pointers import FORECAST_POINTER, champion_version, point_to, provisional_reason
-from housing_assets.store.verdicts import PASSING, State, read_verdicts, states
+from housing_assets.store.verdicts import PASSING, State, data_stamps, read_verdicts, states
 
 _INPUTS_TAG = "housing/inputs"
 
@@ -102,18 +103,18 @@ def run_platform(
         stages = _Stages(settings, store, instance, console, force)
         stages.errors += before.errors
         split = settings.split
-        inputs = [
-            panel.fingerprint,
-            settings.model_dump(mode="json", exclude=IRRELEVANT_TO_RUN_INPUTS) | asdict(split),
-        ]
-        stages.run_months(INGEST_JOB, inputs, run_months)
+        inputs = [settings.model_dump(mode="json", exclude=IRRELEVANT_TO_RUN_INPUTS) | asdict(split)]
+        # A month that the panel lacks is asked for all the same: the run says which months there are.
+        changed = {*changed_months(settings, store), *(m for m in run_months if m not in panel.months)}
+        stages.run_months(INGEST_JOB, inputs, run_months, changed=changed)
         needed = [m for m in settings.months if m < split.holdout_start]
         if cut := sorted(set(needed) & stages.stopped):
             console.print(f"training_job: not run, since {describe_months(cut)} of train and eval are stopped")
         else:
             trials = settings.tune_trials if trials is None else trials
             config = {"ops": {TUNED_MODEL: {"config": {"trials": trials}}}}
-            stages.run(TRAINING_JOB, [*inputs, trials], None, _trained(store), config)
+            trained_on = training_digest(data_stamps(store, CLEANED), split)
+            stages.run(TRAINING_JOB, [*inputs, trained_on, trials], None, _trained(store), config)
         held = [m for m in run_months if m >= split.holdout_start and m not in stages.stopped]
         _predict(stages, inputs, held)
         if not settings.can_forecast:
@@ -244,6 +245,7 @@ class _Stages:
         config: Mapping[str, Any] | None = None,
         force: bool = False,
         assets: tuple[str, ...] = (),
+        changed: Collection[str] = (),
     ) -> None:
         """Run a job over those months whose outputs are not there, not sound, or made from something else.
 
@@ -252,17 +254,18 @@ class _Stages:
 
         Args:
             name: of the job.
-            inputs: all that its outputs depend on, the months apart.
+            inputs: all that its outputs depend on, the months and what the store says of them apart.
             months: to have the outputs of.
             config: of the run.
             force: run it over all of them.
             assets: of the job, if not all of them: then only what the store says is work for these alone is run.
+            changed: months that are made from something else by now, which the store does not tell.
 
         Raises:
             HousingError: a run failed, and not because of the checks of some months.
         """
         is_forced = (force or self.force) and not assets
-        undone = months if is_forced else self._undone(name, inputs, months, assets)
+        undone = set(months if is_forced else self._undone(name, inputs, months, assets)) | ({*changed} & {*months})
         if months and not undone and not assets:
             self.console.print(f"[dim]{name}: up to date[/dim]")
         for part in consecutive(undone):

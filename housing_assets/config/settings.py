@@ -55,7 +55,8 @@ class Settings(BaseSettings):
         "newest months of the panel",
     )
     panel_start: str = Field(
-        PANEL_START, description="First monthly partition; empty: the first month of the source from 2012-03 on"
+        PANEL_START,
+        description="First monthly partition; empty: the source's first month from 2000-01 on (sample: 2012-03)",
     )
     panel_end: str = Field(
         "", description="Last monthly partition; empty: the sample's last month, or the last complete month"

@@ -13,6 +13,8 @@ from housing_assets.core.errors import HousingError, UnknownPanelError
 
 PANEL_START = "2012-03"
 """First month of the HouseTS panel."""
+SOURCE_START = "2000-01"
+"""First month that is taken of a source whose panel is not said to begin elsewhere: that of Zillow's index."""
 PANEL_END = "2023-12"
 """Last month of the HouseTS panel, and of the generated sample."""
 

@@ -14,8 +14,8 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -39,6 +39,9 @@ _TRIES = 5
 _BACKOFF_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 300
 """Longest that a Retry-After is waited for: with a longer one the run ends, and a later one goes on."""
+_FRESH = timedelta(minutes=15)
+"""Age up to which a file counts as current whose server tells nothing that a later request could ask by: a run looks at
+its sources more than once."""
 _CONNECT_SECONDS, _READ_SECONDS = 10, 60
 _BLOCK = 1 << 20
 _RETRIED = (429, 500, 502, 503, 504)
@@ -111,7 +114,10 @@ def fetch(
     folder = cache / hashlib.sha256(address.encode()).hexdigest()[:16]
     with _explained(address), _locked(folder):
         known = _known(folder)
-        fetched = _fetched(session or make_session(), address, folder, known, progress)
+        if known and _is_fresh(known):
+            fetched = replace(known, unchanged=True)
+        else:
+            fetched = _fetched(session or make_session(), address, folder, known, progress)
         (folder / "used").touch()
     _trim(cache, folder)
     return fetched
@@ -397,6 +403,11 @@ def _known(folder: Path) -> Download | None:
     except (KeyError, TypeError, OSError):
         return None
     return download if whole else None
+
+
+def _is_fresh(download: Download) -> bool:
+    has_validator = bool(stamp_of(download.etag, download.last_modified))
+    return not has_validator and datetime.now(UTC) - datetime.fromisoformat(download.fetched_at) < _FRESH
 
 
 def _remember(folder: Path, download: Download, unchanged: bool) -> Download:

@@ -11,7 +11,7 @@ from housing_assets.config.settings import Settings
 from housing_assets.core.errors import MissingMonthError, SourceError, StoreError
 from housing_assets.core.months import describe_months
 from housing_assets.core.panel.schema import RAW_SCHEMA
-from housing_assets.core.vintages.join import LABELS, PanelJoin, labels_of
+from housing_assets.core.vintages.join import LABELS, SLOW, PanelJoin, labels_of
 from housing_assets.ingestion.sources import SAMPLE
 from housing_assets.store import vintages
 from housing_assets.store.layout import Store
@@ -49,6 +49,16 @@ class VintagePanel:
         told = "\n".join(f"{v.source} {v.rows_sha256}" for v in self.vintages)
         return hashlib.sha256(told.encode()).hexdigest()
 
+    @property
+    def is_own_layout(self) -> bool:
+        """True if its rows are those of one vintage as they are."""
+        return len(self.vintages) == 1 and self.vintages[0].source in _OWN_LAYOUT
+
+    @property
+    def is_carrying(self) -> bool:
+        """True if rows of a month may get values of earlier months."""
+        return len(self.vintages) > 1 and any(name in SLOW for v in self.vintages for name in v.columns)
+
     @cached_property
     def months(self) -> tuple[str, ...]:
         """Months that have rows, in order: those of the sources that give prices."""
@@ -72,17 +82,16 @@ class VintagePanel:
                 f"{self.label}: no rows for {describe_months(missing)}: the source has "
                 f"{describe_months(list(self.months))}"
             )
-        if len(self.vintages) == 1 and self.vintages[0].source in _OWN_LAYOUT:
+        if self.is_own_layout:
             for month, frame in vintages.iterate(self.store, self.vintages[0], months):
                 yield month, _completed(frame)
         elif months:
             yield from self._joined(set(months))
 
     def _joined(self, wanted: set[str]) -> Iterator[tuple[str, pl.DataFrame]]:
-        """Months of several sources. Earlier ones are read too: what changes slowly is carried forward from them."""
+        """Months of several sources. Earlier ones are read too if what changes slowly is carried forward from them."""
         join = PanelJoin({v.source: v.columns for v in self.vintages}, labels_of(self._label_frames()))
-        # With one source, nothing is carried: only the wanted months have to be read.
-        needed = wanted if len(self.vintages) == 1 else {m for m in self.months if m <= max(wanted)}
+        needed = {m for m in self.months if m <= max(wanted)} if self.is_carrying else wanted
         for month, rows in _side_by_side(self.store, self.vintages, needed):
             joined = join.month(rows)
             if month in wanted:

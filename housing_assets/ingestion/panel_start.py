@@ -2,13 +2,16 @@
 
 Partitions are defined when definitions are loaded, in many processes, and reading a source for its first month takes as
 long as ingesting it. So whoever reads the source leaves that month in the store, and whoever loads asks there.
+
+Before the source was read, the panel begins with 2000-01. Processes that loaded definitions then have partitions for
+every month that is found later: Dagster refuses a run over a partition that the process which starts it does not have.
 """
 
 import logging
 
 from housing_assets.config.settings import Settings
 from housing_assets.core.errors import HousingError, StoreError
-from housing_assets.core.months import PANEL_START, parse_month
+from housing_assets.core.months import SOURCE_START, parse_month
 from housing_assets.store.layout import Store
 
 KEY = "panel.json"
@@ -18,24 +21,24 @@ _log = logging.getLogger(__name__)
 
 
 def derives_start(settings: Settings) -> bool:
-    """Does the panel begin with the source? Not where HOUSING_PANEL_START is set, nor with the generated sample."""
+    """True if the panel begins with the source: not where HOUSING_PANEL_START is set, nor with the generated sample."""
     return "panel_start" not in settings.model_fields_set and not settings.uses_sample
 
 
 def known_panel(settings: Settings, store: Store) -> Settings:
-    """The settings with the first month of the panel; 2012-03 before the source was read, or if it begins earlier."""
+    """The settings with the first month of the panel; 2000-01 before the source was read, or if it begins earlier."""
     if not derives_start(settings):
         return settings
+    first = SOURCE_START
     try:
         told = store.read_json(KEY)
-        if told.get("source") != settings.source_label:
-            return settings
-        return _beginning(settings, parse_month(str(told.get("first_month"))))
+        if told.get("source") == settings.source_label:
+            first = parse_month(str(told.get("first_month")))
     except FileNotFoundError:
-        return settings
+        pass
     except (StoreError, HousingError) as error:
-        _log.warning("the panel begins with %s, since its beginning is not known: %s", PANEL_START, error)
-        return settings
+        _log.warning("the panel begins with %s, since its beginning is not known: %s", first, error)
+    return _beginning(settings, first)
 
 
 def begin_panel(settings: Settings, store: Store, first: str) -> Settings:
@@ -70,5 +73,7 @@ def begin_panel(settings: Settings, store: Store, first: str) -> Settings:
 
 
 def _beginning(settings: Settings, first: str) -> Settings:
-    is_later = PANEL_START < first < (settings.eval_month or _NEVER)
-    return settings.model_copy(update={"panel_start": first}) if is_later else settings
+    begin = max(first, SOURCE_START)
+    # One that leaves train no months is refused by whoever reads the source.
+    is_before_eval = begin < (settings.eval_month or _NEVER)
+    return settings.model_copy(update={"panel_start": begin}) if is_before_eval else settings

@@ -21,7 +21,7 @@ from housing_assets.core.sample.spec import SampleSpec
 from housing_assets.core.sample.writers import write_sample
 from housing_assets.core.source.notes import Notes
 from housing_assets.core.source.source import RecognizedSource, open_source
-from housing_assets.core.vintages.revisions import COMPARED, Finding, judge_revision, revisions_of
+from housing_assets.core.vintages.revisions import COMPARED, Finding, judge_revision, lost_columns, revisions_of
 from housing_assets.ingestion.addresses import FetchedSource, addresses_of, fetch_source
 from housing_assets.ingestion.overlaps import Agreement, FirstWins
 from housing_assets.ingestion.publishers import PUBLISHERS
@@ -267,6 +267,10 @@ def _publish(
 
     try:
         vintage = vintages.publish(store, kind, _rows(kind, parts, notes), lambda: _origin(parts, notes), judge)
+        is_unrecorded = vintage.time != source.time and not judged.is_done
+        if is_unrecorded and previous and previous.time != vintage.time:
+            # A publication was killed after it had listed this vintage and before it had recorded that it is in use.
+            judged.judge(vintage)
     except _RefusedError as error:
         source.refused = str(error)
         source.compared = previous.time if previous else ""
@@ -323,14 +327,20 @@ class _Judged:
         write_revisions(self.store, self.kind, table)
         verdict = judge_revision(table, self.kind, old.published_at, candidate.published_at)
         self.warnings = [finding.text for finding in verdict.warnings]
-        if not verdict.blocks:
+        blocks = list(verdict.blocks)
+        if lost := lost_columns(old.columns, candidate.columns, self.kind):
+            if any(publisher.word == self.kind for publisher in PUBLISHERS):
+                blocks.append(lost)
+            else:  # whoever makes a panel of their own may leave a column out
+                self.warnings.append(lost.text)
+        if not blocks:
             return
         if self.kind == SAMPLE:  # generated over other months: the settings changed, not the sample
             self.is_related, self.warnings = False, []
             return
         if not self.accept:
-            raise _RefusedError(_reason(verdict.blocks))
-        self.warnings += [f"accepted ({self.accept}): {finding.text}" for finding in verdict.blocks]
+            raise _RefusedError(_reason(blocks))
+        self.warnings += [f"accepted ({self.accept}): {finding.text}" for finding in blocks]
 
     def _is_same(self, old: Vintage, new: Vintage) -> bool:
         """True if the two are of one panel: of one address, or with many zips in common."""

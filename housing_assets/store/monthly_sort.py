@@ -11,6 +11,8 @@ from housing_assets.core.months import month_of
 
 _GATHERED_ROWS = 500_000
 """Rows that are split into months at a time: a publisher's blocks are smaller and of all months."""
+_DIGEST_LENGTH = 16
+"""Hexadecimal digits of a month's digest: 64 bits, for a few hundred months."""
 _NO_TEXT = 0xFFFFFFFF
 """Length that stands for null in the digest: longer than any text."""
 
@@ -24,6 +26,7 @@ class MonthlySort:
     Attributes:
         columns: `date`, `zipcode`, then the others as they came.
         months: in order; set by `finish`.
+        digests: of the rows of each month; set by `finish`.
         rows: in all.
     """
 
@@ -39,6 +42,7 @@ class MonthlySort:
         self._zips: set[str] = set()
         self.columns: tuple[str, ...] = ()
         self.months: list[str] = []
+        self.digests: dict[str, str] = {}
         self.rows = 0
 
     @property
@@ -87,8 +91,11 @@ class MonthlySort:
             places = ranks[frame["zipcode"].to_physical().to_numpy()]
             if (places[1:] < places[:-1]).any():
                 frame = frame[np.argsort(places, kind="stable")]
+            of_month = hashlib.sha256("\0".join(self.columns).encode())
             for column in frame:
-                _feed(digest, column)
+                _feed(of_month, column)
+            digest.update(of_month.digest())
+            self.digests[month] = of_month.hexdigest()[:_DIGEST_LENGTH]
             self._by_month[month] = [frame]
         return digest.hexdigest()
 
@@ -144,5 +151,9 @@ def _feed(digest: "hashlib._Hash", column: pl.Series) -> None:
             digest.update(text.buffers()[2])
         return
     values = column.to_physical()
+    if not values.null_count():
+        digest.update(np.zeros(values.len(), np.uint8).data)
+        digest.update(np.ascontiguousarray(values.to_numpy()).data)
+        return
     digest.update(values.is_null().cast(pl.UInt8).to_numpy().data)
     digest.update(values.fill_null(0).to_numpy().data)

@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -99,6 +99,7 @@ class Vintage(Origin):
         rows: in all months.
         zips: different ones.
         columns: in the order of the file; `date` (month end) and `zipcode` come first.
+        digests: of the rows of each month: the same rows have the same; none in vintages of earlier versions.
     """
 
     source: str = ""
@@ -110,6 +111,7 @@ class Vintage(Origin):
     rows: int = 0
     zips: int = 0
     columns: tuple[str, ...] = ()
+    digests: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -194,6 +196,7 @@ def publish(
             rows=rows.rows,
             zips=rows.zips,
             columns=rows.columns,
+            digests=rows.digests,
         )
         candidate = replace(candidate, data_sha256=_write_rows(store, candidate, rows))
         try:

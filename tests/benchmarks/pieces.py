@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import data_path
+import national
 import numpy as np
 import sources
 import training
@@ -160,6 +161,14 @@ def _fresh(folder: str) -> Path:
     return Path(folder)
 
 
+def changed_months(folder: str, source: str) -> float:
+    """What `source_sensor` asks of the vintages in use, after files were published."""
+    from housing_assets.ingestion import changes
+
+    told = national.publish_and_settings(Path(folder), source)
+    return timed(lambda: changes.changed_months(*told))
+
+
 PIECES: dict[str, Callable[..., float]] = {
     made.__name__: made
     for made in (
@@ -178,6 +187,7 @@ PIECES: dict[str, Callable[..., float]] = {
         wide_vintage,
         tsv_floor,
         tsv_stream,
+        changed_months,
     )
 }
 

@@ -25,6 +25,7 @@ import psutil
 from dashboard import dashboard_figures
 from figures import Cost, Figure, command, piece, typical
 from forecasts import history_figures
+from national import national_figures
 from rich.console import Console
 from rich.table import Table
 from serving import serving
@@ -418,6 +419,7 @@ def repeated(source: Path, path: Path, times: int) -> Path:
 
 GROUPS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "sources": lambda bench: source_figures(KEPT / "sources", bench.full),
+    "nation": lambda bench: national_figures(KEPT / "nation", bench.full, step_seconds),
     "data": data,
     "dagster": dagster,
     "training": training,

@@ -3,7 +3,8 @@
 import gzip
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def site() -> Iterator[Site]:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
-            if self.headers.get("If-None-Match") == site.etag:
+            if site.etag and self.headers.get("If-None-Match") == site.etag:
                 self.send_response(304)
                 self.end_headers()
                 return
@@ -66,8 +67,9 @@ def site() -> Iterator[Site]:
                 self.send_header("Content-Range", f"bytes {start}-{len(site.body) - 1}/{len(site.body)}")
             if site.with_length:
                 self.send_header("Content-Length", str(len(site.body) - start))
-            self.send_header("ETag", site.etag)
-            self.send_header("Last-Modified", "Fri, 15 Mar 2024 09:00:00 GMT")
+            if site.etag:
+                self.send_header("ETag", site.etag)
+                self.send_header("Last-Modified", "Fri, 15 Mar 2024 09:00:00 GMT")
             self.send_header("Content-Type", site.kind)
             self.end_headers()
             self.wfile.write(site.body[start:][: site.cut.pop(0) if site.cut else None])
@@ -105,6 +107,16 @@ def test_a_file_is_fetched_once_while_it_stays_the_same(site: Site, tmp_path):
     assert not first.path.exists()
 
     newer.path.write_bytes(b"damaged")
+    assert get(site, tmp_path).path.read_bytes() == site.body
+
+
+def test_a_server_that_names_no_version_is_asked_once_in_a_run_and_again_later(site: Site, tmp_path, monkeypatch):
+    site.etag = ""
+    first = get(site, tmp_path)
+    assert get(site, tmp_path) == replace(first, unchanged=True)
+    assert len(site.asked) == 1, "a run looks at its sources more than once"
+    monkeypatch.setattr(downloads, "_FRESH", timedelta(0))
+    site.body = BODY + b"1\n"
     assert get(site, tmp_path).path.read_bytes() == site.body
 
 

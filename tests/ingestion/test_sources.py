@@ -15,7 +15,7 @@ from housing_assets.core.source.panel import open_panel
 from housing_assets.ingestion.panel import vintage_panel
 from housing_assets.ingestion.sources import Publication, publish_sources
 from housing_assets.store.layout import Store
-from housing_assets.store.sources import read_record, read_revisions
+from housing_assets.store.sources import read_record, read_revisions, write_record
 from housing_assets.store.vintages import list_vintages
 
 SPEC = SampleSpec(30, "2019-01", "2020-03", 7)
@@ -92,6 +92,20 @@ def test_a_revised_vintage_flows_through_and_its_revisions_are_kept(store, tmp_p
     assert read_revisions(store, ["zillow"]).filter(pl.col("share_changed") > 0).height
 
 
+def test_a_publication_that_was_killed_before_it_recorded_its_vintage_is_completed_by_the_next(store, tmp_path):
+    first = publish(store, published(tmp_path, "zillow")).sources[0].vintage
+    before = read_record(store)
+    path = published(tmp_path, "zillow", 2)
+    second = publish(store, path).sources[0].vintage
+    whole = read_record(store)
+    write_record(store, before)
+    assert vintage_panel(settings(path), store).vintages == (first,), "a reader takes what is recorded"
+    (one,) = publish(store, path).sources
+    assert (one.is_new, one.vintage) == (True, second)
+    assert read_record(store) == whole
+    assert whole.sources["zillow"].compared == first.time
+
+
 def test_the_next_file_under_another_name_is_a_revision_of_the_one_before(store, tmp_path):
     publish(store, published(tmp_path, "zillow"))
     (one,) = publish(store, published(tmp_path, "zillow", 2, "next.csv")).sources
@@ -135,6 +149,26 @@ def test_what_cannot_be_a_revision_is_refused_and_the_vintage_before_stays(store
     assert not accepted.problems
     assert "accepted (the publisher changed its unit)" in " ".join(accepted.sources[0].warnings)
     assert accepted.sources[0].vintage != first
+
+
+def test_a_column_that_a_publisher_gave_another_name_is_no_revision(store, tmp_path):
+    zillow, redfin = published(tmp_path, "zillow"), published(tmp_path, "redfin")
+    publish(store, zillow, redfin)
+    redfin.write_text(redfin.read_text().replace("MEDIAN_DOM", "DAYS_ON_MARKET"))
+    found = publish(store, zillow, redfin)
+    assert "the file of redfin lacks median_dom, which the newest vintage has" in found.problems[0]
+    assert "median_dom" in vintage_panel(settings(zillow, redfin), store).vintages[1].columns
+    assert not publish(store, zillow, redfin, accept="it is not published any more").problems
+    assert "median_dom" not in vintage_panel(settings(zillow, redfin), store).vintages[1].columns
+
+
+def test_a_panel_of_ones_own_may_leave_a_column_out_with_a_warning(store, tmp_path):
+    path = published(tmp_path, "housets")
+    publish(store, path)
+    broken(path, lambda frame: frame.drop("median_dom"))
+    (one,) = publish(store, path).sources
+    assert (one.is_new, one.refused) == (True, "")
+    assert "lacks median_dom" in one.warnings[0]
 
 
 def test_another_panel_at_another_address_is_no_revision(store, tmp_path):

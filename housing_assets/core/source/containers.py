@@ -18,6 +18,9 @@ from housing_assets.core.text import first_line
 GZIP, ZSTANDARD, ZIP, PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"PAR1"
 _EMPTY_ZIP = b"PK\x05\x06"
 _UNSUPPORTED = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"7z\xbc\xaf": "7-Zip", b"Rar!": "RAR"}
+_DOCUMENTS = {b"\xd0\xcf\x11\xe0": "an Excel workbook", b"%PDF": "a PDF document"}
+_WORKBOOKS = {"xl/workbook.xml": "an Excel workbook", "content.xml": "an OpenDocument spreadsheet"}
+"""Members by which a zip is a spreadsheet's file."""
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -80,11 +83,23 @@ def _unpacked(path: Path, name: str) -> io.BufferedReader:
     for mark, kind in _UNSUPPORTED.items():
         if magic.startswith(mark):
             raise SourceError(f"{name}: is packed by {kind}: unpack it, or pack it by gzip, zip or zstandard")
+    for mark, kind in _DOCUMENTS.items():
+        if magic.startswith(mark):
+            raise _document_error(name, kind)
     return path.open("rb")
+
+
+def _document_error(name: str, kind: str) -> SourceError:
+    return SourceError(
+        f"{name}: is {kind}, not a text table: open it, save the sheet as CSV (UTF-8), and name that file"
+    )
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
     """The one data file of a zip; what operating systems and people put beside it does not count."""
+    for member, kind in _WORKBOOKS.items():
+        if member in archive.namelist():
+            raise _document_error(name, kind)
     members = [m for m in archive.infolist() if not m.is_dir() and not m.filename.startswith(("__MACOSX/", "."))]
     data = [m for m in members if not Path(m.filename).name.casefold().startswith(("readme", "license", "."))]
     if len(data) != 1:

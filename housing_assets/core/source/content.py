@@ -112,7 +112,7 @@ def look(path: Path, name: str) -> Content:
     lines = text.splitlines(keepends=True)
     preamble, delimiter = _preamble(lines)
     body = "".join(lines[preamble:])
-    delimiter = delimiter or _delimiter(body)
+    delimiter = delimiter or likely_delimiter(body)
     try:
         filled = (row for row in csv.reader(io.StringIO(body, newline=""), delimiter=delimiter) if row)
         rows = list(itertools.islice(filled, _HEAD_ROWS + 1))
@@ -178,7 +178,7 @@ def _preamble(lines: list[str]) -> tuple[int, str | None]:
     return 0, delimiter
 
 
-def _delimiter(body: str) -> str:
+def likely_delimiter(body: str) -> str:
     """The mark that cuts the first line into the most values."""
     line = body.split("\n", 1)[0]
 

@@ -119,6 +119,9 @@ def open_source(
     with _all_local(list(map(str, uris)), reading, progress) as files:
         for name, path in files:
             content = look(path, name)
+            reading.notes.add(
+                f"{name}: lines before the header passed over (comments, blank ones, sep=)", content.preamble
+            )
             parts.append((recognize(content), content))
         by_kind = {reader.kind: content.name for reader, content in parts}
         if len(by_kind) > 1:

@@ -7,6 +7,7 @@ amenities change slowly: where a row has none, it gets those of the zip's last k
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import polars as pl
 
@@ -102,9 +103,13 @@ class PanelJoin:
                 f"no source gives prices: {', '.join(self.columns)}. Name one that does in HOUSING_SOURCE_URI, "
                 "such as the word zillow"
             )
-        self._slow = pl.DataFrame(schema={"zipcode": pl.String(), **{name: pl.Float64() for name in SLOW}})
+        given = {name for names in self.columns.values() for name in names} | set(self.labels.columns)
+        # Expressions of columns that no source gives would take most of the time of a month.
+        self._given = [name for name in self.schema if name in given and name not in ("date", "zipcode", "year")]
+        self._carries = [name for name in SLOW if name in given] if len(self.columns) > 1 else []
+        self._slow = pl.DataFrame(schema={"zipcode": pl.String(), **{name: pl.Float64() for name in self._carries}})
 
-    @property
+    @cached_property
     def schema(self) -> dict[str, pl.DataType]:
         """Of the rows of a month."""
         has_state = "state" in self.labels.columns and "state" not in COLUMN_NAMES
@@ -128,12 +133,15 @@ class PanelJoin:
         for name, frame in ordered.items():
             if left_out := frame.filter(~pl.col("zipcode").is_in(taken.implode())).height:
                 self.without_price[name] += left_out
-        rows = pl.concat(pieces) if pieces else pl.DataFrame(schema=self.schema)
-        return self._carried(rows).sort("zipcode", maintain_order=True)
+        if not pieces:
+            return pl.DataFrame(schema=self.schema)
+        rows = self._carried(pl.concat(pieces)).sort("zipcode", maintain_order=True)
+        absent = [pl.lit(None, dtype).alias(n) for n, dtype in self.schema.items() if n not in rows.columns]
+        return rows.with_columns(absent).select(*self.schema)
 
     def _filled(self, own: str, rows: pl.DataFrame, frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-        """Rows of one source with the columns of all."""
-        names = [n for n in self.schema if n not in ("date", "zipcode", "year")]
+        """Rows of one source with the columns that any gives."""
+        names = self._given
         joined = rows.select("date", "zipcode", *(pl.col(n).alias(f"{own} {n}") for n in names if n in rows.columns))
         for other, frame in frames.items():
             if other != own:
@@ -166,22 +174,21 @@ class PanelJoin:
         labels = self.labels.select("zipcode", *(pl.col(n).alias(f"label {n}") for n in names))
         joined = rows.join(labels, on="zipcode", how="left", maintain_order="left")
         filled = joined.with_columns(pl.coalesce(n, f"label {n}").alias(n) for n in names)
-        return filled.select(pl.col(n).cast(dtype) for n, dtype in self.schema.items())
+        return filled.select(pl.col(n).cast(dtype) for n, dtype in self.schema.items() if n in rows.columns)
 
     def _carried(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows whose missing slow columns are those of the zip's last known month; remembers what these rows know."""
-        if len(self.columns) == 1:
+        names = self._carries
+        if not names:
             return rows
-        last = self._slow.rename({name: f"last {name}" for name in SLOW})
+        last = self._slow.rename({name: f"last {name}" for name in names})
         joined = rows.join(last, on="zipcode", how="left", maintain_order="left")
-        filled = joined.with_columns(pl.coalesce(name, f"last {name}").alias(name) for name in SLOW).select(
-            rows.columns
-        )
+        filled = joined.with_columns(pl.coalesce(n, f"last {n}").alias(n) for n in names).select(rows.columns)
         # A 0 that means missing stays in its row, and is not what a later month is given.
-        values = filled.select("zipcode", *(_value(pl.col(name), name).alias(name) for name in SLOW))
+        values = filled.select("zipcode", *(_value(pl.col(name), name).alias(name) for name in names))
         known = values.unique("zipcode", keep="first")
         kept = self._slow.join(known, on="zipcode", how="full", coalesce=True, suffix=" now")
-        self._slow = kept.select("zipcode", *(pl.coalesce(f"{name} now", name).alias(name) for name in SLOW))
+        self._slow = kept.select("zipcode", *(pl.coalesce(f"{name} now", name).alias(name) for name in names))
         return filled
 
 

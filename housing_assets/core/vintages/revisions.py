@@ -178,6 +178,24 @@ def judge_revision(
     return RevisionVerdict(tuple(f for f in blocks if f), tuple(f for f in warnings if f))
 
 
+def lost_columns(old: Sequence[str], new: Sequence[str], source: str) -> Finding | None:
+    """What is said of a vintage that lacks compared columns which the one before it has; None if it has all.
+
+    Args:
+        old, new: columns of the two.
+        source: its name.
+    """
+    lost = [column for column in COMPARED if column in old and column not in new]
+    if not lost:
+        return None
+    return Finding(
+        "columns_stay",
+        f"the file of {source} lacks {', '.join(lost)}, which the newest vintage has: the publisher may have given "
+        f"{'it' if len(lost) == 1 else 'them'} another name. Rename it back in a copy of the file, and name the copy "
+        "in HOUSING_SOURCE_URI. The newest vintage stays in use.",
+    )
+
+
 def _months_with(table: pl.DataFrame, column: str) -> list[str]:
     return table.filter(pl.col(column) > 0)["month"].unique().sort().to_list()
 

@@ -73,14 +73,6 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         metadata=column_schema(CLEAN_SCHEMA, CLEAN_DESCRIPTIONS),
         description="Metro names normalized and placed, 0-coded gaps made missing, duplicates resolved, "
         "impossible rows quarantined (kept with their reason under `quarantined/`).",
-        ins={
-            RAW_SPLITS: dg.AssetIn(
-                # The month before tells which rows only repeat it; the panel's first month has none.
-                partition_mapping=dg.TimeWindowPartitionMapping(
-                    start_offset=-1, allow_nonexistent_upstream_partitions=True
-                )
-            )
-        },
     )
     def cleaned(
         context: dg.AssetExecutionContext, raw_splits: MonthReader, store: dg.ResourceParam[Store]
@@ -90,7 +82,8 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         rules = CleaningRules(settings.max_list_price)
         raw_splits.months.require(months)
         require(store, CLEANED, {RAW_SPLITS: months})
-        # The month before serves to find repeats, if it is sound; a broken one has nothing to compare with.
+        # The month before serves to find repeats, if it is sound; a broken one has nothing to compare with. It is no
+        # mapped partition: a backfill of some months would then ask for the month after them too.
         known = states(store, RAW_SPLITS, {m for month in months for m in (add_months(month, -1), month)})
         wanted = sorted(month for month, state in known.items() if state in PASSING)
 

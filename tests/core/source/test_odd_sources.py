@@ -31,9 +31,19 @@ def workbook() -> bytes:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (workbook(), "this zip holds 3 data files"),
+        (workbook(), "is an Excel workbook, not a text table: open it, save the sheet as CSV"),
+        (b"\xd0\xcf\x11\xe0" + bytes(600), "is an Excel workbook"),
+        (b"%PDF-1.7 x", "is a PDF document"),
         (gzip.compress(b"", mtime=0), "the file is empty"),
-        (b"Home values\nby zip\n" + zillow().encode(), "is of no known layout: its columns are 'Home values'"),
+        (
+            b"Home values\nby zip\n" + zillow().encode(),
+            "has its header in row 3, below other lines: remove the 2 lines",
+        ),
+        (b"Home values,,\n" + zillow().encode(), "has its header in row 2"),
+        (b"Market tracker\n" + tracker().encode(), "has its header in row 2"),
+        (b"Home values\nby zip\n", "is of no known layout: its columns are 'Home values'"),
+        (b"<html>\n<body>\n" + zillow().encode(), "is a web page or XML, not a table"),
+        (zillow().replace("RegionName", "Region_Name"), "lacks 'RegionName' (did you mean 'Region_Name'?)"),
         (zillow("2024-01-31,2024-02-29,2024-02-29"), "2024-02 has more than one column"),
         (zillow().replace(",2139,", ",O2139,"), "row 1, column 'RegionName': 'O2139' is not a ZIP code"),
     ],
@@ -42,6 +52,12 @@ def test_an_odd_file_is_refused_by_name(tmp_path, content, words):
     message = refusal(save(tmp_path / "z.csv", content))
     assert message.startswith("z.csv")
     assert words in message
+
+
+def test_lines_before_the_header_are_passed_over_with_a_note(tmp_path):
+    path = save(tmp_path / "z.csv", "# made by hand\nsep=,\n" + zillow())
+    assert prices_of(path) == PRICES
+    assert notes_of(path) == {"z.csv: lines before the header passed over (comments, blank ones, sep=)": 2}
 
 
 def test_lines_may_end_as_windows_ends_them_in_utf_16(tmp_path):
