@@ -105,6 +105,7 @@ def chart(
     key: str,
     on_select: Callable[[], None] | None = None,
     formats: Mapping[str, Any] | None = None,
+    config: Mapping[str, Any] | None = None,
 ) -> None:
     """A chart with the sentence that says what it shows, and its figures as a table.
 
@@ -115,9 +116,10 @@ def chart(
         key: of the widget.
         on_select: called when a point is selected; None: points cannot be.
         formats: of further columns of the table, by name.
+        config: further settings of Plotly.
     """
     more = {"on_select": on_select, "selection_mode": "points"} if on_select else {}
-    st.plotly_chart(figure, key=key, alt=sentence, config={"displaylogo": False}, **more)
+    st.plotly_chart(figure, key=key, alt=sentence, config={"displaylogo": False, **(config or {})}, **more)
     st.caption(sentence)
     with st.expander("The figures as a table"):
         show_table(table, f"{key}-table", f"The figures of: {sentence}", **(formats or {}))

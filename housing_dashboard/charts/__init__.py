@@ -1,7 +1,7 @@
 """Plots, by what they show. They take frames and give figures; words, Streamlit and the store belong elsewhere."""
 
 from housing_dashboard.charts.health import revisions, state_grid
-from housing_dashboard.charts.map import metro_map
+from housing_dashboard.charts.map import ZOOM, hover_lines, place_map
 from housing_dashboard.charts.model import skill, trials, waterfall
 from housing_dashboard.charts.place import against_actual, fan
 from housing_dashboard.charts.predictions import MOST_POINTS, calibration_bars, residuals, scatter, trend
@@ -9,6 +9,7 @@ from housing_dashboard.charts.tables import bars, distribution, dots, heat, line
 
 __all__ = [
     "MOST_POINTS",
+    "ZOOM",
     "against_actual",
     "bars",
     "calibration_bars",
@@ -16,8 +17,9 @@ __all__ = [
     "dots",
     "fan",
     "heat",
+    "hover_lines",
     "lines",
-    "metro_map",
+    "place_map",
     "residuals",
     "revisions",
     "scatter",

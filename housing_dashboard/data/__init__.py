@@ -27,6 +27,13 @@ from housing_dashboard.data.models import (
     published_forecasts,
     versions,
 )
+from housing_dashboard.data.month import (
+    areas_of_newest_month,
+    forecast_of_zips,
+    month_of_zips,
+    months_with_prices,
+    place_metros,
+)
 from housing_dashboard.data.places import FORECAST_COLUMNS, forecasts_at, forecasts_of_zip, metro_history, zip_history
 from housing_dashboard.data.sources import REVISION_FIGURES, newest_vintages, revisions
 
@@ -36,6 +43,7 @@ __all__ = [
     "Champion",
     "MonthRows",
     "api",
+    "areas_of_newest_month",
     "champion",
     "champion_name",
     "champions",
@@ -44,13 +52,17 @@ __all__ = [
     "eval_figures_without_history",
     "expected_months",
     "forecast_decisions",
+    "forecast_of_zips",
     "forecasts_at",
     "forecasts_of_zip",
     "importance",
     "metro_history",
     "minute_of",
+    "month_of_zips",
     "months_of",
+    "months_with_prices",
     "newest_vintages",
+    "place_metros",
     "predictions",
     "published_forecasts",
     "read_months",
