@@ -17,6 +17,17 @@ _STYLE = """<style>
   [class*=st-key-figures] [data-testid=stHorizontalBlock] {gap: 0.6rem}
   [class*=st-key-figures] [data-testid=stColumn] {min-width: calc(50% - 0.6rem); flex: 1 1 calc(50% - 0.6rem)}
 }
+@media print {
+  @page {margin: 14mm}
+  .stApp, [data-testid=stAppViewContainer], [data-testid=stMain], .stMainBlockContainer {
+    position: static !important; display: block !important; height: auto !important; overflow: visible !important}
+  [data-testid=stHeader], [data-testid=stToolbar], .stButton, .stDownloadButton, .stPopover, [data-testid=stExpander],
+  .modebar-container, [data-testid=stElementToolbar] {display: none !important}
+  .stMainBlockContainer {padding: 0 !important; max-width: 100% !important}
+  h1, h2, h3 {break-after: avoid}
+  .stPlotlyChart, [data-testid=stMetric], .stDataFrame {break-inside: avoid}
+  * {print-color-adjust: exact; -webkit-print-color-adjust: exact}
+}
 </style>"""
 # Not `pages`: Streamlit serves a folder of that name by itself, past this file, until this file has run once.
 PAGES = Path(__file__).parent / "views"

@@ -10,6 +10,7 @@ from housing_assets.core.baselines.growth import NAIVE_GROWTH
 from housing_assets.core.evaluation.metrics import price_metrics
 from housing_assets.core.forecasting.schema import MODEL, PREDICTOR_LABELS, PUBLISHED
 from housing_assets.core.months import add_months
+from housing_assets.core.panel.areas import weighted_mean
 
 ALL = "all"
 """The choice of a filter that keeps every row."""
@@ -182,6 +183,11 @@ def median_or_none(values: pl.Series) -> float | None:
     return float(np.median(present)) if present.size else None
 
 
+def weighted_or_none(rows: pl.DataFrame, column: str) -> float | None:
+    """The mean of a column weighted by people; None without a row that has it."""
+    return rows.select(weighted_mean(pl.col(column))).item() if rows.height else None
+
+
 def largest_or_none(values: pl.Series) -> float | None:
     """The largest value; None if all are null."""
     present = values.drop_nulls().to_numpy()
@@ -241,9 +247,13 @@ def with_outcomes(forecasts: pl.DataFrame, actual: pl.DataFrame) -> pl.DataFrame
         `inside` the interval.
     """
     prices = actual.select("date", pl.col("price").alias("actual_price"))
-    joined = forecasts.join(prices, on="date", how="left", maintain_order="left")
+    return with_forecast_errors(forecasts.join(prices, on="date", how="left", maintain_order="left"))
+
+
+def with_forecast_errors(forecasts: pl.DataFrame) -> pl.DataFrame:
+    """Forecasts that have an `actual_price`, with the columns that `with_outcomes` adds to it."""
     flat = 100 * (pl.col("last_known_price") / pl.col("actual_price") - 1)
-    return with_errors(joined).with_columns(pl.col("last_known_price").alias("naive_price"), flat.alias("naive"))
+    return with_errors(forecasts).with_columns(pl.col("last_known_price").alias("naive_price"), flat.alias("naive"))
 
 
 def by_horizon(outcomes: pl.DataFrame) -> pl.DataFrame:

@@ -83,8 +83,8 @@ def _window(around: pl.DataFrame | None) -> tuple[Sequence[float], Sequence[floa
     placed = None if around is None else around.drop_nulls(["x", "y"])
     if placed is None or placed.is_empty():
         return EXTENT
-    ends = [(placed[axis].min(), placed[axis].max()) for axis in ("x", "y")]
-    across, up = ([float(low) - _MARGIN, float(high) + _MARGIN] for low, high in ends)  # type: ignore[arg-type]
+    x, y = (placed[axis].to_numpy() for axis in ("x", "y"))
+    across, up = ([float(axis.min()) - _MARGIN, float(axis.max()) + _MARGIN] for axis in (x, y))
     return across, up
 
 

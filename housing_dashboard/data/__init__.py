@@ -15,6 +15,7 @@ from housing_dashboard.data.checks import (
     verdicts,
 )
 from housing_dashboard.data.files import MonthRows, months_of, predictions, read_months, read_table
+from housing_dashboard.data.history import PriceGrid, price_grid
 from housing_dashboard.data.models import (
     Champion,
     champion,
@@ -30,18 +31,36 @@ from housing_dashboard.data.models import (
 from housing_dashboard.data.month import (
     areas_of_newest_month,
     forecast_of_zips,
+    incomes,
     month_of_zips,
     months_with_prices,
     place_metros,
 )
-from housing_dashboard.data.places import FORECAST_COLUMNS, forecasts_at, forecasts_of_zip, metro_history, zip_history
-from housing_dashboard.data.sources import REVISION_FIGURES, newest_vintages, revisions
+from housing_dashboard.data.places import (
+    FORECAST_COLUMNS,
+    METRO,
+    NATION,
+    ZIP,
+    Place,
+    forecasts_of,
+    known_prices,
+    metro_prices,
+    places,
+    predictions_of,
+    zip_by_name,
+)
+from housing_dashboard.data.sources import REVISION_FIGURES, newest_vintages, revisions, vintages_in_words
 
 __all__ = [
     "FORECAST_COLUMNS",
+    "METRO",
+    "NATION",
     "REVISION_FIGURES",
+    "ZIP",
     "Champion",
     "MonthRows",
+    "Place",
+    "PriceGrid",
     "api",
     "areas_of_newest_month",
     "champion",
@@ -53,17 +72,21 @@ __all__ = [
     "expected_months",
     "forecast_decisions",
     "forecast_of_zips",
-    "forecasts_at",
-    "forecasts_of_zip",
+    "forecasts_of",
     "importance",
-    "metro_history",
+    "incomes",
+    "known_prices",
+    "metro_prices",
     "minute_of",
     "month_of_zips",
     "months_of",
     "months_with_prices",
     "newest_vintages",
     "place_metros",
+    "places",
     "predictions",
+    "predictions_of",
+    "price_grid",
     "published_forecasts",
     "read_months",
     "read_table",
@@ -75,5 +98,6 @@ __all__ = [
     "unpartitioned_state",
     "verdicts",
     "versions",
-    "zip_history",
+    "vintages_in_words",
+    "zip_by_name",
 ]

@@ -78,6 +78,14 @@ def read_table(asset: str) -> pl.DataFrame | None:
 
 def predictions(months: Sequence[str]) -> MonthRows:
     """Rows of `monthly_predictions` with `month`, and `naive_price`: the zip's actual price of the month before."""
+    before = tuple(sorted(stamps("cleaned/").items()))
+    own = tuple(sorted(stamps("monthly_predictions/").items()))
+    return _predictions(settings().store_uri, tuple(months), own, before)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _predictions(uri: str, months: tuple[str, ...], own: tuple, cleaned: tuple) -> MonthRows:
+    del uri, own, cleaned  # keys
     predicted = read_months("monthly_predictions", months)
     if predicted.frame.is_empty():
         return predicted

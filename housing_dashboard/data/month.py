@@ -19,6 +19,7 @@ from housing_dashboard.data.files import MonthRows, months_of, read_each
 from housing_dashboard.measures import CHANGES, before_column
 
 _PREDICTED = ("zipcode", "city_full", "predicted_price", "predicted_low", "predicted_high", "actual_price")
+_INCOME = "Per Capita Income"
 _FORECAST = ("zipcode", "city_full", "predicted_price", "predicted_low", "predicted_high", "last_known_price")
 
 
@@ -79,9 +80,25 @@ def _areas(rows: pl.DataFrame) -> tuple[dict[str, str], list[str]]:
     if rows.is_empty():
         return {}, []
     names = state_names()
-    codes = rows["state"].drop_nulls().unique().to_list()
-    states = dict(sorted((names.get(code, code), code) for code in codes))
+    codes: list[str] = rows["state"].drop_nulls().unique().to_list()
+    states: dict[str, str] = dict(sorted((names.get(code, code), code) for code in codes))
     return states, rows["city_full"].drop_nulls().unique().sort().to_list()
+
+
+def incomes(month: str) -> pl.DataFrame | None:
+    """Income a head of each zip in a month: `zipcode`, `city_full`, `Per Capita Income`, `people`; None where the panel
+    has no census figures or the month has no file."""
+    stamp = stamps("cleaned/").get(f"cleaned/{month}.parquet")
+    return _incomes(settings().store_uri, month, stamp) if stamp else None
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _incomes(uri: str, month: str, stamp: str) -> pl.DataFrame | None:
+    del stamp  # a key
+    rows = open_store(uri).months("cleaned").read(month)
+    if _INCOME not in rows.columns:
+        return None
+    return with_people(rows.select("zipcode", "city_full", pl.col(_INCOME).cast(pl.Float64)))
 
 
 def forecast_of_zips(origin: str, horizon: int) -> MonthRows:

@@ -25,6 +25,19 @@ def newest_vintages() -> list[tuple[Vintage, int]]:
     return [(listed[-1], len(listed)) for stamp in _manifests(uri) if (listed := _vintages(uri, *stamp))]
 
 
+def vintages_in_words() -> list[str]:
+    """The newest vintage of each source with the day it was fetched, a line each.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    return [
+        f"{vintage.publisher} ({vintage.source}), known since {vintage.known_at:%Y-%m-%d}, "
+        f"{count} vintage{'s' if count > 1 else ''} so far"
+        for vintage, count in newest_vintages()
+    ]
+
+
 def revisions() -> pl.DataFrame | None:
     """How much the newest vintages changed published prices: `month` and `REVISION_FIGURES`; None before there are any.
 

@@ -1,6 +1,5 @@
 """The Overview page: predictions and their errors in figures, charts and rows to download."""
 
-import io
 import re
 
 import polars as pl
@@ -164,14 +163,9 @@ def table(chosen: pl.DataFrame, name: str) -> None:
         st.download_button("CSV", rows.write_csv, f"predictions-{name}.csv", "text/csv", on_click="ignore")
     with two:
         kind = "application/vnd.apache.parquet"
-        st.download_button("Parquet", lambda: parquet(rows), f"predictions-{name}.parquet", kind, on_click="ignore")
-
-
-def parquet(rows: pl.DataFrame) -> bytes:
-    """A frame as Parquet."""
-    sink = io.BytesIO()
-    rows.write_parquet(sink)
-    return sink.getvalue()
+        st.download_button(
+            "Parquet", lambda: shell.parquet(rows), f"predictions-{name}.parquet", kind, on_click="ignore"
+        )
 
 
 page()

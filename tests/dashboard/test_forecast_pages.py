@@ -15,6 +15,7 @@ from platform_fixtures import LONG
 from streamlit.testing.v1 import AppTest
 
 from housing_assets.core.baselines.growth import NAIVE_GROWTH
+from housing_assets.core.panel.areas import with_people
 from housing_assets.store.layout import Store
 from housing_assets.store.pointers import FORECAST_POINTER, forecast_champion
 from housing_dashboard.figures import percent, predictor_name

@@ -33,3 +33,18 @@ def change_of_mean(now: pl.Expr, before: pl.Expr) -> pl.Expr:
     both = now.is_not_null() & before.is_not_null()
     later, earlier = (pl.when(both).then(price * pl.col(PEOPLE)).sum() for price in (now, before))
     return 100 * (later / pl.when(earlier > 0).then(earlier) - 1)
+
+
+KNOWN_SHARE = 0.9
+"""Share of the people of an area whose zips must have an outcome for the area to have one."""
+
+
+def matched_outcome(predicted: pl.Expr, actual: pl.Expr) -> pl.Expr:
+    """The outcome of an area's mean prediction: that mean times the ratio of actual to predicted price over the zips
+    that have both. So zips whose outcome is not known yet do not move its error. Null where zips of less than
+    `KNOWN_SHARE` of the people have one."""
+    both = predicted.is_not_null() & actual.is_not_null()
+    people = pl.col(PEOPLE)
+    known = pl.when(both).then(people).sum() >= KNOWN_SHARE * people.sum()
+    sums = [pl.when(both).then(price * people).sum() for price in (actual, predicted)]
+    return pl.when(known).then(weighted_mean(predicted) * sums[0] / sums[1])

@@ -1,0 +1,110 @@
+"""Known prices of every zip by month, kept as one array: the full panel of the country takes some thirty megabytes.
+
+Prices of metros and of the nation are means of their zips, weighted by the people who live in each.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+import streamlit as st
+
+from housing_assets.core.months import add_months, month_end
+from housing_assets.core.panel.areas import PEOPLE, with_people
+from housing_dashboard.data.access import open_store, settings, stamps
+
+_TABLE = "price_history"
+
+
+@dataclass(frozen=True)
+class PriceGrid:
+    """Known prices.
+
+    Attributes:
+        first: the first month, `YYYY-MM`.
+        zips: one row for each zip, in order: `zipcode`, `city_full` (its last), `people`.
+        prices: US dollars, shape (zips, months); NaN where not known.
+    """
+
+    first: str
+    zips: pl.DataFrame
+    prices: np.ndarray
+
+    @cached_property
+    def dates(self) -> list[date]:
+        """The last day of each month."""
+        return [month_end(add_months(self.first, at)) for at in range(self.prices.shape[1])]
+
+    @cached_property
+    def _row_by_zip(self) -> dict[str, int]:
+        return {zipcode: row for row, zipcode in enumerate(self.zips["zipcode"])}
+
+    def of_zip(self, zipcode: str) -> pl.DataFrame:
+        """Known prices of a zip: `date`, `price`, by date."""
+        row = self._row_by_zip.get(zipcode)
+        return self._frame(np.full(len(self.dates), np.nan) if row is None else self.prices[row])
+
+    def of_area(self, metro: str | None) -> pl.DataFrame:
+        """Weighted mean price of the zips of a metro (None: of all), by month: `date`, `price`, `zips`."""
+        chosen = (
+            np.arange(self.zips.height) if metro is None else (self.zips["city_full"] == metro).arg_true().to_numpy()
+        )
+        prices = self.prices[chosen]
+        known = ~np.isnan(prices)
+        weights = self.zips[PEOPLE].to_numpy()[chosen].astype(np.float32)
+        people = weights @ known.astype(np.float32)
+        total = weights.astype(np.float64) @ np.where(known, prices, 0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return self._frame(total / people, pl.Series("zips", known.sum(axis=0)))
+
+    def at(self, zipcodes: pl.Series, months: pl.Series) -> pl.Series:
+        """Prices of zips in months (any day of each), null where they are not known."""
+        begin = self.dates[0] if self.dates else date.min
+        rows = zipcodes.replace_strict(self._row_by_zip, default=-1, return_dtype=pl.Int64).to_numpy()
+        columns = (months.dt.year() * 12 + months.dt.month() - (begin.year * 12 + begin.month)).to_numpy()
+        inside = (rows >= 0) & (columns >= 0) & (columns < self.prices.shape[1])
+        found = np.full(len(rows), np.nan)
+        found[inside] = self.prices[rows[inside], columns[inside]]
+        return pl.Series("actual_price", found).fill_nan(None)
+
+    def gaps(self, zipcode: str) -> tuple[int, int]:
+        """Months with a known price of a zip, and the longest run of months without one between them."""
+        row = self._row_by_zip.get(zipcode)
+        known = np.flatnonzero(~np.isnan(self.prices[row])) if row is not None else np.array([], dtype=int)
+        return known.size, int(np.diff(known).max() - 1) if known.size > 1 else 0
+
+    def _frame(self, prices: np.ndarray, *more: pl.Series) -> pl.DataFrame:
+        table = pl.DataFrame([pl.Series("date", self.dates, pl.Date), pl.Series("price", prices, pl.Float64), *more])
+        return table.filter(pl.col("price").is_not_nan())
+
+
+def price_grid() -> PriceGrid | None:
+    """Known prices of every zip; None before `price_history` exists.
+
+    Raises:
+        StoreError: `price_history` is damaged.
+    """
+    stamp = stamps(f"{_TABLE}.parquet").get(f"{_TABLE}.parquet")
+    return _price_grid(settings().store_uri, stamp) if stamp else None
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _price_grid(uri: str, stamp: str) -> PriceGrid:
+    del stamp  # a key
+    table = open_store(uri).read_table(_TABLE, ("date", "zipcode", "city_full", "price")).lazy().drop_nulls("price")
+    number = pl.col("date").dt.year().cast(pl.Int32) * 12 + pl.col("date").dt.month().cast(pl.Int32)
+    # Numbers for months at once: texts of eight million rows would take a third of a gigabyte more.
+    rows = table.select("zipcode", "city_full", number.alias("month"), pl.col("price").cast(pl.Float64)).collect()
+    del table
+    last = pl.col("city_full").sort_by("month").drop_nulls().last()
+    zips = with_people(rows.lazy().group_by("zipcode").agg(last).sort("zipcode").collect())
+    if rows.is_empty():
+        return PriceGrid("2000-01", zips, np.empty((0, 0), np.float32))
+    begin, end = int(rows["month"].min()), int(rows["month"].max())  # type: ignore[arg-type]
+    prices = np.full((zips.height, end - begin + 1), np.nan)
+    at = rows["zipcode"].replace_strict(zips["zipcode"], pl.Series(range(zips.height)), return_dtype=pl.Int32)
+    prices[at.to_numpy(), rows["month"].to_numpy() - begin] = rows["price"].to_numpy()
+    year, month = divmod(begin - 1, 12)
+    return PriceGrid(f"{year:04d}-{month + 1:02d}", zips, prices)
