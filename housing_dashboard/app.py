@@ -43,6 +43,7 @@ def main() -> None:
             st.Page(PAGES / "overview.py", title="Overview", icon=":material/dashboard:", default=True),
             st.Page(PAGES / "map.py", title="Map", icon=":material/map:"),
             st.Page(PAGES / "place.py", title="Place", icon=":material/location_on:"),
+            st.Page(PAGES / "compare.py", title="Compare", icon=":material/compare_arrows:"),
             st.Page(PAGES / "what_if.py", title="What if", icon=":material/tune:"),
             st.Page(PAGES / "model.py", title="Model", icon=":material/model_training:"),
             st.Page(PAGES / "health.py", title="Data health", icon=":material/monitor_heart:"),

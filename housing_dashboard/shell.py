@@ -163,6 +163,41 @@ def choose_place(label: str, places: Mapping[str, data.Place]) -> data.Place:
     return places[chosen]
 
 
+def choose_places(label: str, places: Mapping[str, data.Place], most: int) -> list[data.Place]:
+    """Several places, found as by `choose_place`; in the address as `place`, as often as there are.
+
+    Args:
+        label: of the widget.
+        places: by name. The nation and its largest metro are the default.
+        most: so many can be chosen.
+    """
+    key, last = "places", "places in the address"
+    asked = st.query_params.get_all("place")
+    in_address = [name for name in dict.fromkeys(asked) if name in places][:most]
+    for name in [name for name in asked if name not in places]:
+        st.toast(f"There is no place {name!r:.40}.")
+    default = list(places)[:2]
+    held = st.session_state.get(key)
+    if held is None or in_address != st.session_state.get(last, []):
+        held = in_address or default
+    st.session_state[key] = [name for name in held if name in places]
+    chosen = st.multiselect(
+        label,
+        list(places),
+        key=key,
+        format_func=lambda name: places[name].label,
+        max_selections=most,
+        filter_mode="contains",
+        help="Type a zip code, a city, a county or a metro.",
+    )
+    if chosen and chosen != default:
+        st.query_params["place"] = chosen
+    else:
+        st.query_params.pop("place", None)
+    st.session_state[last] = st.query_params.get_all("place")
+    return [places[name] for name in chosen]
+
+
 def chart(
     figure: go.Figure,
     sentence: str,

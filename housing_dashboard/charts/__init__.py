@@ -1,5 +1,6 @@
 """Plots, by what they show. They take frames and give figures; words, Streamlit and the store belong elsewhere."""
 
+from housing_dashboard.charts.compare import compare
 from housing_dashboard.charts.health import revisions, state_grid
 from housing_dashboard.charts.map import ZOOM, hover_lines, place_map
 from housing_dashboard.charts.model import skill, trials, waterfall
@@ -13,6 +14,7 @@ __all__ = [
     "against_actual",
     "bars",
     "calibration_bars",
+    "compare",
     "distribution",
     "dots",
     "fan",

@@ -49,7 +49,7 @@ from housing_dashboard.data.places import (
     predictions_of,
     zip_by_name,
 )
-from housing_dashboard.data.sources import REVISION_FIGURES, newest_vintages, revisions, vintages_in_words
+from housing_dashboard.data.sources import REVISION_FIGURES, newest_vintages, publications, revisions, vintages_in_words
 
 __all__ = [
     "FORECAST_COLUMNS",
@@ -87,6 +87,7 @@ __all__ = [
     "predictions",
     "predictions_of",
     "price_grid",
+    "publications",
     "published_forecasts",
     "read_months",
     "read_table",
