@@ -14,7 +14,7 @@ import polars as pl
 import streamlit as st
 
 from housing_assets.core.errors import HousingError
-from housing_dashboard import data
+from housing_dashboard import charts, data
 from housing_dashboard.columns import column_formats
 from housing_dashboard.glossary import TERMS
 
@@ -34,11 +34,12 @@ def header(title: str, question: str) -> None:
         newest = next(reversed(data.months_of("monthly_predictions")), "none yet")
         source = data.source_label()
         version = data.champion_name() or "none yet"
-    st.markdown(
+    row = st.container(horizontal=True, vertical_alignment="center", key="sources-of-figures")
+    row.markdown(
         f":gray-badge[model: {version}] :gray-badge[newest month: {newest}] "
         f":gray-badge[source: {source}] :orange-badge[{NOTE}]"
     )
-    with st.popover("Glossary", icon=":material/menu_book:", key="glossary"):
+    with row.popover("Glossary", icon=":material/menu_book:", key="glossary"):
         st.markdown("\n".join(f"- **{name}**: {words}" for name, words in TERMS.items()))
 
 
@@ -219,6 +220,8 @@ def chart(
         config: further settings of Plotly.
     """
     more = {"on_select": on_select, "selection_mode": "points"} if on_select else {}
+    if (st.context.theme.type or "light") == "dark":
+        charts.for_dark(figure)
     st.plotly_chart(figure, key=key, alt=sentence, config={"displaylogo": False, **(config or {})}, **more)
     st.caption(sentence)
     with st.expander("The figures as a table"):

@@ -7,6 +7,7 @@ from housing_dashboard.charts.model import skill, trials, waterfall
 from housing_dashboard.charts.place import against_actual, fan
 from housing_dashboard.charts.predictions import MOST_POINTS, calibration_bars, residuals, scatter, trend
 from housing_dashboard.charts.tables import bars, distribution, dots, heat, lines
+from housing_dashboard.charts.theme import for_dark
 
 __all__ = [
     "MOST_POINTS",
@@ -18,6 +19,7 @@ __all__ = [
     "distribution",
     "dots",
     "fan",
+    "for_dark",
     "heat",
     "hover_lines",
     "lines",

@@ -12,7 +12,7 @@ import polars as pl
 import streamlit as st
 
 from housing_assets.core.months import add_months, month_end
-from housing_assets.core.panel.areas import PEOPLE, with_people
+from housing_assets.core.panel.areas import PEOPLE, chained_mean, with_people
 from housing_dashboard.data.access import open_store, settings, stamps
 
 _TABLE = "price_history"
@@ -47,17 +47,18 @@ class PriceGrid:
         return self._frame(np.full(len(self.dates), np.nan) if row is None else self.prices[row])
 
     def of_area(self, metro: str | None) -> pl.DataFrame:
-        """Weighted mean price of the zips of a metro (None: of all), by month: `date`, `price`, `zips`."""
-        chosen = (
-            np.arange(self.zips.height) if metro is None else (self.zips["city_full"] == metro).arg_true().to_numpy()
-        )
-        prices = self.prices[chosen]
-        known = ~np.isnan(prices)
-        weights = self.zips[PEOPLE].to_numpy()[chosen].astype(np.float32)
-        people = weights @ known.astype(np.float32)
-        total = weights.astype(np.float64) @ np.where(known, prices, 0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return self._frame(total / people, pl.Series("zips", known.sum(axis=0)))
+        """Mean price of the zips of a metro (None: of all) by month, weighted by people: `date`, `price`, `zips`.
+
+        The level is that of the newest month in which nearly all people's zips have a price. From there prices are
+        chained by the growth of the zips that have a price in both of two months, so that zips which come or go change
+        nothing.
+        """
+        inside = pl.Series([True] * self.zips.height) if metro is None else self.zips["city_full"].eq_missing(metro)
+        chosen = inside.arg_true().to_numpy()
+        prices, weights = self.prices[chosen], self.zips[PEOPLE].to_numpy()[chosen]
+        if not prices.size or np.isnan(prices).all():
+            return self._frame(np.full(len(self.dates), np.nan), pl.Series("zips", [0] * len(self.dates)))
+        return self._frame(chained_mean(prices, weights), pl.Series("zips", (~np.isnan(prices)).sum(axis=0)))
 
     def at(self, zipcodes: pl.Series, months: pl.Series) -> pl.Series:
         """Prices of zips in months (any day of each), null where they are not known."""

@@ -34,11 +34,11 @@ def brief(months: list[str]) -> None:
     """
     with st.container(key="brief"):
         market, quality, fresh = st.columns(3)
-    with market.container(border=True), shell.guard():
+    with market.container(border=True, height="stretch"), shell.guard():
         _market(months[-1])
-    with quality.container(border=True), shell.guard():
+    with quality.container(border=True, height="stretch"), shell.guard():
         _quality(months)
-    with fresh.container(border=True), shell.guard():
+    with fresh.container(border=True, height="stretch"), shell.guard():
         _fresh(months[-1])
     first = "toured" not in st.session_state and not st.query_params
     st.session_state["toured"] = True
@@ -116,7 +116,8 @@ def _fresh(month: str) -> None:
         state = f":red[late: expected on {record.next_day}]" if record.late else f"next expected on {record.next_day}"
         if record.next_day is None:
             state = "made here"
-        lines.append(f"{record.publisher}: of {record.newest:%Y-%m-%d}, {state}.")
+        publisher = "Generated sample" if record.next_day is None else record.publisher
+        lines.append(f"{publisher}: of {record.newest:%Y-%m-%d}, {state}.")
     states = data.check_states("cleaned", data.months_of("cleaned")[-12:])
     red = [m for m, state in states.items() if str(state) == "red"]
     lines.append(f":red[Checks are red in {', '.join(red)}.]" if red else "No check of the last year is red.")

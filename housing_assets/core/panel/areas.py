@@ -4,6 +4,7 @@ Functions take frames with a row for each zip and give expressions or frames. A 
 where it counts nobody, weighs as one person.
 """
 
+import numpy as np
 import polars as pl
 
 from housing_assets.core.panel.places import zip_table
@@ -48,3 +49,30 @@ def matched_outcome(predicted: pl.Expr, actual: pl.Expr) -> pl.Expr:
     known = pl.when(both).then(people).sum() >= KNOWN_SHARE * people.sum()
     sums = [pl.when(both).then(price * people).sum() for price in (actual, predicted)]
     return pl.when(known).then(weighted_mean(predicted) * sums[0] / sums[1])
+
+
+def chained_mean(prices: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """A weighted mean price by month that zips which come or go do not change.
+
+    Its level is that of the newest month in which zips of `KNOWN_SHARE` of the most people have a price. The other
+    months follow from the growth of the zips that have a price in both of two neighbouring months.
+
+    Args:
+        prices: US dollars, shape (zips, months), with at least one price; NaN where not known.
+        weights: of each zip, positive, shape (zips,).
+
+    Returns:
+        Shape (months,); NaN where no chain leads.
+    """
+    known = ~np.isnan(prices)
+    filled = np.where(known, prices, 0.0)
+    people = weights @ known
+    level = np.flatnonzero(people >= KNOWN_SHARE * people.max())[-1]
+    both = known[:, :-1] & known[:, 1:]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        growth = (weights @ (filled[:, 1:] * both)) / (weights @ (filled[:, :-1] * both))
+    mean = np.full(prices.shape[1], np.nan)
+    mean[level] = (weights @ filled[:, level]) / people[level]
+    mean[level + 1 :] = mean[level] * np.cumprod(growth[level:])
+    mean[:level] = mean[level] / np.cumprod(growth[:level][::-1])[::-1]
+    return mean
