@@ -273,6 +273,20 @@ def by_horizon(outcomes: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def by_year(errors: pl.DataFrame) -> pl.DataFrame:
+    """Errors by the year of the origin and the horizon: `year`, `horizon`, `rows`, `mape`, `naive_mape`, `coverage`,
+    and `skill`: by how many percent the error is lower than that of no change.
+
+    Args:
+        errors: of each origin, as `by_horizon` gives them, with `origin`.
+    """
+    weight, names = pl.col("rows"), ("mape", "naive_mape", "coverage")
+    means = [((pl.col(n) * weight).sum() / weight.filter(pl.col(n).is_not_null()).sum()).alias(n) for n in names]
+    table = errors.with_columns(pl.col("origin").str.slice(0, 4).alias("year")).group_by("year", "horizon")
+    skill = (100 * (1 - pl.col("mape") / pl.col("naive_mape"))).alias("skill")
+    return table.agg(weight.sum(), *means).with_columns(skill).sort("year", "horizon")
+
+
 def forecast_change(forecasts: pl.DataFrame) -> pl.DataFrame:
     """Median percent by which the zips of a metro are forecast to change from their last known price: `city_full`,
     `zips`, `change`.

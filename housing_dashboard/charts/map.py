@@ -78,14 +78,13 @@ def place_map(
     return figure
 
 
-def _window(around: pl.DataFrame | None) -> tuple[Sequence[float], Sequence[float]]:
+def _window(around: pl.DataFrame | None) -> tuple[Sequence[float], ...]:
     """Ends of the two axes."""
     placed = None if around is None else around.drop_nulls(["x", "y"])
     if placed is None or placed.is_empty():
         return EXTENT
     x, y = (placed[axis].to_numpy() for axis in ("x", "y"))
-    across, up = ([float(axis.min()) - _MARGIN, float(axis.max()) + _MARGIN] for axis in (x, y))
-    return across, up
+    return tuple([float(np.min(axis)) - _MARGIN, float(np.max(axis)) + _MARGIN] for axis in (x, y))
 
 
 def _colours_of_prices(values: np.ndarray) -> dict[str, Any]:

@@ -42,6 +42,7 @@ from housing_dashboard.data.places import (
     NATION,
     ZIP,
     Place,
+    errors_by_origin,
     forecasts_of,
     known_prices,
     metro_prices,
@@ -49,7 +50,14 @@ from housing_dashboard.data.places import (
     predictions_of,
     zip_by_name,
 )
-from housing_dashboard.data.sources import REVISION_FIGURES, newest_vintages, publications, revisions, vintages_in_words
+from housing_dashboard.data.sources import (
+    REVISION_FIGURES,
+    changes_by_source,
+    newest_vintages,
+    publications,
+    revisions,
+    vintages_in_words,
+)
 
 __all__ = [
     "FORECAST_COLUMNS",
@@ -66,7 +74,9 @@ __all__ = [
     "champion",
     "champion_name",
     "champions",
+    "changes_by_source",
     "check_states",
+    "errors_by_origin",
     "eval_figures",
     "eval_figures_without_history",
     "expected_months",

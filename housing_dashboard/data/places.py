@@ -15,7 +15,7 @@ from housing_assets.core.panel.places import UNITED_STATES, zip_table
 from housing_dashboard.data.access import open_store, settings, stamps
 from housing_dashboard.data.files import MonthRows, months_of, predictions, read_each
 from housing_dashboard.data.history import price_grid
-from housing_dashboard.figures import with_forecast_errors, with_outcomes
+from housing_dashboard.figures import by_horizon, with_forecast_errors, with_outcomes
 
 ZIP, METRO, NATION = "zip", "metro", "nation"
 FORECAST_COLUMNS = (
@@ -148,7 +148,7 @@ def forecasts_of(place: Place) -> MonthRows:
     read = read_each(
         "monthly_forecasts",
         months_of("monthly_forecasts"),
-        lambda origin, stamp: _forecasts_of_areas(uri, origin, stamp, history),
+        lambda origin, stamp: _graded_origin(uri, origin, stamp, history)[0],
     )
     if read.frame.is_empty():
         return read
@@ -170,15 +170,29 @@ def _with_optional(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 @st.cache_resource(max_entries=60, show_spinner=False)
-def _forecasts_of_areas(uri: str, origin: str, stamp: str, history: str) -> pl.DataFrame:
-    """Forecasts of every metro, and of the nation (`city_full` null), from one origin."""
+def _graded_origin(uri: str, origin: str, stamp: str, history: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Forecasts of every metro, and of the nation (`city_full` null), from one origin; and the errors of its zips."""
     del stamp, history  # keys
     rows = open_store(uri).months("monthly_forecasts").read(origin, FORECAST_COLUMNS)
     grid = price_grid()
     unknown = pl.Series("actual_price", [None] * rows.height, pl.Float64)
     rows = with_people(rows).with_columns(unknown if grid is None else grid.at(rows["zipcode"], rows["date"]))
-    return pl.concat(
-        [_means(rows.drop_nulls("city_full")), _means(rows.with_columns(pl.lit(None, pl.String).alias("city_full")))]
+    errors = by_horizon(with_forecast_errors(rows)).with_columns(pl.lit(origin).alias("origin"))
+    whole = rows.with_columns(pl.lit(None, pl.String).alias("city_full"))
+    return pl.concat([_means(rows.drop_nulls("city_full")), _means(whole)]), errors
+
+
+def errors_by_origin() -> MonthRows:
+    """Errors of the forecasts of every zip by `origin` and `horizon`, as `figures.by_horizon` has them.
+
+    Raises:
+        StoreError: `price_history` is damaged.
+    """
+    uri, history = settings().store_uri, stamps("price_history.parquet").get("price_history.parquet", "")
+    return read_each(
+        "monthly_forecasts",
+        months_of("monthly_forecasts"),
+        lambda origin, stamp: _graded_origin(uri, origin, stamp, history)[1],
     )
 
 

@@ -104,6 +104,23 @@ def revisions() -> pl.DataFrame | None:
     return prices.group_by("month").agg(changes).sort("month")
 
 
+def changes_by_source() -> dict[str, str]:
+    """What the newest vintage of each source changed of published prices, in words; empty before there is any.
+
+    Raises:
+        StoreError: `revisions` is damaged.
+    """
+    table = read_table("revisions")
+    if table is None or not {"source", "share_changed", "median_change"} <= set(table.columns):
+        return {}
+    prices = table.filter(pl.col("column") == "price", pl.col("share_changed") > 0)
+    absolute = (100 * pl.col("median_change").abs()).median()
+    changed = prices.group_by("source").agg(pl.len().alias("months"), absolute.alias("median"))
+    return {
+        source: f"prices of {months} months, {median:.2f}% typically" for source, months, median in changed.iter_rows()
+    }
+
+
 @st.cache_data(ttl=SECONDS_BETWEEN_LISTINGS, show_spinner=False)
 def _manifests(uri: str) -> list[tuple[str, tuple[str, ...]]]:
     """Each source with the stamps of its manifests."""
