@@ -50,7 +50,7 @@ def place_map(
             line = {"color": colour, "width": 1}
             figure.add_trace(go.Scattergl(x=x, y=y, mode="lines", line=line, hoverinfo="skip", connectgaps=False))
     drawn = places.drop_nulls(["x", "y", "value"])
-    values = drawn["value"].to_numpy()
+    values, sizes = drawn["value"].to_numpy(), drawn["size"].to_numpy()
     marker = _colours_of_prices(values) if unit == "$" else _colours_of_percents(values, diverging)
     figure.add_trace(
         go.Scattergl(
@@ -62,7 +62,7 @@ def place_map(
             mode="markers",
             marker={
                 **marker,
-                "size": drawn["size"].to_numpy() if drawn["size"].n_unique() > 1 else float(drawn["size"].max() or 5),
+                "size": sizes if np.unique(sizes).size != 1 else float(sizes[0]),
                 "colorscale": colours.scale(diverging, theme),
                 "colorbar": {**colour_bar_below(title), **marker["colorbar"], "outlinewidth": 0, "len": 0.9},
                 "opacity": 1,

@@ -65,7 +65,7 @@ def project(longitude: np.ndarray, latitude: np.ndarray) -> tuple[np.ndarray, np
     """
     longitude, latitude = (np.asarray(degrees, dtype=np.float64) for degrees in (longitude, latitude))
     x, y = np.full(longitude.shape, np.nan), np.full(longitude.shape, np.nan)
-    alaska = (latitude > 50) & ((longitude < -128) | (longitude > 0))
+    alaska = (latitude > 50) & ((longitude < -128) | (longitude > 170))
     hawaii = (latitude > 15) & (latitude < 30) & (longitude < -150)
     puerto_rico = (latitude > 15) & (latitude < 20) & (longitude > -70) & (longitude < 0)
     contiguous = (latitude > 24) & (latitude < 50) & (longitude > -130) & (longitude < -60)
