@@ -14,6 +14,8 @@ _STYLE = """<style>
 [data-testid=stMetricValue] {font-size: 1.7rem}
 @media (max-width: 640px) {
   [data-testid=stMetricValue] {font-size: 1.2rem}
+  div:has(> .st-key-map-controls) {order: 1}
+  div:has(> .st-key-map-below) {order: 2}
   [class*=st-key-figures] [data-testid=stHorizontalBlock] {gap: 0.6rem}
   [class*=st-key-figures] [data-testid=stColumn] {min-width: calc(50% - 0.6rem); flex: 1 1 calc(50% - 0.6rem)}
 }

@@ -52,8 +52,13 @@ def for_dark(figure: go.Figure) -> None:
     for part in ("line", "marker"):
         figure.for_each_trace(
             lambda trace, part=part: trace.update({part: {"color": BLUE_ON_DARK}}),
-            selector=lambda trace, part=part: part in trace and trace[part].to_plotly_json().get("color") == BLUE,
+            selector=lambda trace, part=part: part in trace and _is_blue(trace[part].to_plotly_json().get("color")),
         )
+
+
+def _is_blue(colour: Any) -> bool:
+    # A column of colours is an array, which equals no text.
+    return isinstance(colour, str) and colour == BLUE
 
 
 def price_line(

@@ -26,7 +26,8 @@ def page() -> None:
     if not data.months_of("monthly_predictions"):
         shell.no_months()
         return
-    one, two, three = st.columns(3)
+    # On a phone these stand below the map: see the style of the app.
+    one, two, three = st.container(key="map-controls").columns(3)
     with one:
         level = shell.choice("Places", list(LEVELS), "level", METROS, format_func=LEVELS.__getitem__)
     with two:
@@ -79,16 +80,15 @@ def _month(level: str, measure: Measure, zoom: pl.Expr | None) -> None:
     months = graded if measure.graded else data.months_with_prices()
     default = graded[-1]
     _advance(months, default)
-    left, right = st.columns([5, 1], vertical_alignment="bottom")
-    with left:
+    row = st.container(horizontal=True, vertical_alignment="bottom", key="map-month")
+    with row:
         month = shell.choice("Month", months, "month", default, st.select_slider)
     playing = st.session_state.get(_PLAYING, False)
-    right.button(
+    row.button(
         "Pause" if playing else "Play",
         icon=":material/pause:" if playing else ":material/play_arrow:",
         on_click=lambda: st.session_state.update({_PLAYING: not playing}),
         key="map-play",
-        width="stretch",
         help="Show month after month",
     )
     if playing != st.session_state.get(_PLAYING, False):
@@ -146,7 +146,8 @@ def _shown(rows: pl.DataFrame, level: str, measure: Measure, zoom: pl.Expr | Non
     chosen = st.session_state.pop("map-clicked", None)
     if chosen is not None:
         st.switch_page("views/place.py", query_params={"zip" if level == ZIPS else "place": chosen})
-    _metro_table(rows, measure)
+    with st.container(key="map-below"):
+        _metro_table(rows, measure)
 
 
 _TABLE = {

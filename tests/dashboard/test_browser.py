@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="this machine has no ch
 WAIT = 60_000
 """Milliseconds that something may take to appear on a busy machine."""
 LIST_PRICE = "{0.description} ({0.unit})".format(BY_NAME["median_list_price"])
-TITLES = dict(zip(PAGES, ("Overview", "Map", "Place", "What if", "Model", "Data health"), strict=True))
+TITLES = dict(zip(PAGES, ("Overview", "Map", "Place", "Compare", "What if", "Model", "Data health"), strict=True))
 
 
 @pytest.fixture(scope="module")
