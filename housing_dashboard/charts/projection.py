@@ -46,10 +46,10 @@ class _Albers:
 
 
 _CONTIGUOUS = _Albers(29.5, 45.5, -96.6, 38.7)
-_ALASKA = _Albers(55, 65, -152, 63.5, 0.35, -1760, -1180)
-_HAWAII = _Albers(8, 18, -157.2, 20.6, 1.0, -800, -1430)
+_ALASKA = _Albers(55, 65, -152, 63.5, 0.35, -1600, -1180)
+_HAWAII = _Albers(8, 18, -157.2, 20.6, 1.0, -640, -1430)
 _PUERTO_RICO = _Albers(8, 18, -66.2, 18.2, 1.0, 2050, -1430)
-EXTENT = ((-2600.0, 2330.0), (-1640.0, 1440.0))
+EXTENT = ((-2720.0, 2330.0), (-1640.0, 1440.0))
 """Kilometres across and up that the map shows at least."""
 
 
@@ -67,7 +67,7 @@ def project(longitude: np.ndarray, latitude: np.ndarray) -> tuple[np.ndarray, np
     x, y = np.full(longitude.shape, np.nan), np.full(longitude.shape, np.nan)
     alaska = (latitude > 50) & ((longitude < -128) | (longitude > 170))
     hawaii = (latitude > 15) & (latitude < 30) & (longitude < -150)
-    puerto_rico = (latitude > 15) & (latitude < 20) & (longitude > -70) & (longitude < 0)
+    puerto_rico = (latitude > 15) & (latitude < 20) & (longitude > -68) & (longitude < -64)
     contiguous = (latitude > 24) & (latitude < 50) & (longitude > -130) & (longitude < -60)
     for inside, projection in (
         (alaska, _ALASKA),

@@ -159,7 +159,7 @@ _TABLE = {
 def _zips(rows: pl.DataFrame, measure: Measure, near: bool) -> pl.DataFrame:
     values = zip_values(rows, measure)
     city = pl.concat_str(pl.col("city"), pl.lit(", "), pl.col("state"))
-    size = 4.0 if rows.height > _MANY_ZIPS and not near else 9.0
+    size = 3.5 if rows.height > _MANY_ZIPS and not near else 9.0
     return values.with_columns(
         pl.col("zipcode").alias("id"),
         pl.concat_str(pl.coalesce(city, pl.col("city_full"), pl.lit("no metro")), pl.lit(" "), "zipcode").alias("name"),
