@@ -140,17 +140,6 @@ def by_metro(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def year_change(now: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
-    """Percent by which the median predicted price of a metro's zips changed: `city_full`, `change`.
-
-    Args:
-        now, before: predicted rows of a month, and actual rows (`zipcode`, `price`) of the same month a year earlier.
-    """
-    both = now.join(before.select("zipcode", pl.col("price").alias("before")), on="zipcode")
-    change = (100 * (pl.col("predicted_price") / pl.col("before") - 1)).median().alias("change")
-    return both.group_by("city_full").agg(change)
-
-
 def error_grid(rows: pl.DataFrame) -> pl.DataFrame:
     """Mean absolute percent error: a row for each metro, a column for each month."""
     share = (100 * (pl.col("predicted_price") / pl.col("actual_price") - 1).abs()).mean().alias("mape")
@@ -285,21 +274,6 @@ def by_year(errors: pl.DataFrame) -> pl.DataFrame:
     table = errors.with_columns(pl.col("origin").str.slice(0, 4).alias("year")).group_by("year", "horizon")
     skill = (100 * (1 - pl.col("mape") / pl.col("naive_mape"))).alias("skill")
     return table.agg(weight.sum(), *means).with_columns(skill).sort("year", "horizon")
-
-
-def forecast_change(forecasts: pl.DataFrame) -> pl.DataFrame:
-    """Median percent by which the zips of a metro are forecast to change from their last known price: `city_full`,
-    `zips`, `change`.
-
-    Args:
-        forecasts: of one origin at one horizon.
-    """
-    change = 100 * (pl.col("predicted_price") / pl.col("last_known_price") - 1)
-    return (
-        forecasts.group_by("city_full")
-        .agg(pl.col("zipcode").n_unique().alias("zips"), change.median().alias("change"))
-        .sort("city_full", nulls_last=True)
-    )
 
 
 def published_table(graded: pl.DataFrame, published: Mapping[int, str]) -> pl.DataFrame:

@@ -7,7 +7,7 @@ from housing_assets.core.forecasting.schema import HORIZONS
 from housing_assets.core.months import add_months
 from housing_assets.core.panel.areas import PEOPLE
 from housing_dashboard import charts, data, figures, shell
-from housing_dashboard.measures import MEASURES, Measure, metro_values, zip_values
+from housing_dashboard.measures import CHANGES, MEASURES, Measure, metro_values, zip_values
 
 METROS, ZIPS = "metros", "zips"
 LEVELS = {METROS: "Metros", ZIPS: "Zips"}
@@ -84,14 +84,15 @@ def _month(level: str, measure: Measure, zoom: pl.Expr | None) -> None:
     with row:
         month = shell.choice("Month", months, "month", default, st.select_slider)
     playing = st.session_state.get(_PLAYING, False)
-    row.button(
+    pressed = row.button(
         "Pause" if playing else "Play",
         icon=":material/pause:" if playing else ":material/play_arrow:",
-        on_click=lambda: st.session_state.update({_PLAYING: not playing}),
         key="map-play",
         help="Show month after month",
     )
-    if playing != st.session_state.get(_PLAYING, False):
+    if pressed:
+        # The whole page runs again, since the clock of a fragment is set where it is called.
+        st.session_state[_PLAYING] = not playing
         st.rerun()
     read = data.month_of_zips(month)
     shell.damaged(read.damaged)
@@ -101,8 +102,8 @@ def _month(level: str, measure: Measure, zoom: pl.Expr | None) -> None:
         )
         return
     values = zip_values(read.frame, measure)
-    if values["value"].null_count() == values.height and measure.key.startswith("change"):
-        before = add_months(month, -{"change1": 1, "change3": 3, "change": 12}[measure.key])
+    if values["value"].null_count() == values.height and measure.key in CHANGES:
+        before = add_months(month, -CHANGES[measure.key])
         shell.empty("Not known", f"There is no {before} to compare {month} with.")
         return
     _shown(read.frame, level, measure, zoom, f"{measure.label.lower()} in {month}", f"{measure.label}, {month}")

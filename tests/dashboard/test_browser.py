@@ -148,6 +148,17 @@ def test_a_metro_that_is_clicked_on_the_map_opens_as_a_place(page, made):
     assert parse_qs(urlsplit(page.url).query)["place"] == [name]
 
 
+def test_months_play_to_the_last_one(browser, address):
+    with opened(browser, f"{address}/map?colour=error&month={HELD[0]}") as page:
+        expect(page.locator(".js-plotly-plot .gl-canvas").first).to_be_visible(timeout=WAIT)
+        settled(page)
+        page.get_by_role("button", name="Play").click()
+        expect(page).to_have_url(re.compile(f"month={HELD[1]}"), timeout=WAIT)
+        # The last month is the default, which no address names.
+        expect(page.get_by_text(f"in {HELD[-1]}: each dot a metro")).to_be_visible(timeout=WAIT)
+        expect(page.get_by_role("button", name="Play")).to_be_visible(timeout=WAIT)
+
+
 def test_what_if_follows_each_change_and_outlives_the_api(page, made, api_port, tmp_path):
     page.get_by_role("link", name="What if").click()
     expect(page.get_by_text("No live prediction")).to_be_visible(timeout=WAIT)
