@@ -2,7 +2,7 @@
 
 from housing_dashboard.charts.compare import compare
 from housing_dashboard.charts.health import revisions, state_grid
-from housing_dashboard.charts.map import ZOOM, hover_lines, place_map
+from housing_dashboard.charts.map import ZOOM, hover_columns, place_map
 from housing_dashboard.charts.model import skill, trials, waterfall
 from housing_dashboard.charts.place import against_actual, fan
 from housing_dashboard.charts.predictions import MOST_POINTS, calibration_bars, residuals, scatter, trend
@@ -21,7 +21,7 @@ __all__ = [
     "fan",
     "for_dark",
     "heat",
-    "hover_lines",
+    "hover_columns",
     "lines",
     "place_map",
     "residuals",

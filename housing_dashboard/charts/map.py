@@ -33,7 +33,7 @@ def place_map(
     """Places where they lie, coloured by their value.
 
     Args:
-        places: `id`, `name`, `x`, `y` (kilometres), `size` (pixels), `value`, and `hover` (lines under the name). Rows
+        places: `id`, `name`, `x`, `y` (kilometres), `size` (pixels), `value`, `figure` and `interval` (in words). Rows
             without a place or a value are left out.
         title: of the colours.
         unit: `$` (colours follow the logarithm) or `%`.
@@ -57,8 +57,7 @@ def place_map(
             name=PLACES,
             x=drawn["x"].round(1).to_numpy(),
             y=drawn["y"].round(1).to_numpy(),
-            text=drawn["hover"].to_list(),
-            customdata=drawn["id"].to_list(),
+            customdata=drawn.select("id", "name", "figure", "interval").to_numpy(),
             mode="markers",
             marker={
                 **marker,
@@ -69,7 +68,8 @@ def place_map(
                 "line": {"width": 0},
             },
             unselected={"marker": {"opacity": 1}},
-            hovertemplate="%{text}<extra></extra>",
+            hovertemplate=f"<b>%{{customdata[1]}}</b><br>{title}: %{{customdata[2]}}"
+            "<br>90% interval: %{customdata[3]}<extra></extra>",
         )
     )
     across, up = _window(around)
@@ -117,18 +117,15 @@ def nice_end(most: float) -> float:
     return next(step * power for step in _NICE if step * power >= most * (1 - 1e-9))
 
 
-def hover_lines(places: pl.DataFrame, unit: str, words: str) -> pl.Series:
-    """Name, figure and interval of each place.
+def hover_columns(places: pl.DataFrame, unit: str) -> list[pl.Series]:
+    """What stands in the hover text of each place: `figure` and `interval`, in words.
 
     Args:
-        places: `name`, `value`, `predicted_low`, `predicted_high`, and `zips` if they are metros.
+        places: `value`, `predicted_low`, `predicted_high`.
         unit: `$` or `%`.
-        words: what the figure is.
     """
-    lines = []
-    columns = ["name", "value", "predicted_low", "predicted_high"]
-    for name, value, low, high in places.select(columns).iter_rows():
-        figure = "not known" if value is None else f"${value:,.0f}" if unit == "$" else f"{value:+.2f}%"
-        interval = "" if low is None or high is None else f"<br>90% interval {price_range(low, high)}"
-        lines.append(f"<b>{name}</b><br>{words}: {figure}{interval}")
-    return pl.Series("hover", lines, dtype=pl.String)
+    number = "${:,.0f}" if unit == "$" else "{:+.2f}%"
+    figures = ["not known" if value is None else number.format(value) for value in places["value"]]
+    ends = places.select("predicted_low", "predicted_high").iter_rows()
+    intervals = ["not known" if low is None or high is None else price_range(low, high) for low, high in ends]
+    return [pl.Series("figure", figures, pl.String), pl.Series("interval", intervals, pl.String)]

@@ -201,7 +201,7 @@ def _means(rows: pl.DataFrame) -> pl.DataFrame:
     means = [weighted_mean(pl.col(name)).alias(name) for name in _DOLLARS]
     actual = matched_outcome(pl.col("predicted_price"), pl.col("actual_price")).alias("actual_price")
     table = rows.group_by("origin", "date", "horizon", "city_full").agg(
-        *means, actual, pl.col("predictor").mode().sort().first(), pl.len().alias("zips")
+        *means, actual, pl.col("predictor").first(), pl.len().alias("zips")
     )
     return table.with_columns(pl.col("city_full").alias("zipcode"))
 

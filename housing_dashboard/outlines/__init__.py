@@ -23,5 +23,6 @@ def borders(kind: str) -> tuple[np.ndarray, np.ndarray]:
     """
     table = pl.read_parquet(Path(__file__).with_name("outlines.parquet")).filter(kind=kind)
     gap = pl.lit([None], dtype=pl.List(pl.Int16))
-    x, y = (table.select(pl.col(axis).list.concat(gap).explode())[axis].cast(pl.Float32) for axis in ("x", "y"))
-    return (x / UNITS_PER_KILOMETRE).to_numpy(), (y / UNITS_PER_KILOMETRE).to_numpy()
+    x, y = (table.select(pl.col(axis).list.concat(gap).explode())[axis].cast(pl.Float64) for axis in ("x", "y"))
+    # Rounded, or a tenth would be sent with sixteen digits.
+    return (x / UNITS_PER_KILOMETRE).round(1).to_numpy(), (y / UNITS_PER_KILOMETRE).round(1).to_numpy()

@@ -9,6 +9,7 @@ from housing_assets.core.evaluation.trust import record_of
 from housing_assets.core.months import month_end
 from housing_dashboard import charts, data, shell
 from housing_dashboard.data import Place
+from housing_dashboard.parts import forecast
 
 MOST_PLACES = 5
 PRICE, INDEX = "price", "index"
@@ -89,7 +90,7 @@ def _newest(place: Place) -> pl.DataFrame:
     read = data.forecasts_of(place)
     shell.damaged(read.damaged)
     if read.frame.is_empty():
-        return read.frame
+        return forecast.NOTHING
     return read.frame.filter(origin=data.months_of("monthly_forecasts")[-1])
 
 
@@ -124,7 +125,8 @@ def _table(lines: dict[Place, pl.DataFrame]) -> None:
         known = line.filter(~pl.col("forecast"))
         last, year = known["value"][-1], known["value"][-13] if known.height > 12 else None
         path = _newest(place)
-        end = path.filter(horizon=_AHEAD).row(0, named=True) if path.filter(horizon=_AHEAD).height else {}
+        ends = path.filter(horizon=_AHEAD)
+        end = ends.row(0, named=True) if ends.height else {}
         read = data.forecasts_of(place).frame
         record = record_of(read.filter(horizon=_AHEAD)) if read.height else None
         predicted = end.get("predicted_price")

@@ -132,7 +132,7 @@ def _shown(rows: pl.DataFrame, level: str, measure: Measure, zoom: pl.Expr | Non
     places = _zips(rows, measure, zoom is not None) if level == ZIPS else _metros(rows, measure)
     theme = st.context.theme.type or "light"
     inside = None if zoom is None else rows.filter(zoom)
-    hovered = places.with_columns(charts.hover_lines(places, measure.unit, title))
+    hovered = places.with_columns(charts.hover_columns(places, measure.unit))
     figure = charts.place_map(
         hovered, title, measure.unit, measure.diverging, theme, level == ZIPS or zoom is not None, inside
     )

@@ -12,6 +12,8 @@ from housing_assets.core.forecasting.schema import MODEL, PUBLISHED
 from housing_dashboard import charts, data, figures, shell
 
 _TOP = 15
+_MOST_METROS = 40
+"""Rows of a chart of metros: all of the country's would be a chart of ten screens."""
 _HORIZONS_THROUGH_TIME = (1, 3, 6, 12)
 _NAMES = {
     "tuned_model": "tuned",
@@ -285,7 +287,14 @@ def by_metro(graded: pl.DataFrame) -> None:
         f"Mean absolute % error of published forecasts by metro and months ahead. The largest {last['horizon']} ahead "
     )
     sentence += f"is that of {last['group'] or 'zips without a metro'}: {figures.percent(last['mape'])}."
-    shell.chart(charts.heat(grid, "group", "% error"), sentence, grid, "forecast-metros")
+    worst = graded.group_by("group").agg(pl.col("mape").max()).sort("mape", descending=True).head(_MOST_METROS)
+    shown = grid.filter(pl.col("group").is_in(worst["group"].implode(), nulls_equal=True))
+    shell.chart(charts.heat(shown, "group", "% error"), f"{sentence}{_left_out(grid)}", grid, "forecast-metros")
+
+
+def _left_out(grid: pl.DataFrame) -> str:
+    """What a chart of metros says of those that it has no room for."""
+    return f" The {_MOST_METROS} with the largest errors are shown." if grid.height > _MOST_METROS else ""
 
 
 def errors(rows: pl.DataFrame) -> None:
@@ -302,7 +311,9 @@ def errors(rows: pl.DataFrame) -> None:
         f"{worst['city_full'] or 'zips without a metro'}: "
     )
     sentence += f"{figures.percent(worst['mape'])}."
-    shell.chart(charts.heat(grid, "city_full", "% error"), sentence, grid, "error-grid")
+    largest = figures.by_metro(known).sort("mape", descending=True).head(_MOST_METROS)["city_full"]
+    shown = grid.filter(pl.col("city_full").is_in(largest.implode(), nulls_equal=True))
+    shell.chart(charts.heat(shown, "city_full", "% error"), f"{sentence}{_left_out(grid)}", grid, "error-grid")
     one, two = st.columns(2)
     with one:
         percent = known["percent"]

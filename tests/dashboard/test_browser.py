@@ -132,7 +132,7 @@ def test_a_metro_that_is_clicked_on_the_map_opens_as_a_place(page, made):
     # As many points as metros, each with a place; the second lies where the page says.
     dots = f"{drawn}.data.find(trace => trace.name === 'places')"
     assert page.evaluate(f"{dots}.x.length") == len(metros)
-    name = page.evaluate(f"{dots}.customdata[1]")
+    name = page.evaluate(f"{dots}.customdata[1][0]")
     at = page.evaluate(
         f"""(() => {{
             const plot = {drawn}, axes = plot._fullLayout, box = plot.getBoundingClientRect(), dots = {dots};

@@ -284,7 +284,7 @@ def test_colours_that_are_too_dark_are_changed_on_a_dark_background():
     figure = charts.lines(frame, "x", {"y": "Y"})
     charts.for_dark(figure)
     assert figure.data[0].line.color == BLUE_ON_DARK
-    place = {"id": "a", "name": "a", "x": 0.0, "y": 0.0, "size": 5.0, "hover": "a", "value": 1.0}
+    place = {"id": "a", "name": "a", "x": 0.0, "y": 0.0, "size": 5.0, "figure": "a", "interval": "b", "value": 1.0}
     places = pl.DataFrame([place])
     drawn = charts.place_map(places, "p", "%", True, "dark", True)
     charts.for_dark(drawn)
