@@ -23,8 +23,7 @@ def forecast(place: Place, chosen: pl.DataFrame, outcomes: pl.DataFrame, actual:
         ahead: the horizon in months.
     """
     row = chosen.row(0, named=True)
-    earlier = outcomes.filter(pl.col("origin") < row["origin"]) if outcomes["origin"].n_unique() > 1 else outcomes
-    record = record_of(earlier)
+    record = record_of(outcomes.filter(pl.col("origin") < row["origin"]))
     months, gap = _known_months(place)
     known = actual.filter(pl.col("date").dt.strftime("%Y-%m") <= row["origin"])
     against = doubts(record, months, gap, turns(known["price"].to_list()), row["predicted_low"] is not None)

@@ -16,7 +16,8 @@ _SECONDS_A_MONTH = 1.2
 """For so long each month is shown while months play."""
 _MANY_METROS = 100
 """With more of them, dots are smaller, so that they do not hide each other."""
-_MANY_ZIPS = 3_000
+_ZIP_SIZES = ((300, 9.0), (1_500, 6.0), (5_000, 4.5), (10**6, 3.5))
+"""At most so many zips are drawn as dots of so many pixels."""
 _PLAYING, _TICKED = "map-playing", "map-ticked"
 
 
@@ -129,9 +130,10 @@ def _advance(months: list[str], default: str) -> None:
 
 def _shown(rows: pl.DataFrame, level: str, measure: Measure, zoom: pl.Expr | None, words: str, title: str) -> None:
     """The map, its figures, and the zips of a metro below it."""
-    places = _zips(rows, measure, zoom is not None) if level == ZIPS else _metros(rows, measure)
-    theme = st.context.theme.type or "light"
     inside = None if zoom is None else rows.filter(zoom)
+    shown = rows if inside is None else inside
+    places = _zips(rows, measure, _zip_size(shown.height)) if level == ZIPS else _metros(rows, measure)
+    theme = st.context.theme.type or "light"
     hovered = places.with_columns(charts.hover_columns(places, measure.unit))
     figure = charts.place_map(
         hovered, title, measure.unit, measure.diverging, theme, level == ZIPS or zoom is not None, inside
@@ -157,10 +159,14 @@ _TABLE = {
 }
 
 
-def _zips(rows: pl.DataFrame, measure: Measure, near: bool) -> pl.DataFrame:
+def _zip_size(shown: int) -> float:
+    """Pixels of a zip's dot, so small that so many of them do not hide each other."""
+    return next(size for most, size in _ZIP_SIZES if shown <= most)
+
+
+def _zips(rows: pl.DataFrame, measure: Measure, size: float) -> pl.DataFrame:
     values = zip_values(rows, measure)
     city = pl.concat_str(pl.col("city"), pl.lit(", "), pl.col("state"))
-    size = 3.5 if rows.height > _MANY_ZIPS and not near else 9.0
     return values.with_columns(
         pl.col("zipcode").alias("id"),
         pl.concat_str(pl.coalesce(city, pl.col("city_full"), pl.lit("no metro")), pl.lit(" "), "zipcode").alias("name"),
