@@ -14,8 +14,21 @@ _STYLE = """<style>
 [data-testid=stMetricValue] {font-size: 1.7rem}
 @media (max-width: 640px) {
   [data-testid=stMetricValue] {font-size: 1.2rem}
+  div:has(> .st-key-map-controls) {order: 1}
+  div:has(> .st-key-map-below) {order: 2}
   [class*=st-key-figures] [data-testid=stHorizontalBlock] {gap: 0.6rem}
   [class*=st-key-figures] [data-testid=stColumn] {min-width: calc(50% - 0.6rem); flex: 1 1 calc(50% - 0.6rem)}
+}
+@media print {
+  @page {margin: 14mm}
+  .stApp, [data-testid=stAppViewContainer], [data-testid=stMain], .stMainBlockContainer {
+    position: static !important; display: block !important; height: auto !important; overflow: visible !important}
+  [data-testid=stHeader], [data-testid=stToolbar], .stButton, .stDownloadButton, .stPopover, [data-testid=stExpander],
+  .modebar-container, [data-testid=stElementToolbar] {display: none !important}
+  .stMainBlockContainer {padding: 0 !important; max-width: 100% !important}
+  h1, h2, h3 {break-after: avoid}
+  .stPlotlyChart, [data-testid=stMetric], .stDataFrame {break-inside: avoid}
+  * {print-color-adjust: exact; -webkit-print-color-adjust: exact}
 }
 </style>"""
 # Not `pages`: Streamlit serves a folder of that name by itself, past this file, until this file has run once.
@@ -32,6 +45,7 @@ def main() -> None:
             st.Page(PAGES / "overview.py", title="Overview", icon=":material/dashboard:", default=True),
             st.Page(PAGES / "map.py", title="Map", icon=":material/map:"),
             st.Page(PAGES / "place.py", title="Place", icon=":material/location_on:"),
+            st.Page(PAGES / "compare.py", title="Compare", icon=":material/compare_arrows:"),
             st.Page(PAGES / "what_if.py", title="What if", icon=":material/tune:"),
             st.Page(PAGES / "model.py", title="Model", icon=":material/model_training:"),
             st.Page(PAGES / "health.py", title="Data health", icon=":material/monitor_heart:"),

@@ -10,6 +10,7 @@ from housing_assets.core.baselines.growth import NAIVE_GROWTH
 from housing_assets.core.evaluation.metrics import price_metrics
 from housing_assets.core.forecasting.schema import MODEL, PREDICTOR_LABELS, PUBLISHED
 from housing_assets.core.months import add_months
+from housing_assets.core.panel.areas import weighted_mean
 
 ALL = "all"
 """The choice of a filter that keeps every row."""
@@ -139,17 +140,6 @@ def by_metro(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def year_change(now: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
-    """Percent by which the median predicted price of a metro's zips changed: `city_full`, `change`.
-
-    Args:
-        now, before: predicted rows of a month, and actual rows (`zipcode`, `price`) of the same month a year earlier.
-    """
-    both = now.join(before.select("zipcode", pl.col("price").alias("before")), on="zipcode")
-    change = (100 * (pl.col("predicted_price") / pl.col("before") - 1)).median().alias("change")
-    return both.group_by("city_full").agg(change)
-
-
 def error_grid(rows: pl.DataFrame) -> pl.DataFrame:
     """Mean absolute percent error: a row for each metro, a column for each month."""
     share = (100 * (pl.col("predicted_price") / pl.col("actual_price") - 1).abs()).mean().alias("mape")
@@ -180,6 +170,11 @@ def median_or_none(values: pl.Series) -> float | None:
     """The median without nulls; None if all are null."""
     present = values.drop_nulls().to_numpy()
     return float(np.median(present)) if present.size else None
+
+
+def weighted_or_none(rows: pl.DataFrame, column: str) -> float | None:
+    """The mean of a column weighted by people; None without a row that has it."""
+    return rows.select(weighted_mean(pl.col(column))).item() if rows.height else None
 
 
 def largest_or_none(values: pl.Series) -> float | None:
@@ -241,9 +236,13 @@ def with_outcomes(forecasts: pl.DataFrame, actual: pl.DataFrame) -> pl.DataFrame
         `inside` the interval.
     """
     prices = actual.select("date", pl.col("price").alias("actual_price"))
-    joined = forecasts.join(prices, on="date", how="left", maintain_order="left")
+    return with_forecast_errors(forecasts.join(prices, on="date", how="left", maintain_order="left"))
+
+
+def with_forecast_errors(forecasts: pl.DataFrame) -> pl.DataFrame:
+    """Forecasts that have an `actual_price`, with the columns that `with_outcomes` adds to it."""
     flat = 100 * (pl.col("last_known_price") / pl.col("actual_price") - 1)
-    return with_errors(joined).with_columns(pl.col("last_known_price").alias("naive_price"), flat.alias("naive"))
+    return with_errors(forecasts).with_columns(pl.col("last_known_price").alias("naive_price"), flat.alias("naive"))
 
 
 def by_horizon(outcomes: pl.DataFrame) -> pl.DataFrame:
@@ -263,19 +262,18 @@ def by_horizon(outcomes: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def forecast_change(forecasts: pl.DataFrame) -> pl.DataFrame:
-    """Median percent by which the zips of a metro are forecast to change from their last known price: `city_full`,
-    `zips`, `change`.
+def by_year(errors: pl.DataFrame) -> pl.DataFrame:
+    """Errors by the year of the origin and the horizon: `year`, `horizon`, `rows`, `mape`, `naive_mape`, `coverage`,
+    and `skill`: by how many percent the error is lower than that of no change.
 
     Args:
-        forecasts: of one origin at one horizon.
+        errors: of each origin, as `by_horizon` gives them, with `origin`.
     """
-    change = 100 * (pl.col("predicted_price") / pl.col("last_known_price") - 1)
-    return (
-        forecasts.group_by("city_full")
-        .agg(pl.col("zipcode").n_unique().alias("zips"), change.median().alias("change"))
-        .sort("city_full", nulls_last=True)
-    )
+    weight, names = pl.col("rows"), ("mape", "naive_mape", "coverage")
+    means = [((pl.col(n) * weight).sum() / weight.filter(pl.col(n).is_not_null()).sum()).alias(n) for n in names]
+    table = errors.with_columns(pl.col("origin").str.slice(0, 4).alias("year")).group_by("year", "horizon")
+    skill = (100 * (1 - pl.col("mape") / pl.col("naive_mape"))).alias("skill")
+    return table.agg(weight.sum(), *means).with_columns(skill).sort("year", "horizon")
 
 
 def published_table(graded: pl.DataFrame, published: Mapping[int, str]) -> pl.DataFrame:

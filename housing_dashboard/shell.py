@@ -3,6 +3,7 @@
 How columns of tables are named belongs in `columns`; what one page alone shows belongs to its view.
 """
 
+import io
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,8 +14,9 @@ import polars as pl
 import streamlit as st
 
 from housing_assets.core.errors import HousingError
-from housing_dashboard import data
+from housing_dashboard import charts, data
 from housing_dashboard.columns import column_formats
+from housing_dashboard.glossary import TERMS
 
 log = logging.getLogger("housing_dashboard")
 _MOST_LISTED = 1_000
@@ -32,10 +34,53 @@ def header(title: str, question: str) -> None:
         newest = next(reversed(data.months_of("monthly_predictions")), "none yet")
         source = data.source_label()
         version = data.champion_name() or "none yet"
-    st.markdown(
+    row = st.container(horizontal=True, vertical_alignment="center", key="sources-of-figures")
+    row.markdown(
         f":gray-badge[model: {version}] :gray-badge[newest month: {newest}] "
         f":gray-badge[source: {source}] :orange-badge[{NOTE}]"
     )
+    with row.popover("Glossary", icon=":material/menu_book:", key="glossary"):
+        st.markdown("\n".join(f"- **{name}**: {words}" for name, words in TERMS.items()))
+
+
+def term(name: str) -> str:
+    """What a term of the glossary means, for the help of a widget."""
+    return TERMS[name]
+
+
+def api_link(path: str, label: str = "the API call behind these figures") -> None:
+    """A link to the call of the API that answers with the figures of a part."""
+    st.caption(f":material/api: [{label}]({data.settings().api_url.rstrip('/')}{path})")
+
+
+def downloads(table: pl.DataFrame, name: str, key: str) -> None:
+    """Buttons that give a table as CSV and as Parquet, made when they are pressed.
+
+    Args:
+        table: all its rows, in full precision.
+        name: of the file, without its ending.
+        key: of the buttons.
+    """
+    with st.container(horizontal=True, key=f"downloads-{key}"):
+        st.download_button(
+            "Figures as CSV", table.write_csv, f"{name}.csv", "text/csv", on_click="ignore", key=f"{key}-csv"
+        )
+        kind = "application/vnd.apache.parquet"
+        st.download_button(
+            "Figures as Parquet",
+            lambda: parquet(table),
+            f"{name}.parquet",
+            kind,
+            on_click="ignore",
+            key=f"{key}-parquet",
+        )
+
+
+def parquet(rows: pl.DataFrame) -> bytes:
+    """A frame as Parquet."""
+    sink = io.BytesIO()
+    rows.write_parquet(sink)
+    return sink.getvalue()
 
 
 @contextmanager
@@ -87,15 +132,71 @@ def predicted_rows() -> pl.DataFrame | None:
 
 
 def choose_zip(label: str, metros: Mapping[str, str | None]) -> str:
-    """The zip code that is chosen, with its metro beside it.
+    """The zip code that is chosen, found by its number, city, county or metro.
 
     Args:
         label: of the widget.
         metros: name of the metro by zip code, None for a zip without one.
     """
-    return choice(
-        label, list(metros), "zip", next(iter(metros)), format_func=lambda z: f"{z}, {metros[z] or 'no metro'}"
+    names = {zipcode: data.zip_by_name(zipcode, metro).label for zipcode, metro in metros.items()}
+    return choice(label, list(names), "zip", next(iter(names)), format_func=names.__getitem__, filter_mode="contains")
+
+
+def choose_place(label: str, places: Mapping[str, data.Place]) -> data.Place:
+    """The place that is chosen, found by zip, city, county or metro; in the address as `zip` or as `place`.
+
+    Args:
+        label: of the widget.
+        places: by name, as `data.places` gives them. The first zip is the default.
+    """
+    default = next(name for name, place in places.items() if place.kind == data.ZIP)
+    chosen = choice(
+        label,
+        list(places),
+        "zip",
+        default,
+        other_key="place",
+        uses_other=lambda name: places[name].kind != data.ZIP,
+        format_func=lambda name: places[name].label,
+        filter_mode="contains",
+        help="Type a zip code, a city, a county or a metro.",
     )
+    return places[chosen]
+
+
+def choose_places(label: str, places: Mapping[str, data.Place], most: int) -> list[data.Place]:
+    """Several places, found as by `choose_place`; in the address as `place`, as often as there are.
+
+    Args:
+        label: of the widget.
+        places: by name. The nation and its largest metro are the default.
+        most: so many can be chosen.
+    """
+    key, last = "places", "places in the address"
+    asked = st.query_params.get_all("place")
+    in_address = [name for name in dict.fromkeys(asked) if name in places][:most]
+    for name in [name for name in asked if name not in places]:
+        st.toast(f"There is no place {name!r:.40}.")
+    default = list(places)[:2]
+    held = st.session_state.get(key)
+    if held is None or in_address != st.session_state.get(last, []):
+        held = in_address or default
+    st.session_state[key] = [name for name in held if name in places]
+    chosen = st.multiselect(
+        label,
+        list(places),
+        key=key,
+        format_func=lambda name: places[name].label,
+        max_selections=most,
+        filter_mode="contains",
+        help="Type a zip code, a city, a county or a metro.",
+    )
+    if chosen and chosen != default:
+        st.query_params["place"] = chosen
+    else:
+        st.query_params.pop("place", None)
+    st.session_state[last] = st.query_params.get_all("place")
+    return [places[name] for name in chosen]
 
 
 def chart(
@@ -105,6 +206,7 @@ def chart(
     key: str,
     on_select: Callable[[], None] | None = None,
     formats: Mapping[str, Any] | None = None,
+    config: Mapping[str, Any] | None = None,
 ) -> None:
     """A chart with the sentence that says what it shows, and its figures as a table.
 
@@ -115,12 +217,16 @@ def chart(
         key: of the widget.
         on_select: called when a point is selected; None: points cannot be.
         formats: of further columns of the table, by name.
+        config: further settings of Plotly.
     """
     more = {"on_select": on_select, "selection_mode": "points"} if on_select else {}
-    st.plotly_chart(figure, key=key, alt=sentence, config={"displaylogo": False}, **more)
+    if (st.context.theme.type or "light") == "dark":
+        charts.for_dark(figure)
+    st.plotly_chart(figure, key=key, alt=sentence, config={"displaylogo": False, **(config or {})}, **more)
     st.caption(sentence)
     with st.expander("The figures as a table"):
         show_table(table, f"{key}-table", f"The figures of: {sentence}", **(formats or {}))
+        downloads(table, key, key)
 
 
 def show_table(table: pl.DataFrame, key: str, alt: str, **columns: Any) -> None:
@@ -144,14 +250,33 @@ def show_table(table: pl.DataFrame, key: str, alt: str, **columns: Any) -> None:
 
 
 def choice(
-    label: str, options: Sequence[str], key: str, default: str, widget: Callable[..., str] = st.selectbox, **more: Any
+    label: str,
+    options: Sequence[str],
+    key: str,
+    default: str,
+    widget: Callable[..., str] = st.selectbox,
+    other_key: str = "",
+    uses_other: Callable[[str], bool] | None = None,
+    **more: Any,
 ) -> str:
     """A choice whose value is in the address under its key unless it is the default, so that a view can be shared.
 
     Streamlit's own `bind` writes what `format_func` shows instead of the option, which no other page could read.
     A value in the address that is no option gets the default.
+
+    Args:
+        label: of the widget.
+        options: to choose from.
+        key: of the widget and in the address.
+        default: the option that is shown if the address says nothing.
+        widget: Streamlit's, as `st.selectbox`.
+        other_key: under which some options are in the address.
+        uses_other: True for those options; None: there are none.
+        more: arguments of the widget.
     """
-    in_address, last_in_address = st.query_params.get(key), f"{key} in the address"
+    keys = (key, other_key) if other_key else (key,)
+    address, last_in_address = st.query_params, f"{key} in the address"
+    in_address = next((address[name] for name in keys if name in address), None)
     if in_address is not None and in_address not in options:
         st.toast(f"There is no {key} {in_address!r:.40}: {default} is shown.")
         in_address = None
@@ -160,9 +285,11 @@ def choice(
     # Set in any case: a widget forgets the value of another page's widget with the same key.
     st.session_state[key] = held if keep else in_address or default
     chosen = widget(label, options, key=key, **more)
-    if chosen == default:
-        st.query_params.pop(key, None)
-    else:
-        st.query_params[key] = chosen
-    st.session_state[last_in_address] = st.query_params.get(key)
+    own = other_key if uses_other is not None and uses_other(chosen) else key
+    for name in keys:
+        if name != own or chosen == default:
+            address.pop(name, None)
+    if chosen != default:
+        address[own] = chosen
+    st.session_state[last_in_address] = None if chosen == default else chosen
     return chosen

@@ -67,11 +67,81 @@ def lines_by_month(
         axes.annotate("holdout", (list(months).index(mark), 1), xycoords=("data", "axes fraction"), va="bottom")
     if level is not None:
         axes.axhline(level, color="grey", linestyle="--", linewidth=1)
-    step = max(1, len(months) // 12)
-    axes.set_xticks(at[::step], months[::step], rotation=45, ha="right")
+    _month_ticks(axes, months)
     axes.set(ylabel=ylabel)
     axes.set_title(title, fontsize=10, pad=16)
     axes.legend(frameon=False, fontsize=8)
+    return _png(figure)
+
+
+def rows_and_shares(
+    months: Sequence[str], rows: Sequence[int], shares: Mapping[str, Sequence[float]], title: str
+) -> bytes:
+    """Rows by month above, and below them shares in percent, one line for each.
+
+    Args:
+        months: `YYYY-MM`, in order.
+        rows: of each month.
+        shares: percent of each month, by name.
+        title: of the picture.
+    """
+    figure, (above, below) = _panels(8, 5)
+    at = np.arange(len(months))
+    above.bar(at, rows, color=_COLOURS[0], width=0.9)
+    above.set(ylabel="rows")
+    above.set_title(title, fontsize=10)
+    for colour, (name, values) in zip(_COLOURS[1:] * 2, shares.items(), strict=False):
+        below.plot(at, values, label=name, color=colour, linewidth=1.5, marker="." if len(months) < 3 else None)
+    below.set(ylabel="null, %", ylim=(0, max(1.0, *(1.05 * value for values in shares.values() for value in values))))
+    below.legend(frameon=False, fontsize=8)
+    _month_ticks(below, months)
+    return _png(figure)
+
+
+def stacked_by_month(months: Sequence[str], parts: Mapping[str, Sequence[float]], title: str, ylabel: str) -> bytes:
+    """Bars by month made of named parts, the first at the bottom.
+
+    Args:
+        months: `YYYY-MM`, in order.
+        parts: a value of each month, by name.
+        title, ylabel: words.
+    """
+    figure, axes = _canvas(8, 4)
+    at, bottom = np.arange(len(months)), np.zeros(len(months))
+    for colour, (name, values) in zip(_COLOURS * 2, parts.items(), strict=False):
+        axes.bar(at, values, bottom=bottom, label=name, color=colour, width=0.9)
+        bottom += np.array(values, dtype=float)
+    axes.set(ylabel=ylabel)
+    axes.set_title(title, fontsize=10)
+    if parts:
+        axes.legend(frameon=False, fontsize=8)
+    _month_ticks(axes, months)
+    return _png(figure)
+
+
+def fan(
+    known: Mapping[str, float], forecast: Sequence[tuple[str, float, float | None, float | None]], title: str
+) -> bytes:
+    """Known prices, and from the last of them on a forecast with its interval.
+
+    Args:
+        known: US dollars by month, in order; at least one.
+        forecast: month, price, low and high (None without an interval), in order.
+        title: of the picture.
+    """
+    figure, axes = _canvas(8, 4)
+    months = [*known, *(month for month, *_ in forecast)]
+    prices = list(known.values())
+    axes.plot(np.arange(len(known)), prices, color=_COLOURS[1], linewidth=1.5, label="known")
+    at = np.arange(len(known) - 1, len(months))
+    axes.plot(at, [prices[-1], *(p for _, p, _, _ in forecast)], color=_COLOURS[0], linewidth=1.5, label="forecast")
+    low, high = ([prices[-1], *(np.nan if row[end] is None else row[end] for row in forecast)] for end in (2, 3))
+    axes.fill_between(at, low, high, color=_COLOURS[4], alpha=0.3, linewidth=0, label="90% interval")
+    axes.set(ylabel="US dollars")
+    axes.yaxis.set_major_formatter("${x:,.0f}")
+    axes.set_title(title, fontsize=10)
+    axes.legend(frameon=False, fontsize=8, loc="upper left")
+    _month_ticks(axes, months)
     return _png(figure)
 
 
@@ -107,6 +177,21 @@ def _canvas(width: float, height: float) -> tuple["Figure", "Axes"]:
     figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.add_subplot()
+
+
+def _panels(width: float, height: float) -> tuple["Figure", tuple["Axes", "Axes"]]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    above, below = figure.subplots(2, 1, sharex=True)
+    return figure, (above, below)
+
+
+def _month_ticks(axes: "Axes", months: Sequence[str]) -> None:
+    step = max(1, len(months) // 12)
+    axes.set_xticks(np.arange(len(months))[::step], months[::step], rotation=45, ha="right")
 
 
 def _thinned(axes: "Axes", x: np.ndarray, y: np.ndarray, title: str) -> None:

@@ -1,96 +1,131 @@
-"""The map of metros. The land is an outline, so that no tile server is needed."""
+"""The map: outlines of states and counties, and places as dots, drawn by WebGL from data of the package alone."""
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
-from housing_assets.core.panel.places import find_area
-from housing_dashboard.charts.theme import (
-    colour_bar_below,
-    empty_figure,
-)
+from housing_dashboard import outlines
+from housing_dashboard.charts import colours
+from housing_dashboard.charts.projection import EXTENT
+from housing_dashboard.charts.theme import colour_bar_below, empty_figure
+from housing_dashboard.figures import price_range
 
-# The contiguous United States in some sixty points, longitude and latitude: enough to see where a metro lies.
-_LAND: tuple[tuple[float, float], ...] = (
-    (-124.7, 48.4), (-123.0, 48.8), (-122.8, 49.0), (-95.2, 49.0), (-94.6, 48.7), (-92.0, 48.3), (-89.6, 48.0),
-    (-90.8, 46.9), (-88.2, 47.4), (-87.4, 46.5), (-84.9, 46.5), (-84.1, 46.0), (-85.5, 45.1), (-86.4, 43.8),
-    (-86.3, 42.4), (-87.2, 41.6), (-87.9, 42.4), (-87.5, 44.5), (-88.0, 44.6), (-86.5, 45.9), (-84.7, 45.8),
-    (-83.4, 45.2), (-83.4, 44.2), (-82.5, 43.0), (-83.4, 41.7), (-81.5, 41.6), (-78.9, 42.9), (-79.0, 43.3),
-    (-76.3, 43.5), (-76.3, 44.2), (-74.8, 45.0), (-71.5, 45.0), (-70.3, 45.9), (-69.2, 47.4), (-68.3, 47.3),
-    (-67.8, 45.8), (-67.0, 44.8), (-70.0, 43.7), (-70.8, 42.6), (-70.0, 41.8), (-72.0, 41.3), (-74.0, 40.6),
-    (-75.0, 38.9), (-76.0, 37.0), (-75.6, 35.3), (-77.9, 34.0), (-81.0, 32.1), (-81.4, 30.5), (-80.1, 26.9),
-    (-80.4, 25.2), (-81.8, 26.2), (-82.8, 28.0), (-84.1, 30.1), (-86.5, 30.4), (-89.5, 30.2), (-89.3, 29.1),
-    (-91.8, 29.5), (-94.7, 29.4), (-97.2, 27.6), (-97.2, 25.9), (-99.2, 26.4), (-101.4, 29.8), (-103.2, 29.0),
-    (-104.9, 30.6), (-106.5, 31.8), (-108.2, 31.8), (-111.1, 31.3), (-114.8, 32.5), (-117.1, 32.5), (-118.5, 34.0),
-    (-120.6, 34.6), (-122.4, 37.2), (-123.8, 39.3), (-124.4, 40.4), (-124.1, 43.7), (-124.0, 46.3), (-124.7, 48.4),
-)  # fmt: skip
+PLACES = "places"
+"""Name of the trace of dots, by which a click is told from one on another trace."""
+ZOOM = {"scrollZoom": True, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
+"""Plotly's configuration of a map: the wheel and two fingers zoom."""
+_NICE = (1, 2, 3, 5, 10)
+_PRICE_TICKS = (20, 50, 100, 150, 200, 300, 500, 700, 1_000, 1_500, 2_000, 3_000, 5_000, 10_000)
+"""Thousands of US dollars at which a scale of prices may begin, end and be labelled."""
+_SHOWN_SHARE = 0.98
+"""Share of places within the ends of the scale: a few extreme ones would take its colours from the others."""
+_MARGIN = 25.0
+"""Kilometres around the places that a zoomed map shows."""
 
 
-_LONGITUDES, _LATITUDES = (-127.0, -65.0), (23.5, 50.5)
-"""What is shown at least: the contiguous United States. Metros of other states and territories widen it."""
-_MANY_METROS = 100
-"""With more of them, dots are smaller, so that they do not hide each other."""
-
-
-def metro_map(metros: pl.DataFrame, value: str, title: str, unit: str, diverging: bool = False) -> go.Figure:
-    """Metros where they lie, coloured by a column.
+def place_map(
+    places: pl.DataFrame, title: str, unit: str, diverging: bool, theme: str, counties: bool, around: Any = None
+) -> go.Figure:
+    """Places where they lie, coloured by their value.
 
     Args:
-        metros: `city_full`, `zips`, and the column.
-        value: the column.
+        places: `id`, `name`, `x`, `y` (kilometres), `size` (pixels), `value`, `figure` and `interval` (in words). Rows
+            without a place or a value are left out.
         title: of the colours.
-        unit: `$` or `%`.
+        unit: `$` (colours follow the logarithm) or `%`.
         diverging: True if values above and below 0 have colours of their own.
+        theme: `light` or `dark`.
+        counties: True to draw the borders of counties as well.
+        around: places (`x`, `y`) that the map is zoomed to; None shows the whole country.
     """
-    figure = empty_figure(520, showlegend=False)
+    figure = empty_figure(500, showlegend=False, dragmode="pan", uirevision="map")
+    state, county = colours.BORDER[theme]
+    for kind, colour, shown in ((outlines.COUNTY, county, counties), (outlines.STATE, state, True)):
+        if shown:
+            x, y = outlines.borders(kind)
+            line = {"color": colour, "width": 1}
+            figure.add_trace(go.Scattergl(x=x, y=y, mode="lines", line=line, hoverinfo="skip", connectgaps=False))
+    drawn = places.drop_nulls(["x", "y", "value"])
+    values, sizes = drawn["value"].to_numpy(), drawn["size"].to_numpy()
+    marker = _colours_of_prices(values) if unit == "$" else _colours_of_percents(values, diverging)
     figure.add_trace(
-        go.Scatter(
-            x=[x for x, _ in _LAND],
-            y=[y for _, y in _LAND],
-            mode="lines",
-            fill="toself",
-            fillcolor="rgba(127,127,127,0.14)",
-            line={"color": "rgba(127,127,127,0.5)", "width": 1},
-            hoverinfo="skip",
-        )
-    )
-    areas = {name: area for name in metros["city_full"] if (area := find_area(name)) is not None}
-    # A pool of the armed forces has no place.
-    metros = metros.filter(
-        pl.col("city_full").is_in([name for name, area in areas.items() if area.latitude is not None])
-    )
-    longitudes = [float(areas[name].longitude or 0) for name in metros["city_full"]]
-    latitudes = [float(areas[name].latitude or 0) for name in metros["city_full"]]
-    values = metros[value].to_list()
-    widest = max((abs(v) for v in values if v is not None), default=1)
-    smallest = 12 if metros.height <= _MANY_METROS else 6
-    money = unit == "$"
-    colours = {"colorscale": "RdBu", "cmin": -widest, "cmax": widest} if diverging else {"colorscale": "Cividis"}
-    figure.add_trace(
-        go.Scatter(
-            x=longitudes,
-            y=latitudes,
-            customdata=metros.select("city_full", "zips").rows(),
+        go.Scattergl(
+            name=PLACES,
+            x=drawn["x"].round(1).to_numpy(),
+            y=drawn["y"].round(1).to_numpy(),
+            customdata=drawn.select("id", "name", "figure", "interval").to_numpy(),
             mode="markers",
             marker={
-                "size": [smallest + min(22, zips**0.5 * 2) for zips in metros["zips"]],
-                "color": values,
-                "colorbar": colour_bar_below(title) | {"tickprefix": "$" if money else "", "nticks": 6},
-                "line": {"width": 1, "color": "#333333"},
-                **colours,
+                **marker,
+                "size": sizes if np.unique(sizes).size != 1 else float(sizes[0]),
+                "colorscale": colours.scale(diverging, theme),
+                "colorbar": {**colour_bar_below(title), **marker["colorbar"], "outlinewidth": 0, "len": 0.9},
+                "opacity": 1,
+                "line": {"width": 0},
             },
-            hovertemplate="%{customdata[0]}<br>%{customdata[1]} zips<br>"
-            + ("%{marker.color:$,.0f}" if money else "%{marker.color:.2f}%")
-            + "<extra></extra>",
+            unselected={"marker": {"opacity": 1}},
+            hovertemplate=f"<b>%{{customdata[1]}}</b><br>{title}: %{{customdata[2]}}"
+            "<br>90% interval: %{customdata[3]}<extra></extra>",
         )
     )
-    # A degree of longitude is shorter by the cosine of the latitude, here 38 degrees.
-    figure.update_yaxes(visible=False, scaleanchor="x", scaleratio=1.27, range=_range_with(_LATITUDES, latitudes))
-    figure.update_xaxes(visible=False, range=_range_with(_LONGITUDES, longitudes))
+    across, up = _window(around)
+    figure.update_xaxes(visible=False, range=across)
+    figure.update_yaxes(visible=False, range=up, scaleanchor="x", scaleratio=1)
     return figure
 
 
-def _range_with(least: tuple[float, float], values: Sequence[float]) -> list[float]:
-    """An axis that shows at least a range, and every value two degrees from its ends."""
-    return [min(least[0], *(v - 2 for v in values)), max(least[1], *(v + 2 for v in values))]
+def _window(around: pl.DataFrame | None) -> tuple[Sequence[float], ...]:
+    """Ends of the two axes."""
+    placed = None if around is None else around.drop_nulls(["x", "y"])
+    if placed is None or placed.is_empty():
+        return EXTENT
+    x, y = (placed[axis].to_numpy() for axis in ("x", "y"))
+    return tuple([float(np.min(axis)) - _MARGIN, float(np.max(axis)) + _MARGIN] for axis in (x, y))
+
+
+def _colours_of_prices(values: np.ndarray) -> dict[str, Any]:
+    """Logarithms of prices, with a scale that ends and is labelled at round prices."""
+    logs = np.log10(values)
+    low, high = np.quantile(logs, [1 - _SHOWN_SHARE, _SHOWN_SHARE]) if logs.size else (5.0, 6.0)
+    ticks = [math.log10(1e3 * tick) for tick in _PRICE_TICKS]
+    first = max((tick for tick in ticks if tick <= low), default=ticks[0])
+    last = min((tick for tick in ticks if tick >= high), default=ticks[-1])
+    shown = [tick for tick in ticks if first <= tick <= last]
+    shown = shown[:: 1 + len(shown) // 7]
+    words = [f"${10**tick / 1e3:,.0f}k" if tick < 6 else f"${10**tick / 1e6:g}M" for tick in shown]
+    return {"color": logs.round(3), "cmin": first, "cmax": last, "colorbar": {"tickvals": shown, "ticktext": words}}
+
+
+def _colours_of_percents(values: np.ndarray, diverging: bool) -> dict[str, Any]:
+    """Values in percent, with a scale around 0 or from it that ends at a round value."""
+    most = float(np.quantile(np.abs(values), _SHOWN_SHARE)) if values.size else 1.0
+    end = nice_end(most)
+    bar = {"ticksuffix": "%", "nticks": 6}
+    return {"color": values.round(3), "cmin": -end if diverging else 0.0, "cmax": end, "colorbar": bar}
+
+
+def nice_end(most: float) -> float:
+    """The least of 1, 2, 3, 5 and 10 times a power of ten that is no less than a positive value. It changes seldom from
+    month to month, so that colours keep their meaning while months play."""
+    if most <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(most))
+    return next(step * power for step in _NICE if step * power >= most * (1 - 1e-9))
+
+
+def hover_columns(places: pl.DataFrame, unit: str) -> list[pl.Series]:
+    """What stands in the hover text of each place: `figure` and `interval`, in words.
+
+    Args:
+        places: `value`, `predicted_low`, `predicted_high`.
+        unit: `$` or `%`.
+    """
+    number = "${:,.0f}" if unit == "$" else "{:+.2f}%"
+    figures = ["not known" if value is None else number.format(value) for value in places["value"]]
+    ends = places.select("predicted_low", "predicted_high").iter_rows()
+    intervals = ["not known" if low is None or high is None else price_range(low, high) for low, high in ends]
+    return [pl.Series("figure", figures, pl.String), pl.Series("interval", intervals, pl.String)]

@@ -29,7 +29,7 @@ def fan(
         actual: `date`, `price` of the zip.
         forecast: rows of `monthly_forecasts` of one origin, by horizon; may be empty.
         earlier: rows of the other origins, by origin and horizon.
-        metro: `date`, `price`: the median of the metro; hidden until its name in the legend is clicked.
+        metro: `date`, `price`: the mean of the metro; hidden until its name in the legend is clicked.
         horizon: months ahead whose price is written out.
     """
     figure = empty_figure(430)
@@ -38,7 +38,7 @@ def fan(
     if forecast.height:
         add_band(figure, *(_from_origin(forecast, column) for column in ("date", "predicted_low", "predicted_high")))
         figure.add_vline(x=str(_origin_end(forecast)), line={"color": GREY, "dash": "dot", "width": 1})
-    figure.add_trace(price_line(metro, "date", "price", "metro median", GREY, "dash", 1.5, visible="legendonly"))
+    figure.add_trace(price_line(metro, "date", "price", "metro mean", GREY, "dash", 1.5, visible="legendonly"))
     figure.add_trace(price_line(actual, "date", "price", "actual", ORANGE))
     if forecast.height:
         figure.add_trace(_forecast_line(forecast))

@@ -5,6 +5,7 @@ belongs in the other modules.
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
@@ -83,9 +84,13 @@ def heat(grid: pl.DataFrame, rows: str, title: str, unit: str = "%") -> go.Figur
 
 
 def distribution(values: Sequence[float] | pl.Series, title: str) -> go.Figure:
-    """A histogram."""
-    figure = empty_figure(300)
-    figure.add_trace(go.Histogram(x=list(values), nbinsx=60, marker={"color": BLUE}))
+    """A histogram, counted here: half a million values would take seconds to send."""
+    figure = empty_figure(300, bargap=0.05)
+    counts, edges = np.histogram(np.asarray(values, dtype=np.float64), bins=60)
+    middle, width = (edges[:-1] + edges[1:]) / 2, edges[1] - edges[0]
+    hover = "about %{x:.2f}: %{y:,} rows<extra></extra>"
+    bar = go.Bar(x=middle, y=counts, width=width, marker={"color": BLUE}, hovertemplate=hover)
+    figure.add_trace(bar)
     figure.add_vline(x=0, line={"color": GREY, "dash": "dash"})
     figure.update_xaxes(title=title)
     figure.update_yaxes(title="rows")

@@ -15,6 +15,7 @@ from housing_dashboard.data.checks import (
     verdicts,
 )
 from housing_dashboard.data.files import MonthRows, months_of, predictions, read_months, read_table
+from housing_dashboard.data.history import PriceGrid, price_grid
 from housing_dashboard.data.models import (
     Champion,
     champion,
@@ -27,31 +28,76 @@ from housing_dashboard.data.models import (
     published_forecasts,
     versions,
 )
-from housing_dashboard.data.places import FORECAST_COLUMNS, forecasts_at, forecasts_of_zip, metro_history, zip_history
-from housing_dashboard.data.sources import REVISION_FIGURES, newest_vintages, revisions
+from housing_dashboard.data.month import (
+    areas_of_newest_month,
+    forecast_of_zips,
+    incomes,
+    month_of_zips,
+    months_with_prices,
+    place_metros,
+)
+from housing_dashboard.data.places import (
+    FORECAST_COLUMNS,
+    METRO,
+    NATION,
+    ZIP,
+    Place,
+    errors_by_origin,
+    forecasts_of,
+    known_prices,
+    metro_prices,
+    places,
+    predictions_of,
+    zip_by_name,
+)
+from housing_dashboard.data.sources import (
+    REVISION_FIGURES,
+    changes_by_source,
+    newest_vintages,
+    publications,
+    revisions,
+    vintages_in_words,
+)
 
 __all__ = [
     "FORECAST_COLUMNS",
+    "METRO",
+    "NATION",
     "REVISION_FIGURES",
+    "ZIP",
     "Champion",
     "MonthRows",
+    "Place",
+    "PriceGrid",
     "api",
+    "areas_of_newest_month",
     "champion",
     "champion_name",
     "champions",
+    "changes_by_source",
     "check_states",
+    "errors_by_origin",
     "eval_figures",
     "eval_figures_without_history",
     "expected_months",
     "forecast_decisions",
-    "forecasts_at",
-    "forecasts_of_zip",
+    "forecast_of_zips",
+    "forecasts_of",
     "importance",
-    "metro_history",
+    "incomes",
+    "known_prices",
+    "metro_prices",
     "minute_of",
+    "month_of_zips",
     "months_of",
+    "months_with_prices",
     "newest_vintages",
+    "place_metros",
+    "places",
     "predictions",
+    "predictions_of",
+    "price_grid",
+    "publications",
     "published_forecasts",
     "read_months",
     "read_table",
@@ -63,5 +109,6 @@ __all__ = [
     "unpartitioned_state",
     "verdicts",
     "versions",
-    "zip_history",
+    "vintages_in_words",
+    "zip_by_name",
 ]

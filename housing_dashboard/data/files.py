@@ -78,10 +78,24 @@ def read_table(asset: str) -> pl.DataFrame | None:
 
 def predictions(months: Sequence[str]) -> MonthRows:
     """Rows of `monthly_predictions` with `month`, and `naive_price`: the zip's actual price of the month before."""
-    predicted = read_months("monthly_predictions", months)
+    before = tuple(sorted(stamps("cleaned/").items()))
+    own = tuple(sorted(stamps("monthly_predictions/").items()))
+    return _predictions(settings().store_uri, tuple(months), own, before)
+
+
+def _uncached(asset: str, months: Sequence[str], columns: Sequence[str] | None = None) -> MonthRows:
+    """Several months as one frame, which the caller keeps: a second copy of all predictions has no room."""
+    store = open_store(settings().store_uri)
+    return read_each(asset, months, lambda month, _: store.months(asset).read(month, columns))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _predictions(uri: str, months: tuple[str, ...], own: tuple, cleaned: tuple) -> MonthRows:
+    del uri, own, cleaned  # keys
+    predicted = _uncached("monthly_predictions", months)
     if predicted.frame.is_empty():
         return predicted
-    before = read_months("cleaned", [add_months(m, -1) for m in months], ("date", "zipcode", "price"))
+    before = _uncached("cleaned", [add_months(m, -1) for m in months], ("date", "zipcode", "price"))
     month = pl.col("date").dt.strftime("%Y-%m")
     frame = predicted.frame.with_columns(month.alias("month"))
     if before.frame.is_empty():

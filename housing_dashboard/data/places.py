@@ -1,43 +1,23 @@
-"""Known prices and forecasts of one zip or metro."""
+"""Places by name (zips, metros and the nation): their known prices, predictions and forecasts.
+
+Those of metros and of the nation are means of their zips, weighted by the people who live in each. The interval of such
+a mean is the mean of the zips' intervals: as wide as if all of them erred together, so it holds at least as often.
+"""
+
+from dataclasses import dataclass
+from functools import cache
 
 import polars as pl
 import streamlit as st
 
+from housing_assets.core.panel.areas import matched_outcome, weighted_mean, with_people
+from housing_assets.core.panel.places import UNITED_STATES, zip_table
 from housing_dashboard.data.access import open_store, settings, stamps
-from housing_dashboard.data.files import MonthRows, months_of, read_each
+from housing_dashboard.data.files import MonthRows, months_of, predictions, read_each
+from housing_dashboard.data.history import price_grid
+from housing_dashboard.figures import by_horizon, with_forecast_errors, with_outcomes
 
-
-@st.cache_resource(max_entries=1, show_spinner=False)
-def _price_history(uri: str, stamp: str) -> pl.DataFrame:
-    del stamp  # a key
-    table = open_store(uri).read_table("price_history", ("date", "zipcode", "city_full", "price"))
-    # As categories the full panel takes a third of the memory, and a zip is found in milliseconds.
-    return table.drop_nulls("price").with_columns(pl.col("zipcode", "city_full").cast(pl.Categorical))
-
-
-def _known_prices(condition: pl.Expr) -> pl.DataFrame | None:
-    stamp = stamps("price_history.parquet").get("price_history.parquet")
-    if stamp is None:
-        return None
-    prices = _price_history(settings().store_uri, stamp).filter(condition).sort("date")
-    return prices.with_columns(pl.col("zipcode", "city_full").cast(pl.String))
-
-
-def zip_history(zipcode: str) -> pl.DataFrame | None:
-    """Prices of a zip by month (`date`, `zipcode`, `city_full`, `price`), None before `price_history` exists.
-
-    Raises:
-        StoreError: `price_history` is damaged.
-    """
-    return _known_prices(pl.col("zipcode") == zipcode)
-
-
-def metro_history(metro: str) -> pl.DataFrame | None:
-    """Median known price of the zips of a metro by month: `date`, `price`; None and errors as in `zip_history`."""
-    prices = _known_prices(pl.col("city_full") == metro)
-    return None if prices is None else prices.group_by("date").agg(pl.col("price").median()).sort("date")
-
-
+ZIP, METRO, NATION = "zip", "metro", "nation"
 FORECAST_COLUMNS = (
     "origin",
     "date",
@@ -50,34 +30,197 @@ FORECAST_COLUMNS = (
     "predictor",
     "last_known_price",
 )
+_OPTIONAL = ("vintage", "weights")
+_DOLLARS = ("predicted_price", "predicted_low", "predicted_high", "last_known_price")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A zip, a metro or the nation.
+
+    Attributes:
+        name: the zip code, the metro's name as in `city_full`, or `United States`; unique.
+        kind: `ZIP`, `METRO` or `NATION`.
+        label: by which people find it: city, state, zip, county and metro.
+        metro: of a zip, as in `city_full`; None for others and where there is none.
+        short: a name for a title or a legend.
+    """
+
+    name: str
+    kind: str
+    label: str
+    metro: str | None
+    short: str
+
+
+def places() -> dict[str, Place]:
+    """Every place with a prediction, by name: the nation, metros (those with most people first), then zips."""
+    stamp = tuple(sorted(stamps("monthly_predictions/").items()))
+    return _places(settings().store_uri, stamp)
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _places(uri: str, stamp: tuple[tuple[str, str], ...]) -> dict[str, Place]:
+    del uri, stamp  # keys
+    rows = predictions(months_of("monthly_predictions")).frame
+    if rows.is_empty():
+        return {}
+    metros: dict[str, str | None] = dict(
+        rows.sort("month").group_by("zipcode").agg(pl.col("city_full").last()).sort("zipcode").iter_rows()
+    )
+    weighed = with_people(pl.DataFrame({"zipcode": list(metros), "city_full": list(metros.values())}))
+    sizes = weighed.drop_nulls("city_full").group_by("city_full").agg(pl.len(), pl.col("people").sum())
+    nation = Place(UNITED_STATES, NATION, f"{UNITED_STATES} (all {len(metros):,} zips)", None, UNITED_STATES)
+    listed = {nation.name: nation}
+    for metro, count, _ in sizes.sort(["people", "city_full"], descending=[True, False]).iter_rows():
+        zips = f"{count:,} zip{'s' if count > 1 else ''}"
+        listed[metro] = Place(metro, METRO, f"{metro} (metro, {zips})", None, metro)
+    for zipcode, metro in metros.items():
+        listed[zipcode] = zip_by_name(zipcode, metro)
+    return listed
+
+
+def zip_by_name(zipcode: str, metro: str | None) -> Place:
+    """A zip with the names by which people find it."""
+    city, county, state = _names_of_zips().get(zipcode, (None, None, None))
+    town = f"{city}, {state}" if city and state else None
+    area = metro or "no metro"
+    label = f"{zipcode} {town}, {county or ''}{' County' if _is_county(county) else ''}" if town else zipcode
+    return Place(zipcode, ZIP, f"{label.rstrip(', ')}, {area}", metro, f"{town} {zipcode}" if town else zipcode)
+
+
+def _is_county(name: str | None) -> bool:
+    """True if the name of a county is written without its kind, as that of most states is."""
+    kinds = ("County", "Parish", "Borough", "Municipio", "Area", "City", "Municipality", "city")
+    return name is not None and not name.endswith(kinds)
+
+
+@cache
+def _names_of_zips() -> dict[str, tuple[str | None, str | None, str | None]]:
+    return {z: (city, county, state) for z, city, county, state in _name_rows()}
+
+
+def _name_rows() -> list[tuple]:
+    return list(zip_table().select("zipcode", "city", "county", "state").iter_rows())
+
+
+def known_prices(place: Place) -> pl.DataFrame | None:
+    """Known prices of a place by month: `date`, `price`; None before `price_history` exists.
+
+    Raises:
+        StoreError: `price_history` is damaged.
+    """
+    grid = price_grid()
+    if grid is None:
+        return None
+    return grid.of_zip(place.name) if place.kind == ZIP else grid.of_area(_area(place))
+
+
+def metro_prices(metro: str) -> pl.DataFrame | None:
+    """Mean known price of the zips of a metro by month, as `known_prices` has it."""
+    grid = price_grid()
+    return None if grid is None else grid.of_area(metro)
+
+
+def _area(place: Place) -> str | None:
+    return place.name if place.kind == METRO else None
+
+
+def forecasts_of(place: Place) -> MonthRows:
+    """Forecasts of a place from every origin, with what became of them: `FORECAST_COLUMNS` and those of
+    `figures.with_outcomes`.
+
+    Raises:
+        StoreError: `price_history` is damaged.
+    """
+    uri, grid = settings().store_uri, price_grid()
+    if place.kind == ZIP:
+        read = read_each(
+            "monthly_forecasts",
+            months_of("monthly_forecasts"),
+            lambda origin, stamp: _forecasts_of_zip(uri, origin, place.name, stamp),
+        )
+        if read.frame.is_empty() or grid is None:
+            return read
+        outcomes = with_outcomes(read.frame, grid.of_zip(place.name))
+        return MonthRows(outcomes.sort("origin", "horizon"), read.damaged)
+    history = stamps("price_history.parquet").get("price_history.parquet", "")
+    read = read_each(
+        "monthly_forecasts",
+        months_of("monthly_forecasts"),
+        lambda origin, stamp: _graded_origin(uri, origin, stamp, history)[0],
+    )
+    if read.frame.is_empty():
+        return read
+    own = read.frame.filter(pl.col("city_full").eq_missing(pl.lit(_area(place), pl.String)))
+    return MonthRows(with_forecast_errors(own).sort("origin", "horizon"), read.damaged)
 
 
 @st.cache_resource(max_entries=2_000, show_spinner=False)
 def _forecasts_of_zip(uri: str, origin: str, zipcode: str, stamp: str) -> pl.DataFrame:
+    # The cache keeps the rows of this zip alone, since the file of an origin has those of every zip.
     del stamp  # a key
-    return open_store(uri).months("monthly_forecasts").read(origin, FORECAST_COLUMNS).filter(zipcode=zipcode)
+    return _with_optional(open_store(uri).months("monthly_forecasts").read(origin)).filter(zipcode=zipcode)
 
 
-def forecasts_of_zip(zipcode: str) -> MonthRows:
-    """Forecasts of a zip from every origin.
+def _with_optional(rows: pl.DataFrame) -> pl.DataFrame:
+    """The columns of forecasts that pages show. Files of earlier versions lack those that are not in
+    `FORECAST_COLUMNS`."""
+    return rows.select(*FORECAST_COLUMNS, *(name for name in _OPTIONAL if name in rows.columns))
 
-    The cache keeps the rows of this zip alone, since the file of an origin has those of every zip.
+
+@st.cache_resource(max_entries=60, show_spinner=False)
+def _graded_origin(uri: str, origin: str, stamp: str, history: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Forecasts of every metro, and of the nation (`city_full` null), from one origin; and the errors of its zips."""
+    del stamp, history  # keys
+    rows = open_store(uri).months("monthly_forecasts").read(origin, FORECAST_COLUMNS)
+    grid = price_grid()
+    unknown = pl.Series("actual_price", [None] * rows.height, pl.Float64)
+    rows = with_people(rows).with_columns(unknown if grid is None else grid.at(rows["zipcode"], rows["date"]))
+    errors = by_horizon(with_forecast_errors(rows)).with_columns(pl.lit(origin).alias("origin"))
+    whole = rows.with_columns(pl.lit(None, pl.String).alias("city_full"))
+    return pl.concat([_means(rows.drop_nulls("city_full")), _means(whole)]), errors
+
+
+def errors_by_origin() -> MonthRows:
+    """Errors of the forecasts of every zip by `origin` and `horizon`, as `figures.by_horizon` has them.
+
+    Raises:
+        StoreError: `price_history` is damaged.
     """
-    uri = settings().store_uri
+    uri, history = settings().store_uri, stamps("price_history.parquet").get("price_history.parquet", "")
     return read_each(
         "monthly_forecasts",
         months_of("monthly_forecasts"),
-        lambda origin, stamp: _forecasts_of_zip(uri, origin, zipcode, stamp),
+        lambda origin, stamp: _graded_origin(uri, origin, stamp, history)[1],
     )
 
 
-@st.cache_resource(max_entries=50, show_spinner=False)
-def _forecasts_at(uri: str, origin: str, horizon: int, stamp: str) -> pl.DataFrame:
-    del stamp  # a key
-    return open_store(uri).months("monthly_forecasts").read(origin, FORECAST_COLUMNS).filter(horizon=horizon)
+def _means(rows: pl.DataFrame) -> pl.DataFrame:
+    """Weighted means by metro and horizon."""
+    means = [weighted_mean(pl.col(name)).alias(name) for name in _DOLLARS]
+    actual = matched_outcome(pl.col("predicted_price"), pl.col("actual_price")).alias("actual_price")
+    table = rows.group_by("origin", "date", "horizon", "city_full").agg(
+        *means, actual, pl.col("predictor").first(), pl.len().alias("zips")
+    )
+    return table.with_columns(pl.col("city_full").alias("zipcode"))
 
 
-def forecasts_at(origin: str, horizon: int) -> MonthRows:
-    """Forecasts of every zip from one origin at one horizon."""
-    uri = settings().store_uri
-    return read_each("monthly_forecasts", [origin], lambda month, stamp: _forecasts_at(uri, month, horizon, stamp))
+def predictions_of(place: Place, rows: pl.DataFrame) -> pl.DataFrame:
+    """Monthly predictions of a place, with `month` and `naive_price`.
+
+    Args:
+        place: whose.
+        rows: of every zip, as `predictions` has them.
+    """
+    if place.kind == ZIP:
+        return rows.filter(zipcode=place.name)
+    chosen = rows if place.kind == NATION else rows.filter(city_full=place.name)
+    columns = ("predicted_price", "predicted_low", "predicted_high")
+    means = [weighted_mean(pl.col(name)).alias(name) for name in columns]
+    predicted = pl.col("predicted_price")
+    actual = matched_outcome(predicted, pl.col("actual_price")).alias("actual_price")
+    naive = matched_outcome(predicted, pl.col("naive_price")).alias("naive_price")
+    table = with_people(chosen).group_by("month", "date").agg(*means, actual, naive, pl.len().alias("zips"))
+    name = pl.lit(place.name)
+    return table.with_columns(name.alias("zipcode"), name.alias("city_full")).sort("month")

@@ -1,6 +1,7 @@
 """The Data health page: newest months, sources, revisions, checks, drift, and quarantined rows."""
 
 from collections import Counter
+from datetime import UTC, datetime
 
 import polars as pl
 import streamlit as st
@@ -90,6 +91,7 @@ def sources() -> None:
         ]
     )
     shell.show_table(table, "sources", "The newest vintage of each source")
+    publications()
     for vintage, _ in listed:
         lines = [vintage.attribution] if vintage.attribution else []
         if vintage.rolling:
@@ -104,6 +106,38 @@ def sources() -> None:
     if notes:
         with st.expander(f"Assumptions made while reading: {len(notes)}"):
             shell.show_table(pl.DataFrame(notes), "notes", "Assumptions that readers made, and how often")
+
+
+def publications() -> None:
+    """Every vintage: when it was published and fetched, and when the next one is expected; late sources in red."""
+    today = datetime.now(UTC).date()
+    records = data.publications(today)
+    for record in records:
+        if record.late:
+            st.error(
+                f"{record.publisher} is late: a file was expected on {record.next_day}, the newest is of "
+                f"{record.newest:%Y-%m-%d}. Look at `sources_job` in Dagster.",
+                icon=":material/schedule:",
+            )
+    expected = [f"{record.publisher} on {record.next_day}" for record in records if record.next_day and not record.late]
+    if expected:
+        st.markdown(f"Next expected: {', '.join(expected)}. That is judged by the days between the last ones.")
+    changed = data.changes_by_source()
+    rows = [
+        {
+            "source": record.source,
+            "known as": vintage.time,
+            "published": None if vintage.published_at is None else f"{vintage.published_at:%Y-%m-%d}",
+            "fetched": f"{vintage.fetched_at:%Y-%m-%d %H:%M}",
+            "through": vintage.last_month,
+            "size": vintage.rows,
+            "what it changed": changed.get(record.source, "") if vintage is record.vintages[-1] else "",
+        }
+        for record in records
+        for vintage in reversed(record.vintages)
+    ]
+    with st.expander(f"Every vintage: {len(rows)}"):
+        shell.show_table(pl.DataFrame(rows, infer_schema_length=None), "vintages", "Every vintage, the newest first")
 
 
 def revisions() -> None:

@@ -1,160 +1,251 @@
-"""The Map page: metros by price, error, change over a year, or forecast change."""
-
-from collections.abc import Callable
+"""The Map page: zips or metros by price, its changes, forecasts and errors; months play, and a click opens a place."""
 
 import polars as pl
 import streamlit as st
 
 from housing_assets.core.forecasting.schema import HORIZONS
 from housing_assets.core.months import add_months
-from housing_assets.core.panel.places import find_area
+from housing_assets.core.panel.areas import PEOPLE
 from housing_dashboard import charts, data, figures, shell
+from housing_dashboard.measures import CHANGES, MEASURES, Measure, metro_values, zip_values
 
-VALUES = {
-    "price": "Predicted price",
-    "error": "Mean % error",
-    "bias": "Too high or too low",
-    "change": "Change in a year",
-    "forecast": "Forecast change",
-}
+METROS, ZIPS = "metros", "zips"
+LEVELS = {METROS: "Metros", ZIPS: "Zips"}
+COUNTRY = "United States"
+_SECONDS_A_MONTH = 1.2
+"""For so long each month is shown while months play."""
+_MANY_METROS = 100
+"""With more of them, dots are smaller, so that they do not hide each other."""
+_ZIP_SIZES = ((300, 9.0), (1_500, 6.0), (5_000, 4.5), (10**6, 3.5))
+"""At most so many zips are drawn as dots of so many pixels."""
+_PLAYING, _TICKED = "map-playing", "map-ticked"
 
 
 def page() -> None:
     """The page."""
-    shell.header("Map", "Where are homes expensive, where is the model wrong, and where do prices rise or fall?")
-    months = data.months_of("monthly_predictions")
-    if not months:
+    shell.header("Map", "Where are homes expensive, where do prices rise or fall, and where is the model wrong?")
+    if not data.months_of("monthly_predictions"):
         shell.no_months()
         return
-    one, two = st.columns([1, 2])
+    # On a phone these stand below the map: see the style of the app.
+    one, two, three = st.container(key="map-controls").columns(3)
     with one:
-        value = shell.choice("Colour", list(VALUES), "colour", "price", format_func=VALUES.__getitem__)
-    if value == "forecast":
-        with two:
-            ahead = shell.choice(
-                "Months ahead", [str(h) for h in HORIZONS], "ahead", str(HORIZONS[-1]), st.select_slider
-            )
-        with shell.guard():
-            forecast(int(ahead))
-        return
+        level = shell.choice("Places", list(LEVELS), "level", METROS, format_func=LEVELS.__getitem__)
     with two:
-        month = shell.choice("Month", months, "month", months[-1], st.select_slider)
-    predicted = data.predictions([month])
-    shell.damaged(predicted.damaged)
-    if predicted.frame.is_empty():
-        shell.empty(
-            f"{month} cannot be read", "Choose another month, or materialize `monthly_predictions` for it again."
-        )
-        return
+        key = shell.choice("Colour", list(MEASURES), "colour", "price", format_func=lambda m: MEASURES[m].label)
+    measure = MEASURES[key]
+    with three, shell.guard():
+        zoom = _zoom()
+    if measure.key == "forecast":
+        st.session_state[_PLAYING] = False
+    st.session_state[_TICKED] = False
+    playing = st.session_state.get(_PLAYING, False)
+    st.fragment(run_every=_SECONDS_A_MONTH if playing else None)(_drawn)(level, measure, zoom)
+
+
+def _drawn(level: str, measure: Measure, zoom: pl.Expr | None) -> None:
+    """The slider, the map and the table of one month; all that changes while months play."""
     with shell.guard():
-        metros(predicted.frame, month, value)
+        if measure.key == "forecast":
+            _forecast(level, measure, zoom)
+        else:
+            _month(level, measure, zoom)
 
 
-def forecast(ahead: int) -> None:
-    """Metros by forecast change in price, from the newest origin."""
+def _forecast(level: str, measure: Measure, zoom: pl.Expr | None) -> None:
+    """Places by forecast change in price, from the newest origin."""
+    ahead = int(shell.choice("Months ahead", [str(h) for h in HORIZONS], "ahead", str(HORIZONS[-1]), st.select_slider))
     origins = data.months_of("monthly_forecasts")
     if not origins:
         shell.empty("No month is forecast yet", "Run `make run`, or `forecast_job` in Dagster.")
         return
     origin = origins[-1]
-    forecasts = data.forecasts_at(origin, ahead)
-    shell.damaged(forecasts.damaged)
-    if forecasts.frame.is_empty():
+    read = data.forecast_of_zips(origin, ahead)
+    shell.damaged(read.damaged)
+    if read.frame.is_empty():
         shell.empty(
             f"No forecast {ahead} months ahead of {origin} can be read",
             "Choose fewer months ahead, or materialize `monthly_forecasts` for it again.",
         )
         return
-    placed = _placed(figures.forecast_change(forecasts.frame))
-    month = add_months(origin, ahead)
     span = f"{ahead} months" if ahead > 1 else "one month"
-    sentence = (
-        f"{placed.height} metros, the median change of their zips' prices forecast over {span}, {origin} to {month}"
+    words = f"the change of prices forecast over {span}, {origin} to {add_months(origin, ahead)}"
+    _shown(read.frame, level, measure, zoom, words, f"% in {span}")
+    whose = figures.who_forecasts(dict(read.frame.select("horizon", "predictor").unique().iter_rows()))
+    st.caption(whose)
+
+
+def _month(level: str, measure: Measure, zoom: pl.Expr | None) -> None:
+    """Places by a measure of one month, which a slider chooses or play advances."""
+    graded = data.months_of("monthly_predictions")
+    months = graded if measure.graded else data.months_with_prices()
+    default = graded[-1]
+    _advance(months, default)
+    row = st.container(horizontal=True, vertical_alignment="bottom", key="map-month")
+    with row:
+        month = shell.choice("Month", months, "month", default, st.select_slider)
+    playing = st.session_state.get(_PLAYING, False)
+    pressed = row.button(
+        "Pause" if playing else "Play",
+        icon=":material/pause:" if playing else ":material/play_arrow:",
+        key="map-play",
+        help="Show month after month",
     )
-    sentence += ": each dot a metro, larger with more zips."
-    figure = charts.metro_map(placed, "change", f"% in {span}", "%", True)
-    sentence += _ends(placed, "change", lambda value: figures.percent(value, signed=True))
-    shell.chart(figure, sentence, placed, "metros", on_select=lambda: choose_clicked(placed))
-    if placed.is_empty():
+    if pressed:
+        # The whole page runs again, since the clock of a fragment is set where it is called.
+        st.session_state[_PLAYING] = not playing
+        st.rerun()
+    read = data.month_of_zips(month)
+    shell.damaged(read.damaged)
+    if read.frame.is_empty():
+        shell.empty(
+            f"{month} cannot be read", "Choose another month, or materialize `monthly_predictions` for it again."
+        )
         return
-    region = shell.choice("Metro", placed["city_full"].to_list(), "region", placed["city_full"][0])
-    st.subheader(f"{region}, forecast for {month}", anchor=False)
-    change = (100 * (pl.col("predicted_price") / pl.col("last_known_price") - 1)).alias("change")
-    kept = ("zipcode", "last_known_price", "predicted_price", "predicted_low", "predicted_high")
-    table = forecasts.frame.filter(city_full=region).select(*kept, change, "predictor").sort("change", descending=True)
-    whose = figures.who_forecasts(dict(forecasts.frame.select("horizon", "predictor").unique().iter_rows()))
-    st.markdown(f"**{table.height}** zips. {whose}")
-    named = table.with_columns(pl.col("predictor").replace(figures.PREDICTOR_NAMES))
-    shell.show_table(named, "zips", f"Forecasts of the zips of {region}")
-    st.page_link(
-        "views/place.py",
-        label=f"{table['zipcode'][0]} on Place",
-        query_params={"zip": table["zipcode"][0], "ahead": str(ahead)},
-    )
-
-
-def _placed(table: pl.DataFrame) -> pl.DataFrame:
-    """Metros whose location is known."""
-    named = table.filter(pl.col("city_full").is_not_null())
-    placed = [(area := find_area(name)) is not None and area.latitude is not None for name in named["city_full"]]
-    return named.filter(pl.Series(placed, dtype=pl.Boolean))
-
-
-def _ends(placed: pl.DataFrame, column: str, text_of: Callable[[float], str]) -> str:
-    """The metros with the lowest and the highest value, in words."""
-    ranked = placed.drop_nulls(column).sort(column)
-    if ranked.is_empty():
-        return ""
-    low, high = ranked.row(0, named=True), ranked.row(-1, named=True)
-    return f" From {low['city_full']} ({text_of(low[column])}) to {high['city_full']} ({text_of(high[column])})."
-
-
-def metros(rows: pl.DataFrame, month: str, value: str) -> None:
-    """The map, and below it the zips of the chosen metro."""
-    table = figures.by_metro(rows)
-    before = data.read_months("cleaned", [add_months(month, -12)], ("zipcode", "price")).frame
-    if not before.is_empty():
-        table = table.join(figures.year_change(rows, before), on="city_full", how="left")
-    column, title, unit, diverging = {
-        "price": ("predicted", "US dollars", "$", False),
-        "error": ("mape", "% error", "%", False),
-        "bias": ("bias", "% too high", "%", True),
-        "change": ("change", "% in a year", "%", True),
-    }[value]
-    if column not in table.columns:
-        shell.empty("Not known", f"There is no {add_months(month, -12)} to compare {month} with.")
+    values = zip_values(read.frame, measure)
+    if values["value"].null_count() == values.height and measure.key in CHANGES:
+        before = add_months(month, -CHANGES[measure.key])
+        shell.empty("Not known", f"There is no {before} to compare {month} with.")
         return
-    placed = _placed(table)
-    sentence = f"{placed.height} metros in {month}, {VALUES[value].lower()}: each dot a metro, larger with more zips."
-    sentence += _ends(placed, column, (lambda v: f"${v:,.0f}") if unit == "$" else figures.percent)
-    figure = charts.metro_map(placed, column, title, unit, diverging)
-    shell.chart(figure, sentence, table, "metros", on_select=lambda: choose_clicked(placed))
-    region = shell.choice("Metro", placed["city_full"].to_list(), "region", placed["city_full"][0])
-    metro(rows.filter(city_full=region), region, month)
+    _shown(read.frame, level, measure, zoom, f"{measure.label.lower()} in {month}", f"{measure.label}, {month}")
 
 
-def choose_clicked(placed: pl.DataFrame) -> None:
-    """Choose the metro that was clicked."""
-    points = st.session_state["metros"]["selection"]["points"]
-    names = [p["customdata"][0] for p in points if "customdata" in p]
-    if names and names[0] in placed["city_full"].to_list():
-        st.session_state["region"] = names[0]
+def _advance(months: list[str], default: str) -> None:
+    """While months play, go to the next one at each turn of the clock, and stop at the last."""
+    if not st.session_state.get(_PLAYING, False):
+        return
+    if not st.session_state.get(_TICKED, False):
+        # The first turn shows the month that is chosen; play begins anew from the last one.
+        st.session_state[_TICKED] = True
+        if st.session_state.get("month", default) == months[-1]:
+            st.session_state["month"] = months[max(0, len(months) - 37)]
+        return
+    held = st.session_state.get("month", default)
+    at = months.index(held) + 1 if held in months else 0
+    if at >= len(months):
+        st.session_state[_PLAYING] = False
+        st.rerun()
+    st.session_state["month"] = months[at]
 
 
-def metro(rows: pl.DataFrame, region: str, month: str) -> None:
-    """The zips of a metro."""
-    st.subheader(f"{region}, {month}", anchor=False)
-    headline = figures.headline(rows)
-    error = (
-        f"off by {figures.percent(headline.model['mape'])} on average"
-        if headline.model
-        else "actual prices are not known yet"
+def _shown(rows: pl.DataFrame, level: str, measure: Measure, zoom: pl.Expr | None, words: str, title: str) -> None:
+    """The map, its figures, and the zips of a metro below it."""
+    inside = None if zoom is None else rows.filter(zoom)
+    shown = rows if inside is None else inside
+    places = _zips(rows, measure, _zip_size(shown.height)) if level == ZIPS else _metros(rows, measure)
+    theme = st.context.theme.type or "light"
+    hovered = places.with_columns(charts.hover_columns(places, measure.unit))
+    figure = charts.place_map(
+        hovered, title, measure.unit, measure.diverging, theme, level == ZIPS or zoom is not None, inside
     )
-    st.markdown(f"**{rows.height}** zips, {error}.")
-    kept = ("zipcode", "predicted_price", "predicted_low", "predicted_high", "actual_price", "percent")
-    table = figures.with_errors(rows).select(kept).sort("predicted_price", descending=True)
-    shell.show_table(table, "zips", f"Zips of {region}")
-    st.page_link("views/overview.py", label=f"{region} on Overview", query_params={"region": region, "month": month})
+    sentence = _sentence(places, level, measure, words)
+    table = places.select(_TABLE[level]).sort("value", descending=True, nulls_last=True)
+    if level == METROS and measure.key == "forecast":
+        table = table.rename({"value": "change"}).select("city_full", "zips", "change")
+    number = st.column_config.NumberColumn(
+        measure.label, format="dollar" if measure.unit == "$" else "%.2f%%", step=1 if measure.unit == "$" else None
+    )
+    shell.chart(figure, sentence, table, "map", on_select=_clicked, formats={"value": number}, config=charts.ZOOM)
+    chosen = st.session_state.pop("map-clicked", None)
+    if chosen is not None:
+        st.switch_page("views/place.py", query_params={"zip" if level == ZIPS else "place": chosen})
+    with st.container(key="map-below"):
+        _metro_table(rows, measure)
+
+
+_TABLE = {
+    METROS: ["city_full", "zips", PEOPLE, "value"],
+    ZIPS: ["zipcode", "city", "state", "city_full", "value"],
+}
+
+
+def _zip_size(shown: int) -> float:
+    """Pixels of a zip's dot, so small that so many of them do not hide each other."""
+    return next(size for most, size in _ZIP_SIZES if shown <= most)
+
+
+def _zips(rows: pl.DataFrame, measure: Measure, size: float) -> pl.DataFrame:
+    values = zip_values(rows, measure)
+    city = pl.concat_str(pl.col("city"), pl.lit(", "), pl.col("state"))
+    return values.with_columns(
+        pl.col("zipcode").alias("id"),
+        pl.concat_str(pl.coalesce(city, pl.col("city_full"), pl.lit("no metro")), pl.lit(" "), "zipcode").alias("name"),
+        pl.lit(size).alias("size"),
+    )
+
+
+def _metros(rows: pl.DataFrame, measure: Measure) -> pl.DataFrame:
+    values = metro_values(rows, measure)
+    smallest = 10.0 if values.height <= _MANY_METROS else 5.0
+    placed = values.join(data.place_metros(values["city_full"].to_list()), on="city_full", how="left")
+    # The area of a dot follows the people who live there.
+    size = smallest + (pl.col(PEOPLE).sqrt() / 130).clip(0, 26)
+    return placed.with_columns(
+        pl.col("city_full").alias("id"), pl.col("city_full").alias("name"), size.round(1).alias("size")
+    ).sort(PEOPLE, descending=True)
+
+
+def _zoom() -> pl.Expr | None:
+    """Which zips the map is zoomed to; None for the whole country."""
+    states, metros = data.areas_of_newest_month()
+    chosen = shell.choice("Zoom to", [COUNTRY, *states, *metros], "zoom", COUNTRY, filter_mode="contains")
+    if chosen == COUNTRY:
+        return None
+    return pl.col("state") == states[chosen] if chosen in states else pl.col("city_full") == chosen
+
+
+def _sentence(places: pl.DataFrame, level: str, measure: Measure, words: str) -> str:
+    """What the map shows: how many places, the lowest and the highest, and what it cannot show."""
+    unplaced = places.filter(pl.col("x").is_null()).height
+    unknown = places.filter(pl.col("x").is_not_null() & pl.col("value").is_null()).height
+    drawn = places.drop_nulls(["x", "value"]).sort("value")
+    what = "each dot a metro, larger with more people" if level == METROS else "each dot a zip"
+    sentence = f"{drawn.height:,} {level}, {words}: {what}."
+    if drawn.height:
+        text_of = (
+            (lambda v: f"${v:,.0f}")
+            if measure.unit == "$"
+            else (lambda v: figures.percent(v, signed=measure.diverging))
+        )
+        low, high = drawn.row(0, named=True), drawn.row(-1, named=True)
+        sentence += f" From {low['name']} ({text_of(low['value'])}) to {high['name']} ({text_of(high['value'])})."
+    if level == METROS:
+        sentence += " Figures of a metro are means of its zips, weighted by the people who live there."
+    if unplaced:
+        sentence += f" {unplaced:,} without a place on the map {'is' if unplaced == 1 else 'are'} in the table alone."
+    if unknown:
+        sentence += f" {unknown:,} {'has' if unknown == 1 else 'have'} no such figure."
+    return sentence
+
+
+def _clicked() -> None:
+    """Remember the place whose dot was clicked, which the page then opens."""
+    points = st.session_state["map"]["selection"]["points"]
+    names = [point["customdata"] for point in points if "customdata" in point]
+    if names:
+        first = names[0][0] if isinstance(names[0], list) else names[0]
+        st.session_state["map-clicked"] = first
+
+
+def _metro_table(rows: pl.DataFrame, measure: Measure) -> None:
+    """The zips of a metro, as a table, with links to their pages."""
+    metros = rows["city_full"].drop_nulls().unique().sort().to_list()
+    if not metros:
+        return
+    st.subheader("The zips of a metro", anchor=False)
+    region = shell.choice("Metro", metros, "region", metros[0], filter_mode="contains")
+    of_metro = rows.filter(city_full=region)
+    kept = ["zipcode", "city", "price", "predicted_price", "predicted_low", "predicted_high"]
+    table = zip_values(of_metro, measure).select(*kept, "value").sort("value", descending=True, nulls_last=True)
+    if measure.key == "price":
+        table = table.drop("value")
+    number = st.column_config.NumberColumn(measure.label, format="%.2f%%")
+    shell.show_table(table, "zips", f"Zips of {region}", value=number)
+    one, two = st.columns(2)
+    with one:
+        st.page_link("views/place.py", label=f"{region} on Place", query_params={"place": region})
+    with two:
+        st.page_link("views/overview.py", label=f"{region} on Overview", query_params={"region": region})
 
 
 page()

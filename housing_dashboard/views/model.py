@@ -12,6 +12,9 @@ from housing_assets.core.forecasting.schema import MODEL, PUBLISHED
 from housing_dashboard import charts, data, figures, shell
 
 _TOP = 15
+_MOST_METROS = 40
+"""Rows of a chart of metros: all of the country's would be a chart of ten screens."""
+_HORIZONS_THROUGH_TIME = (1, 3, 6, 12)
 _NAMES = {
     "tuned_model": "tuned",
     f"tuned_model{ITSELF}": "tuned, its own numbers",
@@ -78,7 +81,10 @@ def card(champion: data.Champion) -> None:
             }
         )
     urls = data.settings()
-    st.markdown(f"[Its runs in MLflow]({urls.mlflow_url}) · [its assets in Dagster]({urls.dagster_url})")
+    links = [f"[Its runs in MLflow]({urls.mlflow_url})", f"[its assets in Dagster]({urls.dagster_url})"]
+    if run := _run((manifest.get("origin") or {}).get("dagster_run")):
+        links.append(f"[the run that made it]({run})")
+    st.markdown(" · ".join(links))
 
 
 def histories(version: str, rows: pl.DataFrame) -> None:
@@ -167,6 +173,8 @@ def forecasts() -> None:
     with shell.guard():
         coverage(split)
     with shell.guard():
+        through_time()
+    with shell.guard():
         by_metro(graded.filter(by="metro", split=split, predictor=PUBLISHED))
     with shell.guard():
         decisions = data.forecast_decisions()
@@ -236,6 +244,39 @@ def coverage(split: str) -> None:
         shell.chart(charts.lines(width, "horizon", years, "months ahead"), sentence, width, "forecast-width")
 
 
+def through_time() -> None:
+    """What came of the published forecasts: skill by year and horizon, and coverage by origin."""
+    read = data.errors_by_origin()
+    shell.damaged(read.damaged)
+    if read.frame.is_empty():
+        return
+    table = figures.by_year(read.frame)
+    one, two = st.columns(2)
+    with one:
+        worst = table.sort("skill").row(0, named=True)
+        sentence = (
+            "How much lower the error of published forecasts was than that of “no change”, by months ahead and by the "
+            f"year they were made in. The least is {figures.percent(worst['skill'], signed=True)}, "
+            f"{worst['horizon']} ahead in {worst['year']}."
+        )
+        wide = table.pivot("year", index="horizon", values="skill").sort("horizon")
+        years = {year: year for year in table["year"].unique().sort()}
+        shell.chart(charts.lines(wide, "horizon", years, "months ahead"), sentence, table, "skill-by-year")
+    with two:
+        held = read.frame.drop_nulls("coverage").filter(pl.col("horizon").is_in(_HORIZONS_THROUGH_TIME))
+        if held.is_empty():
+            return
+        wide = held.sort("horizon").pivot("horizon", index="origin", values="coverage").sort("origin")
+        names = {str(h): f"{h} ahead" for h in _HORIZONS_THROUGH_TIME if str(h) in wide.columns}
+        low = held.sort("coverage").row(0, named=True)
+        sentence = (
+            "Share of prices inside the 90% interval of published forecasts, by the month they were made in. The "
+            f"lowest is {low['coverage']:.0f}%, {low['horizon']} ahead from {low['origin']}."
+        )
+        figure = charts.lines(wide, "origin", names, "origin", 90, min(70.0, 10 * (low["coverage"] // 10)))
+        shell.chart(figure, sentence, wide, "coverage-by-origin")
+
+
 def by_metro(graded: pl.DataFrame) -> None:
     """Errors of published forecasts by metro."""
     if graded.is_empty():
@@ -246,7 +287,14 @@ def by_metro(graded: pl.DataFrame) -> None:
         f"Mean absolute % error of published forecasts by metro and months ahead. The largest {last['horizon']} ahead "
     )
     sentence += f"is that of {last['group'] or 'zips without a metro'}: {figures.percent(last['mape'])}."
-    shell.chart(charts.heat(grid, "group", "% error"), sentence, grid, "forecast-metros")
+    worst = graded.group_by("group").agg(pl.col("mape").max()).sort("mape", descending=True).head(_MOST_METROS)
+    shown = grid.filter(pl.col("group").is_in(worst["group"].implode(), nulls_equal=True))
+    shell.chart(charts.heat(shown, "group", "% error"), f"{sentence}{_left_out(grid)}", grid, "forecast-metros")
+
+
+def _left_out(grid: pl.DataFrame) -> str:
+    """What a chart of metros says of those that it has no room for."""
+    return f" The {_MOST_METROS} with the largest errors are shown." if grid.height > _MOST_METROS else ""
 
 
 def errors(rows: pl.DataFrame) -> None:
@@ -263,7 +311,9 @@ def errors(rows: pl.DataFrame) -> None:
         f"{worst['city_full'] or 'zips without a metro'}: "
     )
     sentence += f"{figures.percent(worst['mape'])}."
-    shell.chart(charts.heat(grid, "city_full", "% error"), sentence, grid, "error-grid")
+    largest = figures.by_metro(known).sort("mape", descending=True).head(_MOST_METROS)["city_full"]
+    shown = grid.filter(pl.col("city_full").is_in(largest.implode(), nulls_equal=True))
+    shell.chart(charts.heat(shown, "city_full", "% error"), f"{sentence}{_left_out(grid)}", grid, "error-grid")
     one, two = st.columns(2)
     with one:
         percent = known["percent"]
@@ -316,16 +366,25 @@ def tuned(champion: data.Champion) -> None:
     shell.chart(charts.trials(table), sentence, table, "trials")
 
 
+def _run(run: str | None) -> str | None:
+    """The address of a run in Dagster."""
+    return f"{data.settings().dagster_url.rstrip('/')}/runs/{run}" if run else None
+
+
 def decided(champion: data.Champion) -> None:
     """Every promotion decision, with its reason."""
     st.subheader("Decisions", anchor=False)
     names = {"decided": "decided", "version": "candidate", "outcome": "outcome", "reason": "reason"}
-    rows = [{label: decision.get(field) for label, field in names.items()} for decision in champion.decisions]
-    table = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String))
+    rows = [
+        {label: decision.get(field) for label, field in names.items()} | {"run": _run(decision.get("dagster_run"))}
+        for decision in champion.decisions
+    ]
+    table = pl.DataFrame(rows, schema=dict.fromkeys([*names, "run"], pl.String))
     if table.height:
         newest = table.row(0, named=True)
         st.markdown(f"The newest, on {newest['version']}: **{newest['outcome']}**, because {newest['reason']}.")
-    shell.show_table(table, "decisions", "Promotion decisions, the newest first")
+    link = st.column_config.LinkColumn("Run", display_text="in Dagster")
+    shell.show_table(table, "decisions", "Promotion decisions, the newest first", run=link)
     st.caption(
         f"{len(data.versions())} versions are kept. `housing promote VERSION --reason WHY` makes an earlier one "
         "the champion again."

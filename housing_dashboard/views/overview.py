@@ -1,13 +1,13 @@
 """The Overview page: predictions and their errors in figures, charts and rows to download."""
 
-import io
 import re
 
 import polars as pl
 import streamlit as st
 
-from housing_dashboard import charts, figures, shell
+from housing_dashboard import charts, data, figures, shell
 from housing_dashboard.figures import ALL, Headline
+from housing_dashboard.parts import home
 
 COLUMNS = ["date", "zipcode", "city_full", "predicted_price", "predicted_low", "predicted_high", "actual_price"]
 _ORIGINS = ("model_version", "from_history", "predictor", "vintage", "first_price")
@@ -24,10 +24,11 @@ MOST_LISTED = 500
 
 def page() -> None:
     """The page."""
-    shell.header("Overview", "What does the model predict, and how far is it from actual prices?")
+    shell.header("Overview", "Where is the market going, what does the model predict, and how far off is it?")
     predicted = shell.predicted_rows()
     if predicted is None:
         return
+    home.brief(data.months_of("monthly_predictions"))
     rows = figures.with_errors(predicted)
     year, month, region = filters(rows)
     chosen = figures.choose(rows, year, month, region)
@@ -164,14 +165,9 @@ def table(chosen: pl.DataFrame, name: str) -> None:
         st.download_button("CSV", rows.write_csv, f"predictions-{name}.csv", "text/csv", on_click="ignore")
     with two:
         kind = "application/vnd.apache.parquet"
-        st.download_button("Parquet", lambda: parquet(rows), f"predictions-{name}.parquet", kind, on_click="ignore")
-
-
-def parquet(rows: pl.DataFrame) -> bytes:
-    """A frame as Parquet."""
-    sink = io.BytesIO()
-    rows.write_parquet(sink)
-    return sink.getvalue()
+        st.download_button(
+            "Parquet", lambda: shell.parquet(rows), f"predictions-{name}.parquet", kind, on_click="ignore"
+        )
 
 
 page()

@@ -17,7 +17,7 @@ from platform_fixtures import free_port
 from streamlit.testing.v1 import AppTest
 
 APP = Path(__file__).parents[2] / "housing_dashboard/app.py"
-PAGES = ("overview", "map", "place", "what_if", "model", "health")
+PAGES = ("overview", "map", "place", "compare", "what_if", "model", "health")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="this machine has no ch
 WAIT = 60_000
 """Milliseconds that something may take to appear on a busy machine."""
 LIST_PRICE = "{0.description} ({0.unit})".format(BY_NAME["median_list_price"])
-TITLES = dict(zip(PAGES, ("Overview", "Map", "Place", "What if", "Model", "Data health"), strict=True))
+TITLES = dict(zip(PAGES, ("Overview", "Map", "Place", "Compare", "What if", "Model", "Data health"), strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -123,24 +123,40 @@ def test_a_download_has_the_rows_and_figures_of_the_store(page, made, tmp_path, 
     assert shown == f"${(known['predicted_price'] - known['actual_price']).abs().mean():,.0f}"
 
 
-def test_a_metro_that_is_clicked_on_the_map_is_shown_and_filters_overview(page, made):
+def test_a_metro_that_is_clicked_on_the_map_opens_as_a_place(page, made):
     page.get_by_role("link", name="Map").click()
-    expect(page.locator(".js-plotly-plot .points path.point").first).to_be_visible(timeout=WAIT)
+    expect(page.locator(".js-plotly-plot .gl-canvas").first).to_be_visible(timeout=WAIT)
     settled(page)
-    # The first metro is shown without a click: another one is chosen.
-    metros = made.read("monthly_predictions", HELD[-1])["city_full"].drop_nulls().unique().sort().to_list()
-    third = page.locator(".js-plotly-plot .points path.point").nth(2)
-    expect(third).to_be_visible(timeout=WAIT)
-    third.click(force=True)
-    expect(page.get_by_role("heading", name=f", {HELD[-1]}")).to_be_visible(timeout=WAIT)
-    expect(page).to_have_url(re.compile("region="), timeout=WAIT)
+    metros = made.read("monthly_predictions", HELD[-1])["city_full"].drop_nulls().unique().to_list()
+    drawn = "document.querySelector('.js-plotly-plot')"
+    # As many points as metros, each with a place; the second lies where the page says.
+    dots = f"{drawn}.data.find(trace => trace.name === 'places')"
+    assert page.evaluate(f"{dots}.x.length") == len(metros)
+    name = page.evaluate(f"{dots}.customdata[1][0]")
+    at = page.evaluate(
+        f"""(() => {{
+            const plot = {drawn}, axes = plot._fullLayout, box = plot.getBoundingClientRect(), dots = {dots};
+            return [box.x + axes.xaxis._offset + axes.xaxis.l2p(dots.x[1]),
+                    box.y + axes.yaxis._offset + axes.yaxis.l2p(dots.y[1])];
+        }})()"""
+    )
+    page.mouse.move(*at)
+    expect(page.locator(".js-plotly-plot .hoverlayer text").first).to_contain_text(name, timeout=WAIT)
+    page.mouse.click(*at)
+    expect(page.get_by_role("heading", name="Place", exact=True)).to_be_visible(timeout=WAIT)
     settled(page)
-    region = parse_qs(urlsplit(page.url).query)["region"][0]
-    assert region in metros[1:]
-    expect(page.get_by_role("heading", name=f"{region}, {HELD[-1]}")).to_be_visible(timeout=WAIT)
-    page.get_by_role("link", name=f"{region} on Overview").click()
-    rows = made.read("monthly_predictions", HELD[-1]).filter(city_full=region).drop_nulls("actual_price")
-    expect(page.get_by_test_id("stMetric").first).to_contain_text(mean_error(rows), timeout=WAIT)
+    assert parse_qs(urlsplit(page.url).query)["place"] == [name]
+
+
+def test_months_play_to_the_last_one(browser, address):
+    with opened(browser, f"{address}/map?colour=error&month={HELD[0]}") as page:
+        expect(page.locator(".js-plotly-plot .gl-canvas").first).to_be_visible(timeout=WAIT)
+        settled(page)
+        page.get_by_role("button", name="Play").click()
+        expect(page).to_have_url(re.compile(f"month={HELD[1]}"), timeout=WAIT)
+        # The last month is the default, which no address names.
+        expect(page.get_by_text(f"in {HELD[-1]}: each dot a metro")).to_be_visible(timeout=WAIT)
+        expect(page.get_by_role("button", name="Play")).to_be_visible(timeout=WAIT)
 
 
 def test_what_if_follows_each_change_and_outlives_the_api(page, made, api_port, tmp_path):

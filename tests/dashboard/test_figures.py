@@ -93,13 +93,6 @@ def test_months_and_metros_are_means_of_their_rows():
     assert (miami["zips"], miami["bias"], miami["mape"]) == (2, pytest.approx(15), pytest.approx(15))
 
 
-def test_a_year_s_change_is_that_of_the_same_zips():
-    now = rows_of([(110, 100, None), (300, 300, None), (240, 200, None)])
-    before = pl.DataFrame({"zipcode": ["00000", "00002", "00009"], "price": [100.0, 200.0, 1.0]})
-    found = dict(figures.year_change(now, before).iter_rows())
-    assert found == {"Miami": pytest.approx(15)}
-
-
 def test_the_grid_has_a_column_for_each_month_in_order():
     rows = rows_of([(110, 100, None)] * 4, ["2023-02", "2023-02", "2023-01", "2022-12"])
     grid = figures.error_grid(rows)

@@ -100,16 +100,6 @@ def test_spans_hold_the_numbers_and_no_others(numbers):
     assert found == numbers
 
 
-def test_the_forecast_change_of_a_metro_is_the_median_of_its_zips():
-    grown = [forecasts_of([(12, price, 100.0)], f"{price:05.0f}") for price in (90.0, 104.0, 150.0)]
-    other = forecasts_of([(12, 99.0, 100.0)], "33101").with_columns(city_full=pl.lit("Miami"))
-    found = figures.forecast_change(pl.concat([*grown, other])).to_dicts()
-    assert found == [
-        {"city_full": "Boston", "zips": 3, "change": pytest.approx(4)},
-        {"city_full": "Miami", "zips": 1, "change": pytest.approx(-1)},
-    ]
-
-
 def test_what_is_published_is_set_beside_the_best_naive_baseline_of_its_split():
     errors = {"published": 1.0, "forecast_model": 1.0, "flat": 4.0, "damped_momentum": 2.0}
     graded = pl.DataFrame(

@@ -15,6 +15,7 @@ from platform_fixtures import LONG
 from streamlit.testing.v1 import AppTest
 
 from housing_assets.core.baselines.growth import NAIVE_GROWTH
+from housing_assets.core.panel.areas import with_people
 from housing_assets.store.layout import Store
 from housing_assets.store.pointers import FORECAST_POINTER, forecast_champion
 from housing_dashboard.figures import percent, predictor_name
@@ -244,8 +245,10 @@ def test_the_model_page_tells_what_a_history_is_worth(forecasting):
 
 def test_the_map_shows_what_is_forecast_by_metro(forecasting):
     rows = forecasts(forecasting, NEWEST).filter(horizon=6)
-    change = (100 * (pl.col("predicted_price") / pl.col("last_known_price") - 1)).median()
-    wanted = dict(rows.drop_nulls("city_full").group_by("city_full").agg(change).iter_rows())
+    people = with_people(rows.drop_nulls("city_full"))
+    mean = {name: (pl.col(name) * pl.col("people")).sum() for name in ("predicted_price", "last_known_price")}
+    change = 100 * (mean["predicted_price"] / mean["last_known_price"] - 1)
+    wanted = dict(people.group_by("city_full").agg(change).iter_rows())
     shown = open_page("map", {"colour": "forecast", "ahead": "6"})
     table = next(d.value for d in shown.dataframe if list(d.value.columns) == ["city_full", "zips", "change"])
     assert dict(zip(table["city_full"], table["change"], strict=True)) == pytest.approx(wanted, rel=1e-4)

@@ -149,6 +149,12 @@ def state_of_zip(zipcode: str) -> str | None:
     return (row[2] if row else None) or _state_by_prefix().get(zipcode[:3])
 
 
+@cache
+def state_names() -> dict[str, str]:
+    """The name of each state and territory by its postal code."""
+    return dict(_csv("states").select("state", "name").iter_rows())
+
+
 def state_pool(state: str | None) -> Area | None:
     """The part without a metro of a state, by its postal code; None if there is no such state."""
     return _pools().get(state) if state else None
@@ -230,8 +236,15 @@ def _pools_by_key() -> dict[str, Area]:
 
 
 @cache
+def zip_table() -> pl.DataFrame:
+    """Every zip that the Census or the post knows, by zip: `zipcode`, `latitude`, `longitude` (degrees), `state`,
+    `county`, `cbsa` (of its metro), `city`, null where not known, and `population` (of the Census, 0 without homes)."""
+    return pl.read_parquet(_TABLES.joinpath("zips.parquet").read_bytes())
+
+
+@cache
 def _zip_rows() -> dict[str, tuple[float | None, float | None, str | None, str | None, str | None, str | None]]:
-    table = pl.read_parquet(_TABLES.joinpath("zips.parquet").read_bytes())
+    table = zip_table().drop("population")
     return {zipcode: tuple(rest) for zipcode, *rest in table.iter_rows()}  # pyright: ignore[reportReturnType]
 
 

@@ -36,6 +36,7 @@ from housing_assets.core.forecasting.unpredicted import reasons, unpredicted
 from housing_assets.core.models.ridge import RidgeGrowth
 from housing_assets.core.months import Split, TimeSplit
 from housing_assets.ingestion.source import source_fingerprint
+from housing_assets.orchestration.asset_pictures import nation_picture
 from housing_assets.orchestration.described import described_asset
 from housing_assets.orchestration.forecast_pictures import forecast_pictures
 from housing_assets.orchestration.metadata import column_schema, picture, table
@@ -216,6 +217,7 @@ def _monthly_forecasts(settings: Settings) -> dg.AssetsDefinition:
             )
         by_month: list[dict[str, Any]] = []
         left_out: list[pl.DataFrame] = []
+        newest: dict[str, bytes] = {}
 
         def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
             for month in months:
@@ -228,6 +230,8 @@ def _monthly_forecasts(settings: Settings) -> dg.AssetsDefinition:
                 left_out.append(unpredicted(history, month).with_columns(pl.lit(month).alias("origin")))
                 facts["zips not forecast"] = left_out[-1].height
                 by_month.append({"origin": month, "rows": forecasts.height, **facts})
+                if month == months[-1] and forecasts.height:
+                    newest["fan of the nation"] = nation_picture(forecasts, history)
                 yield month, forecasts, {"model version": version, **facts}
 
         def run_metadata() -> dict[str, Any]:
@@ -236,6 +240,7 @@ def _monthly_forecasts(settings: Settings) -> dg.AssetsDefinition:
                 "this run": table(pl.DataFrame(by_month)),
                 "zips not forecast, by reason": reasons(listed),
                 "zips not forecast": table(listed.tail(_MOST_LISTED)),
+                **{name: picture(png) for name, png in newest.items()},
             }
 
         return monthly(context, frames(), run_metadata, made_from)

@@ -21,8 +21,9 @@ from housing_assets.ingestion.panel import VintagePanel, vintage_panel
 from housing_assets.ingestion.panel_split import with_newest_month
 from housing_assets.ingestion.source import FINGERPRINT
 from housing_assets.ingestion.sources import publish_sources
+from housing_assets.orchestration.asset_pictures import null_shares, quarantine_picture, raw_picture, reasons_of
 from housing_assets.orchestration.described import described_asset
-from housing_assets.orchestration.metadata import column_schema, table
+from housing_assets.orchestration.metadata import column_schema, picture, table
 from housing_assets.orchestration.partitions import monthly
 from housing_assets.orchestration.resources.io_manager import MonthlyFrames, MonthReader
 from housing_assets.store.gates import require
@@ -57,13 +58,18 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         for complaint in panel.passed_over:
             context.log.warning(complaint)
 
+        by_month: dict[str, tuple[int, dict[str, float]]] = {}
+
         def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
             for month, rows in panel.iterate(months):
+                by_month[month] = (rows.height, null_shares(rows))
                 part = str(split.of(month))
                 yield month, rows.with_columns(pl.lit(part).alias("split")), {"split": part}
             for note in panel.notes:
                 context.log.warning(note)
             seen["notes"] = "\n".join(panel.notes) or "none"
+            if len(by_month) > 1:
+                seen["rows and nulls by month"] = picture(raw_picture(by_month))
 
         return monthly(context, frames(), lambda: seen, lambda _: panel.vintage)
 
@@ -79,6 +85,7 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     ) -> MonthlyFrames:
         months = list(context.partition_keys)
         counts: Counter[str] = Counter()
+        reasons: dict[str, dict[str, int]] = {}
         rules = CleaningRules(settings.max_list_price)
         raw_splits.months.require(months)
         require(store, CLEANED, {RAW_SPLITS: months})
@@ -104,6 +111,7 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
             for month, result in prefetch_map(clean, pairs(), "clean"):
                 counts.update(result.counts)
+                reasons[month] = reasons_of(result.quarantined)
                 yield month, result.frame, {**result.counts, "quarantined": result.quarantined.height}
 
         return monthly(
@@ -112,6 +120,7 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             lambda: {
                 "this run": table(pl.DataFrame({"rule": list(counts), "count": list(counts.values())})),
                 "quarantined path": f"{store.uri}/quarantined",
+                **({"quarantine by reason": picture(quarantine_picture(reasons))} if len(reasons) > 1 else {}),
             },
         )
 

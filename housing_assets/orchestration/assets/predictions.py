@@ -29,8 +29,9 @@ from housing_assets.core.models.price import PREDICTION_DESCRIPTIONS, PREDICTION
 from housing_assets.core.models.publication import widen
 from housing_assets.core.months import describe_months
 from housing_assets.core.vintages.first_prices import WANTED_SCHEMA, with_vintage
+from housing_assets.orchestration.asset_pictures import error_picture
 from housing_assets.orchestration.described import described_asset
-from housing_assets.orchestration.metadata import column_schema, table
+from housing_assets.orchestration.metadata import column_schema, picture, table
 from housing_assets.orchestration.partitions import monthly
 from housing_assets.orchestration.resources.io_manager import MonthlyFrames, MonthReader
 from housing_assets.store.first_prices import FirstPriceReader, raw_vintage
@@ -157,8 +158,13 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
                 by_month.append({"month": month, "rows": predicted.height, **found})
                 yield month, predicted, facts
 
-        told = lambda: {"this run": table(pl.DataFrame(by_month, infer_schema_length=None))}  # noqa: E731
-        return monthly(context, frames(), told, made_from)
+        def run_metadata() -> dict[str, object]:
+            shown: dict[str, object] = {"this run": table(pl.DataFrame(by_month, infer_schema_length=None))}
+            if len(by_month) > 1:
+                shown["error by month"] = picture(error_picture(by_month))
+            return shown
+
+        return monthly(context, frames(), run_metadata, made_from)
 
     return [interval_calibration, monthly_predictions]
 

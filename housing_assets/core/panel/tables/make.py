@@ -94,7 +94,7 @@ def read_zips(info: Path, crosswalk: Path) -> pl.DataFrame:
             "cbsa_code",
             "cbsa_name",
             "cbsa_type",
-            pl.col("population").fill_null(0),
+            pl.col("population").fill_null(0).cast(pl.Int32),
         )
         .sort("zipcode")
     )
@@ -164,7 +164,7 @@ def main() -> None:
     states.join(placed, on="state", how="left").sort("state").write_csv(FOLDER / "states.csv")
     metros.write_csv(FOLDER / "metros.csv")
     names.write_csv(FOLDER / "names.csv")
-    kept = zips.select("zipcode", "latitude", "longitude", "state", "county", "cbsa", "city")
+    kept = zips.select("zipcode", "latitude", "longitude", "state", "county", "cbsa", "city", "population")
     kept.with_columns(
         pl.when(pl.col("cbsa").is_in(metros["cbsa"].implode())).then("cbsa").alias("cbsa"),
     ).write_parquet(FOLDER / "zips.parquet", compression="zstd", compression_level=19, statistics=False)

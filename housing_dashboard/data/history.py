@@ -1,0 +1,125 @@
+"""Known prices of every zip by month, kept as one array: the full panel of the country takes some thirty megabytes.
+
+Prices of metros and of the nation are means of their zips, weighted by the people who live in each.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+import streamlit as st
+
+from housing_assets.core.months import add_months, month_end
+from housing_assets.core.panel.areas import PEOPLE, chained_mean, with_people
+from housing_dashboard.data.access import open_store, settings, stamps
+
+_TABLE = "price_history"
+
+
+@dataclass(frozen=True)
+class PriceGrid:
+    """Known prices.
+
+    Attributes:
+        first: the first month, `YYYY-MM`.
+        zips: one row for each zip: `zipcode`, `city_full` (its last), `people`.
+        prices: US dollars, shape (zips, months); NaN where not known. As float32 they are off by an eighth of a dollar
+            at most, up to two million.
+    """
+
+    first: str
+    zips: pl.DataFrame
+    prices: np.ndarray
+
+    @cached_property
+    def dates(self) -> list[date]:
+        """The last day of each month."""
+        return [month_end(add_months(self.first, at)) for at in range(self.prices.shape[1])]
+
+    @cached_property
+    def _row_by_zip(self) -> dict[str, int]:
+        return {zipcode: row for row, zipcode in enumerate(self.zips["zipcode"])}
+
+    def of_zip(self, zipcode: str) -> pl.DataFrame:
+        """Known prices of a zip: `date`, `price`, by date."""
+        row = self._row_by_zip.get(zipcode)
+        return self._frame(np.full(len(self.dates), np.nan) if row is None else self.prices[row])
+
+    def of_area(self, metro: str | None) -> pl.DataFrame:
+        """Mean price of the zips of a metro (None: of all) by month, weighted by people: `date`, `price`, `zips`.
+
+        The level is that of the newest month in which nearly all people's zips have a price. From there prices are
+        chained by the growth of the zips that have a price in both of two months, so that zips which come or go change
+        nothing.
+        """
+        inside = pl.Series([True] * self.zips.height) if metro is None else self.zips["city_full"].eq_missing(metro)
+        chosen = inside.arg_true().to_numpy()
+        prices, weights = self.prices[chosen].astype(np.float64), self.zips[PEOPLE].to_numpy()[chosen]
+        if not prices.size or np.isnan(prices).all():
+            return self._frame(np.full(len(self.dates), np.nan), pl.Series("zips", [0] * len(self.dates)))
+        return self._frame(chained_mean(prices, weights), pl.Series("zips", (~np.isnan(prices)).sum(axis=0)))
+
+    def at(self, zipcodes: pl.Series, months: pl.Series) -> pl.Series:
+        """Prices of zips in months (any day of each), null where they are not known."""
+        begin = self.dates[0] if self.dates else date.min
+        rows = zipcodes.replace_strict(self._row_by_zip, default=-1, return_dtype=pl.Int64).to_numpy()
+        columns = (months.dt.year() * 12 + months.dt.month() - (begin.year * 12 + begin.month)).to_numpy()
+        inside = (rows >= 0) & (columns >= 0) & (columns < self.prices.shape[1])
+        found = np.full(len(rows), np.nan)
+        found[inside] = self.prices[rows[inside], columns[inside]]
+        return pl.Series("actual_price", found).fill_nan(None)
+
+    def gaps(self, zipcode: str) -> tuple[int, int]:
+        """Months with a known price of a zip, and the longest run of months without one between them."""
+        row = self._row_by_zip.get(zipcode)
+        known = np.flatnonzero(~np.isnan(self.prices[row])) if row is not None else np.array([], dtype=int)
+        return known.size, int(np.diff(known).max() - 1) if known.size > 1 else 0
+
+    def _frame(self, prices: np.ndarray, *more: pl.Series) -> pl.DataFrame:
+        table = pl.DataFrame([pl.Series("date", self.dates, pl.Date), pl.Series("price", prices, pl.Float64), *more])
+        return table.filter(pl.col("price").is_not_nan())
+
+
+def price_grid() -> PriceGrid | None:
+    """Known prices of every zip; None before `price_history` exists.
+
+    Raises:
+        StoreError: `price_history` is damaged.
+    """
+    stamp = stamps(f"{_TABLE}.parquet").get(f"{_TABLE}.parquet")
+    return _price_grid(settings().store_uri, stamp) if stamp else None
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _price_grid(uri: str, stamp: str) -> PriceGrid:
+    del stamp  # a key
+    # By row groups: all rows with their texts at once would take half a gigabyte for a moment.
+    rows: dict[str, int] = {}
+    metros: dict[str, tuple[int, str]] = {}
+    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    number = (pl.col("date").dt.year().cast(pl.Int32) * 12 + pl.col("date").dt.month().cast(pl.Int32)).alias("month")
+    for piece in open_store(uri).table(_TABLE).pieces(("date", "zipcode", "city_full", "price")):
+        known = piece.select("zipcode", "city_full", number, pl.col("price").cast(pl.Float64)).drop_nulls("price")
+        # Rows of a zip are by month.
+        last = known.drop_nulls("city_full").unique("zipcode", keep="last")
+        for zipcode, metro, of_month in last.select("zipcode", "city_full", "month").iter_rows():
+            if of_month >= metros.get(zipcode, (0, ""))[0]:
+                metros[zipcode] = (of_month, metro)
+        names = known["zipcode"].unique()
+        codes = [rows.setdefault(name, len(rows)) for name in names]
+        at = known["zipcode"].replace_strict(names, codes, return_dtype=pl.Int32)
+        month = known["month"].cast(pl.Int16)
+        parts.append((at.to_numpy(), month.to_numpy(), known["price"].cast(pl.Float32).to_numpy()))
+    listed = pl.DataFrame({"zipcode": list(rows)}, schema={"zipcode": pl.String})
+    names = [metros[zipcode][1] if zipcode in metros else None for zipcode in rows]
+    zips = with_people(listed.with_columns(pl.Series("city_full", names, pl.String)))
+    if not rows:
+        return PriceGrid("2000-01", zips, np.empty((0, 0)))
+    begin, end = (int(edge([edge(month) for _, month, _ in parts if month.size])) for edge in (np.min, np.max))
+    prices = np.full((len(rows), end - begin + 1), np.nan, np.float32)
+    for at, month, price in parts:
+        prices[at, month - begin] = price
+    year, first = divmod(begin - 1, 12)
+    return PriceGrid(f"{year:04d}-{first + 1:02d}", zips, prices)

@@ -1,0 +1,161 @@
+"""The Compare page: up to five places beside each other, in US dollars or as an index, with forecasts and intervals."""
+
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from housing_assets.core.evaluation.trust import record_of
+from housing_assets.core.months import month_end
+from housing_dashboard import charts, data, shell
+from housing_dashboard.data import Place
+from housing_dashboard.parts import forecast
+
+MOST_PLACES = 5
+PRICE, INDEX = "price", "index"
+_UNITS = {PRICE: "Price", INDEX: "Index, 100 in a month"}
+_AHEAD = 12
+_SCHEMA = {
+    "place": pl.String,
+    "date": pl.Date,
+    "value": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "forecast": pl.Boolean,
+}
+
+
+def page() -> None:
+    """The page."""
+    shell.header("Compare", "How do prices of several places differ, and where are they forecast to go?")
+    if shell.predicted_rows() is None:
+        return
+    every = data.places()
+    chosen = shell.choose_places("Places", every, MOST_PLACES)
+    if not chosen:
+        shell.empty("No place is chosen", "Choose up to five: type a zip code, a city, a county or a metro.")
+        return
+    lines = {}
+    with shell.guard():
+        lines = {place: _line(place) for place in chosen}
+    if all(line.is_empty() for line in lines.values()):
+        shell.empty("There is no history yet", "Run `predictions_job` in Dagster, which makes `price_history`.")
+        return
+    for place in [place for place, line in lines.items() if line.is_empty()]:
+        st.warning(f"{place.short} has no known price.")
+        del lines[place]
+    frame, dollars = _in_unit(lines)
+    with shell.guard():
+        begin = f"{frame['date'].min():%b %Y}"
+        what = "Prices" if dollars else "Prices as an index"
+        names = ", ".join(place.short for place in lines)
+        sentence = f"{what} of {names} since {begin}, dotted where they are forecast, with 90% intervals as bands."
+        if any(place.kind != data.ZIP for place in lines):
+            sentence += " Those of metros and the nation are means of zips, weighted by the people who live there."
+        shell.chart(charts.compare(frame, dollars), sentence, frame, "compare")
+    with shell.guard():
+        _table(lines)
+    st.caption("The address of this page has the places and the unit in it: whoever opens it sees the same.")
+
+
+def _line(place: Place) -> pl.DataFrame:
+    """Known prices and the newest forecast of a place, as `_SCHEMA` has them."""
+    known = data.known_prices(place)
+    if known is None or known.is_empty():
+        return pl.DataFrame(schema=_SCHEMA)
+    past = known.select(
+        pl.lit(place.short).alias("place"),
+        "date",
+        pl.col("price").alias("value"),
+        *(pl.lit(None, pl.Float64).alias(name) for name in ("low", "high")),
+        pl.lit(False).alias("forecast"),
+    )
+    path = _newest(place)
+    if path.is_empty():
+        return past
+    ahead = path.select(
+        pl.lit(place.short).alias("place"),
+        "date",
+        pl.col("predicted_price").alias("value"),
+        pl.col("predicted_low").alias("low"),
+        pl.col("predicted_high").alias("high"),
+        pl.lit(True).alias("forecast"),
+    )
+    last = past["date"][-1]
+    return pl.concat([past, ahead.filter(pl.col("date") > last)])
+
+
+def _newest(place: Place) -> pl.DataFrame:
+    """The forecast of a place from the newest origin."""
+    read = data.forecasts_of(place)
+    shell.damaged(read.damaged)
+    if read.frame.is_empty():
+        return forecast.NOTHING
+    return read.frame.filter(origin=data.months_of("monthly_forecasts")[-1])
+
+
+def _in_unit(lines: dict[Place, pl.DataFrame]) -> tuple[pl.DataFrame, bool]:
+    """All lines in the chosen unit, and True if that is US dollars."""
+    one, two = st.columns(2)
+    with one:
+        unit = shell.choice("Unit", list(_UNITS), "unit", PRICE, format_func=_UNITS.__getitem__)
+    frame = pl.concat(list(lines.values()))
+    if unit == PRICE:
+        return frame, True
+    # A month in which every place has a price; without one, each begins at its own first.
+    known = frame.filter(~pl.col("forecast")).group_by("date").agg(pl.len()).filter(pl.col("len") == len(lines))
+    months = known["date"].sort().dt.strftime("%Y-%m").to_list()
+    if not months:
+        return _indexed(frame, pl.col("value").first().over("place")), False
+    with two:
+        default = months[max(0, len(months) - 61)]
+        base = shell.choice("100 in", months, "base", default, help=shell.term("index"))
+    at_base = pl.col("value").filter(pl.col("date") == month_end(base)).first().over("place")
+    return _indexed(frame, at_base), False
+
+
+def _indexed(frame: pl.DataFrame, base: pl.Expr) -> pl.DataFrame:
+    return frame.with_columns(*((100 * pl.col(name) / base).alias(name) for name in ("value", "low", "high")))
+
+
+def _table(lines: dict[Place, pl.DataFrame]) -> None:
+    """Price, changes, forecast and record of each place."""
+    rows = []
+    for place, line in lines.items():
+        known = line.filter(~pl.col("forecast"))
+        last, year = known["value"][-1], known["value"][-13] if known.height > 12 else None
+        path = _newest(place)
+        ends = path.filter(horizon=_AHEAD)
+        end = ends.row(0, named=True) if ends.height else {}
+        read = data.forecasts_of(place).frame
+        record = record_of(read.filter(horizon=_AHEAD)) if read.height else None
+        predicted = end.get("predicted_price")
+        rows.append(
+            {
+                "place": place.short,
+                "month": f"{known['date'][-1]:%Y-%m}",
+                "price": last,
+                "change in a year": None if year is None else 100 * (last / year - 1),
+                "forecast in a year": predicted,
+                "low": end.get("predicted_low"),
+                "high": end.get("predicted_high"),
+                "forecast change": None if predicted is None else 100 * (predicted / end["last_known_price"] - 1),
+                "error of earlier ones": record.error if record else None,
+                "intervals that held": record.held if record else None,
+            }
+        )
+    st.subheader("Side by side", anchor=False)
+    table = pl.DataFrame(rows, infer_schema_length=None)
+    percent = st.column_config.NumberColumn(format="%.2f%%")
+    shares = ("change in a year", "forecast change", "error of earlier ones", "intervals that held")
+    formats: dict[str, Any] = dict.fromkeys(shares, percent)
+    formats["forecast in a year"] = st.column_config.NumberColumn(format="dollar", step=1)
+    shell.show_table(table, "side-by-side", "Price, changes and forecast of each place", **formats)
+    shell.downloads(table, "compare-places", "side-by-side")
+    links = st.columns(len(lines))
+    for column, place in zip(links, lines, strict=True):
+        key = "zip" if place.kind == data.ZIP else "place"
+        column.page_link("views/place.py", label=f"{place.short} on Place", query_params={key: place.name})
+
+
+page()
