@@ -14,7 +14,7 @@ from housing_assets.core.features.history import HISTORY_SCHEMA, History
 from housing_assets.core.forecasting import grades as forecast_grades
 from housing_assets.core.forecasting.grades import grade_forecasts
 from housing_assets.core.forecasting.model import forecast_model_from_files
-from housing_assets.core.forecasting.schema import FORECAST_SCHEMA, MODEL, PUBLISHED
+from housing_assets.core.forecasting.schema import FORECAST_SCHEMA, PREDICTORS, PUBLISHED
 from housing_assets.core.months import month_end, month_range
 from housing_assets.orchestration.work import FORECASTS_ALONE, read_facts, work_to_do
 from housing_assets.store.bundles import load_bundle, publish_bundle
@@ -67,8 +67,8 @@ def test_monthly_predictions_come_from_history_and_err_less_than_the_naive_ones(
 def test_the_grades_show_every_predictor_on_eval_and_holdout(grown):
     graded = grown.store.read_table("forecast_evaluation").filter(by="overall")
     assert set(graded["split"]) == {"eval", "holdout"}
-    assert {MODEL, PUBLISHED, *NAIVE_GROWTH} == set(graded["predictor"])
-    for name in ("forecast_skill", "forecast_coverage", "forecast_intervals"):
+    assert {PUBLISHED, *PREDICTORS} == set(graded["predictor"])
+    for name in ("forecast_skill", "forecast_coverage", "forecast_intervals", "forecast_weights"):
         assert grown.store.read_table(name).height > 0
 
 
@@ -76,16 +76,14 @@ def test_the_bundle_is_whole_and_says_what_it_was_fitted_on(grown):
     version, _ = forecast_champion(grown.store)
     bundle = load_bundle(grown.store, version)
     assert bundle.manifest["kind"] == "forecast"
-    assert bundle.manifest["months"] == {"train": ["2015-06", "2019-12"]}
-    assert list(forecast_model_from_files(bundle.files, version).fits) == ["2019-01", "2020-01"]
+    assert bundle.manifest["months"] == {"history": ["2015-06", "2020-06"]}
+    quarters = ["2019-01", "2019-04", "2019-07", "2019-10", "2020-01", "2020-04", "2020-07"]
+    assert list(forecast_model_from_files(bundle.files, version).fits) == quarters
 
 
-def test_the_forecast_model_depends_on_the_months_before_the_holdout_alone(grown):
-    graph = grown.definitions.resolve_asset_graph()
-    (spec,) = [s for s in grown.definitions.resolve_all_asset_specs() if s.key == dg.AssetKey("forecast_model")]
-    (dep,) = spec.deps
-    assert graph.has(dep.asset_key)
-    assert dep.partition_mapping.partition_keys == month_range("2015-06", "2019-12")
+def test_an_origin_is_forecast_by_what_was_fitted_before_it(grown):
+    fitted = {o: set(grown.read("monthly_forecasts", o)["fitted_before"]) for o in ("2020-03", "2020-04", "2020-06")}
+    assert fitted == {"2020-03": {"2020-01"}, "2020-04": {"2020-04"}, "2020-06": {"2020-04"}}
 
 
 def test_the_same_again_is_the_same_version_and_byte_for_byte_the_same(copy):
@@ -100,10 +98,10 @@ def test_the_same_again_is_the_same_version_and_byte_for_byte_the_same(copy):
 
 def test_a_damaged_forecast_champion_is_replaced_and_the_reason_kept(copy):
     version, _ = forecast_champion(copy.store)
-    (copy.folder / f"models/{version}/growth-2020-01.ubj").write_bytes(b"no trees")
+    (copy.folder / f"models/{version}/growth_ridges-2020-01.parquet").write_bytes(b"no ridges")
     alone = copy.select(dg.AssetSelection.assets("monthly_forecasts").without_checks(), ORIGINS[-1:])
     assert not alone.success
-    assert "growth-2020-01.ubj is damaged" in failure_text(alone)
+    assert "growth_ridges-2020-01.parquet is damaged" in failure_text(alone)
     result = copy.job("forecast_job", ORIGINS[-1:])
     assert result.success, failure_text(result)
     load_bundle(copy.store, forecast_champion(copy.store)[0])
@@ -186,7 +184,7 @@ def test_no_pointer_moves_to_grades_that_are_red(copy, monkeypatch):
     worst = dict.fromkeys(range(1, 13), "flat")
     monkeypatch.setattr(forecast_grades, "choose_published", lambda *_: worst)
     told = failure_text(alone(copy, "forecast_evaluation"))
-    assert f"forecast_evaluation of {version} is red (published_is_the_better: mape: " in told
+    assert f"forecast_evaluation of {version} is red (published_is_not_far_worse: mape: " in told
     assert tree(copy.folder) == before
 
 

@@ -18,6 +18,7 @@ MADE_WITH = {
     "quarantined": {"cleaned"},
     "model_comparison": {"model_evaluation"},
     "forecast_intervals": {"forecast_evaluation"},
+    "forecast_weights": {"forecast_evaluation"},
     "forecast_skill": {"forecast_evaluation"},
     "forecast_coverage": {"forecast_evaluation"},
     "baseline": {"baseline_model"},

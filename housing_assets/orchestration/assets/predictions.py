@@ -44,7 +44,10 @@ from housing_assets.store.verdicts import State, UnsoundError, states
 
 def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """`interval_calibration` and `monthly_predictions`."""
+    return [_interval_calibration(settings), _monthly_predictions(settings)]
 
+
+def _interval_calibration(settings: Settings) -> dg.AssetsDefinition:
     @described_asset(
         INTERVAL_CALIBRATION,
         settings,
@@ -107,6 +110,10 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             made_from,
         )
 
+    return interval_calibration
+
+
+def _monthly_predictions(settings: Settings) -> dg.AssetsDefinition:
     @described_asset(
         MONTHLY_PREDICTIONS,
         settings,
@@ -166,7 +173,7 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
         return monthly(context, frames(), run_metadata, made_from)
 
-    return [interval_calibration, monthly_predictions]
+    return monthly_predictions
 
 
 def _champion(store: Store) -> tuple[PriceModel, str]:
