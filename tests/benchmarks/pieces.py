@@ -129,8 +129,9 @@ def forecast_month(store: str) -> float:
     there = data_path.Store.open(store)
     version, published = forecast_champion(there)
     model = forecast_model_from_files(load_bundle(there, version).files, version)
-    history, widths = read_history(there), there.read_table("forecast_intervals")
-    return timed(lambda: forecast(history, history.last_month, model, published, widths))
+    history = read_history(there)
+    widths, weights = there.read_table("forecast_intervals"), there.read_table("forecast_weights")
+    return timed(lambda: forecast(history, history.last_month, model, published, widths, weights))
 
 
 def wide_floor(source: str, folder: str) -> float:
