@@ -70,6 +70,15 @@ def read_index(path: Path, half: int | None = None, first: str = "") -> History:
     )
 
 
+def is_index(path: str) -> bool:
+    """True if a source is a file in Zillow's wide layout of other regions than zips."""
+    if not Path(path).is_file():
+        return False
+    with Path(path).open("rb") as file:
+        header, first = file.readline(), file.readline()
+    return header.startswith(b"RegionID,") and b",zip," not in first.lower()
+
+
 def market_figures(path: Path, half: int | None, first: str = "", eval_start: str = "2006-01") -> Iterator[Figure]:
     """Ratios, coverage and interval scores by window; forecasts of the newest origin are written as a table."""
     history = read_index(path, half, first)

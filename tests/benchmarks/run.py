@@ -25,6 +25,7 @@ import psutil
 from dashboard import dashboard_figures
 from figures import Cost, Figure, command, piece, typical
 from forecasts import history_figures
+from markets import is_index, market_figures
 from national import national_figures
 from rich.console import Console
 from rich.table import Table
@@ -417,6 +418,20 @@ def repeated(source: Path, path: Path, times: int) -> Path:
     return path
 
 
+def forecast_figures(bench: "Bench") -> Iterator[Figure]:
+    """Forecasts on the panel; of a file of another index than of zips, how they hold in every market.
+
+    HALF=0 and HALF=1 take half of its regions, FIRST_MONTH and HOUSING_EVAL_START bound the months.
+    """
+    source = os.environ.get("HOUSING_SOURCE_URI", "")
+    if not is_index(source):
+        yield from history_figures(bench.platform.store)
+        return
+    half = os.environ.get("HALF")
+    first, start = os.environ.get("FIRST_MONTH", ""), os.environ.get("HOUSING_EVAL_START", "2006-01")
+    yield from market_figures(Path(source), int(half) if half else None, first, start)
+
+
 GROUPS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "sources": lambda bench: source_figures(KEPT / "sources", bench.full),
     "nation": lambda bench: national_figures(KEPT / "nation", bench.full, step_seconds),
@@ -427,7 +442,7 @@ GROUPS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "tuning": tuning,
     "accuracy": lambda bench: accuracy(bench.platform.store),
     "intervals": lambda bench: intervals(bench.platform.store),
-    "forecasts": lambda bench: history_figures(bench.platform.store),
+    "forecasts": forecast_figures,
     "checks": lambda bench: checks(bench.platform.seconds),
     "predictions": predictions,
     "startup": startup,
