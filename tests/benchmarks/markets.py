@@ -4,6 +4,7 @@ The source is a file in Zillow's wide layout, of zips, metros or the nation, as 
 regions, every other one by size, is what was developed on; the other half (`HALF=1`) confirms.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,8 +20,7 @@ from housing_assets.core.forecasting.intervals import forecast_intervals
 from housing_assets.core.forecasting.model import fit_forecast_model
 from housing_assets.core.forecasting.publishing import forecast
 from housing_assets.core.forecasting.schema import FITTED, MODEL
-from housing_assets.core.months import TimeSplit, month_of
-from housing_assets.core.source.parsing import parse_day
+from housing_assets.core.months import TimeSplit
 
 HORIZONS = (1, 2, 3, 6, 12)
 WINDOWS = (
@@ -36,6 +36,7 @@ WINDOWS = (
 RATIOS = {1: (0.55, 0.70), 3: (0.84, 0.95), 6: (0.92, 0.98), 12: (0.94, 1.03)}
 """Targets of the error beside that of the naive forecaster that was best in each window: mean and worst window."""
 COVERAGE = {1: (85, 95), 3: (85, 95), 6: (83, 96), 12: (78, 97)}
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 FORECAST_FROM, FORECASTS = "2024-12", Path("data/bench/forecasts-2024-12.csv")
 
 
@@ -48,8 +49,7 @@ def read_index(path: Path, half: int | None = None, first: str = "") -> History:
         first: month before which nothing is read; empty: all months.
     """
     table = pl.read_csv(path, infer_schema_length=2_000).filter(pl.col("RegionType") != "country")
-    days = {name: day for name in table.columns if (day := parse_day(name)) is not None}
-    kept = [name for name in sorted(days, key=lambda n: days[n]) if month_of(days[name]) >= first]
+    kept = sorted(name for name in table.columns if _DAY.fullmatch(name) and name[:7] >= first)
     table = table.sort("SizeRank", "RegionID").with_row_index("place")
     if half is not None:
         table = table.filter(pl.col("place") % 2 == half)
@@ -60,8 +60,8 @@ def read_index(path: Path, half: int | None = None, first: str = "") -> History:
     log_price = np.log(prices)
     return History(
         zips=tuple(table["key"]),
-        first_month=month_of(days[kept[0]]),
-        last_month=month_of(days[kept[-1]]),
+        first_month=kept[0][:7],
+        last_month=kept[-1][:7],
         metros=tuple(names),
         metro=states.replace_strict(names, range(names.len()), return_dtype=pl.Int64).to_numpy(),
         priced=np.isfinite(log_price),

@@ -181,8 +181,13 @@ def test_no_pointer_moves_to_grades_that_are_red(copy, monkeypatch):
     version, _ = forecast_champion(copy.store)
     copy.store.blobs.delete(FORECAST_POINTER)
     before = tree(copy.folder)
-    worst = dict.fromkeys(range(1, 13), "flat")
-    monkeypatch.setattr(forecast_grades, "choose_published", lambda *_: worst)
+    grade = forecast_grades.grade
+    is_published = pl.col("predictor") == PUBLISHED
+
+    def three_times_as_wrong(*args: object) -> pl.DataFrame:
+        return grade(*args).with_columns(mape=pl.when(is_published).then(3 * pl.col("mape")).otherwise("mape"))
+
+    monkeypatch.setattr(forecast_grades, "grade", three_times_as_wrong)
     told = failure_text(alone(copy, "forecast_evaluation"))
     assert f"forecast_evaluation of {version} is red (published_is_not_far_worse: mape: " in told
     assert tree(copy.folder) == before
