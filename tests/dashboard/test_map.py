@@ -84,7 +84,8 @@ def test_a_scale_of_changes_is_centred_on_zero_and_ends_at_a_round_value():
             "x": [0.0, 1.0],
             "y": [0.0, 1.0],
             "size": [5.0, 5.0],
-            "hover": ["a", "b"],
+            "figure": ["a", "b"],
+            "interval": ["a", "b"],
         }
     ).with_columns(pl.Series("value", [-1.0, 6.7]))
     marker = place_map(places, "change", "%", True, "dark", False).data[-1].marker
