@@ -30,7 +30,7 @@ FORECAST_COLUMNS = (
     "predictor",
     "last_known_price",
 )
-_OPTIONAL = ("vintage", "weights")
+_OPTIONAL = ("vintage", "mostly", "fitted_before")
 _DOLLARS = ("predicted_price", "predicted_low", "predicted_high", "last_known_price")
 
 

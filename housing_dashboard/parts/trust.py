@@ -9,7 +9,6 @@ from housing_dashboard.data import Place
 
 _ICONS = {Trust.USUAL: ":material/verified:", Trust.LIMITED: ":material/warning:", Trust.UNKNOWN: ":material/help:"}
 _COLOURS = {Trust.USUAL: "green", Trust.LIMITED: "orange", Trust.UNKNOWN: "gray"}
-_WEIGHTS = "weights"
 
 
 def forecast(place: Place, chosen: pl.DataFrame, outcomes: pl.DataFrame, actual: pl.DataFrame, ahead: int) -> None:
@@ -49,7 +48,7 @@ def _behind(place: Place, row: dict, record: Record, ahead: int) -> None:
         read = data.forecasts_of(metro).frame
         of_metro = read.filter(pl.col("horizon") == ahead, pl.col("origin") < row["origin"]) if read.height else read
         lines.append(_record_line(f"{metro.name} (mean of its zips), {ahead} ahead", record_of(of_metro)))
-    lines.append(f"**Whose forecast**: {figures.predictor_name(row['predictor'])}.{_weights(row)}")
+    lines.append(f"**Whose forecast**: {figures.predictor_name(row['predictor'])}.{_mostly(row)}")
     if vintage := row.get("vintage"):
         lines.append(f"**Made from** the vintage {vintage.replace('T', ' ').replace('Z', ' UTC')}.")
     lines += [f"**Fetched**: {line}" for line in data.vintages_in_words()]
@@ -70,15 +69,14 @@ def _record_line(name: str, record: Record) -> str:
     return f"**{name}**: {held or 'no interval'}; mean error {error} over {record.outcomes} forecasts ({naive})."
 
 
-def _weights(row: dict) -> str:
-    """Whose forecasts are combined, where the forecast says so."""
-    weights = row.get(_WEIGHTS)
-    if weights is None:
-        return ""
-    if isinstance(weights, dict):
-        shares = sorted(((v, k) for k, v in weights.items() if v), reverse=True)
-        weights = ", ".join(f"{figures.predictor_name(name)} {100 * share:.0f}%" for share, name in shares)
-    return f" It weighs {weights}."
+def _mostly(row: dict) -> str:
+    """Which forecaster counts most in it and what it was fitted on, where the forecast says so."""
+    words = ""
+    if mostly := row.get("mostly"):
+        words += f" Mostly it is that of: {figures.predictor_name(mostly)}."
+    if before := row.get("fitted_before"):
+        words += f" Fitted on months before {before}."
+    return words
 
 
 def _revised(origin: str) -> str:

@@ -30,6 +30,10 @@ _SPLITS = {
 }
 
 
+_SHOWN_WEIGHTS = 6
+"""Forecasters whose weights are drawn: those that count most somewhere. The table has all."""
+
+
 def page() -> None:
     """The page."""
     shell.header("Model", "Which model is in use, how accurate is it, where is it wrong, and which features matter?")
@@ -173,6 +177,8 @@ def forecasts() -> None:
     with shell.guard():
         coverage(split)
     with shell.guard():
+        weights(version)
+    with shell.guard():
         through_time()
     with shell.guard():
         by_metro(graded.filter(by="metro", split=split, predictor=PUBLISHED))
@@ -275,6 +281,25 @@ def through_time() -> None:
         )
         figure = charts.lines(wide, "origin", names, "origin", 90, min(70.0, 10 * (low["coverage"] // 10)))
         shell.chart(figure, sentence, wide, "coverage-by-origin")
+
+
+def weights(version: str) -> None:
+    """What each forecaster counts in the newest forecasts, by horizon."""
+    table = data.read_table("forecast_weights")
+    if table is None or (of_version := table.filter(model_version=version)).is_empty():
+        return
+    origin = str(of_version["origin"].max())
+    newest = of_version.filter(origin=origin).with_columns(100 * pl.col("weight"))
+    grid = newest.pivot("predictor", index="horizon", values="weight").sort("horizon")
+    by_share = newest.group_by("predictor").agg(pl.col("weight").max()).sort("weight", "predictor", descending=True)
+    names = {name: figures.predictor_name(name) for name in by_share["predictor"].head(_SHOWN_WEIGHTS)}
+    first, last = (newest.filter(horizon=h).sort("weight").row(-1, named=True) for h in (1, grid["horizon"].max()))
+    sentence = (
+        f"What each forecaster counts in the forecasts from {origin}, in percent, by how small its known errors are. "
+    )
+    sentence += f"One month ahead {figures.predictor_name(first['predictor'])} counts most ({first['weight']:.0f}%), "
+    sentence += f"{last['horizon']} ahead {figures.predictor_name(last['predictor'])} ({last['weight']:.0f}%)."
+    shell.chart(charts.lines(grid, "horizon", names, "months ahead"), sentence, grid, "forecast-weights")
 
 
 def by_metro(graded: pl.DataFrame) -> None:

@@ -141,6 +141,13 @@ def test_a_damaged_origin_is_named_and_the_others_are_shown(changeable_forecasts
     assert str(changeable_forecasts) not in texts(shown) + texts(at_map)
 
 
+def test_the_model_page_says_which_forecaster_counts_most(forecasting):
+    table = pl.read_parquet(forecasting / "forecast_weights.parquet")
+    newest = table.filter(origin=str(table["origin"].max()), horizon=1).sort("weight").row(-1, named=True)
+    name = predictor_name(newest["predictor"])
+    assert f"One month ahead {name} counts most ({100 * newest['weight']:.0f}%)" in texts(open_page("model"))
+
+
 @pytest.mark.parametrize(
     ("page", "table", "left"),
     [
@@ -148,6 +155,7 @@ def test_a_damaged_origin_is_named_and_the_others_are_shown(changeable_forecasts
         ("model", "forecast_evaluation", "Where predictions are wrong"),
         ("model", "forecast_skill", "Forecast model: "),
         ("model", "forecast_coverage", "How much lower the model's error is"),
+        ("model", "forecast_weights", "How much lower the model's error is"),
     ],
 )
 def test_a_damaged_table_takes_only_its_own_part_down(changeable_forecasts, page, table, left):
@@ -205,7 +213,8 @@ def test_who_forecasts_is_said_in_words(changeable_forecasts):
     pointer["published"] = {str(h): "forecast_model" if h < 10 else "flat" for h in range(1, 13)}
     (changeable_forecasts / FORECAST_POINTER).write_text(json.dumps(pointer))
     told = texts(open_page("model"))
-    assert "The model forecasts 1 to 9 months ahead. The naive baseline “no change” forecasts 10 to 12" in told
+    assert "Several forecasters together, each by how well it did lately, forecast 1 to 9 months ahead. " in told
+    assert "The naive baseline “no change” forecasts 10 to 12" in told
 
 
 def test_the_model_page_compares_what_is_published_with_the_best_naive(forecasting):
