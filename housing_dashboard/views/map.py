@@ -12,12 +12,12 @@ from housing_dashboard.measures import CHANGES, MEASURES, Measure, metro_values,
 METROS, ZIPS = "metros", "zips"
 LEVELS = {METROS: "Metros", ZIPS: "Zips"}
 COUNTRY = "United States"
+# For so long each month is shown while months play.
 _SECONDS_A_MONTH = 1.2
-"""For so long each month is shown while months play."""
+# With more of them, dots are smaller, so that they do not hide each other.
 _MANY_METROS = 100
-"""With more of them, dots are smaller, so that they do not hide each other."""
+# At most so many zips are drawn as dots of so many pixels.
 _ZIP_SIZES = ((300, 9.0), (1_500, 6.0), (5_000, 4.5), (10**6, 3.5))
-"""At most so many zips are drawn as dots of so many pixels."""
 _PLAYING, _TICKED = "map-playing", "map-ticked"
 
 

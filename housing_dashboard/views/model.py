@@ -12,8 +12,8 @@ from housing_assets.core.forecasting.schema import MODEL, PUBLISHED
 from housing_dashboard import charts, data, figures, shell
 
 _TOP = 15
+# Rows of a chart of metros: all of the country's would be a chart of ten screens.
 _MOST_METROS = 40
-"""Rows of a chart of metros: all of the country's would be a chart of ten screens."""
 _HORIZONS_THROUGH_TIME = (1, 3, 6, 12)
 _NAMES = {
     "tuned_model": "tuned",
@@ -30,8 +30,8 @@ _SPLITS = {
 }
 
 
+# Forecasters whose weights are drawn: those that count most somewhere. The table has all.
 _SHOWN_WEIGHTS = 6
-"""Forecasters whose weights are drawn: those that count most somewhere. The table has all."""
 
 
 def page() -> None:
@@ -289,7 +289,7 @@ def weights(version: str) -> None:
     if table is None or (of_version := table.filter(model_version=version)).is_empty():
         return
     origin = str(of_version["origin"].max())
-    newest = of_version.filter(origin=origin).with_columns(100 * pl.col("weight"))
+    newest = of_version.filter(origin=origin).with_columns(pl.col("weight") * 100)
     grid = newest.pivot("predictor", index="horizon", values="weight").sort("horizon")
     by_share = newest.group_by("predictor").agg(pl.col("weight").max()).sort("weight", "predictor", descending=True)
     names = {name: figures.predictor_name(name) for name in by_share["predictor"].head(_SHOWN_WEIGHTS)}

@@ -10,8 +10,8 @@ from housing_dashboard.figures import ALL, Headline
 from housing_dashboard.parts import home
 
 COLUMNS = ["date", "zipcode", "city_full", "predicted_price", "predicted_low", "predicted_high", "actual_price"]
+# Columns of the downloads alone; files of earlier versions lack some of them.
 _ORIGINS = ("model_version", "from_history", "predictor", "vintage", "first_price")
-"""Columns of the downloads alone; files of earlier versions lack some of them."""
 FIGURES = (
     ("mape", "Mean % error", "%"),
     ("mdape", "Median % error", "%"),
