@@ -74,9 +74,10 @@ def test_errors_by_horizon_are_means_over_the_forecasts_that_came_due(origins, p
 def test_the_sentence_names_whose_forecast_each_horizon_has_once(published):
     said: dict[int, str] = {}
     for part in figures.who_forecasts(published).rstrip(".").split(". "):
-        whose = part.partition(" forecasts ")[0].lower()
-        name = next(p for p in PREDICTORS if figures.predictor_name(p) in whose)
-        months = re.search(r"forecasts ([\d to,]+) months? ahead", part)
+        whose = re.split(" forecasts? ", part)[0].lower()
+        of_model = whose.startswith("several forecasters together")
+        name = "forecast_model" if of_model else next(p for p in PREDICTORS if figures.predictor_name(p) in whose)
+        months = re.search(r"forecasts? ([\d to,]+) months? ahead", part)
         assert months is not None, part
         for span in months[1].split(", "):
             first, _, last = span.partition(" to ")

@@ -31,9 +31,6 @@ PREDICTOR_LABELS: dict[str, str] = {
 }
 """A few words for a legend or a table, by name of a predictor."""
 
-FALLBACK_PREDICTOR = "damped_momentum"
-"""The baseline that is published where nothing could be graded: the steadiest one on real indices."""
-
 FORECAST_SCHEMA: dict[str, pl.DataType] = {
     "origin": pl.String(),
     "date": pl.Date(),
