@@ -21,6 +21,8 @@ OTHERS = {
     "SOAK_SECONDS": ("600", "Seconds of `make soak`"),
     "FULL": ("", "1: `make bench` at full scale"),
     "ONLY": ("every group", "Groups of `make bench`, comma-separated"),
+    "HALF": ("all regions", "0 or 1: every other region of an index, for `make bench ONLY=forecasts`"),
+    "FIRST_MONTH": ("the first", "First month of an index that is read, for `make bench ONLY=forecasts`"),
     "REQUIRED": ("", "1: `make audit` fails where no advisory service can be asked"),
     "DAGSTER_HOME": ("`data/dagster`", "Folder of the Dagster instance"),
     "DAGSTER_PORT, API_PORT, DASHBOARD_PORT, MLFLOW_PORT": ("3000, 8000, 8501, 5000", "Ports of `make serve`"),

@@ -33,9 +33,9 @@ price_history        predictions  once     data    parquet+polars   <- cleaned
 interval_calibration  predictions  monthly  ml     parquet+polars   <- champion_model, cleaned, price_history
 monthly_predictions  predictions  monthly  ml    parquet+xgboost  <- champion_model, cleaned, interval_calibration, \
 price_history
-forecast_model       forecasts    once     ml      mlflow+xgboost   <- cleaned
+forecast_model       forecasts    once     ml      mlflow+numpy     <- price_history
 forecast_evaluation  forecasts    once     ml      mlflow+polars    <- forecast_model, price_history
-monthly_forecasts    forecasts    monthly  ml      parquet+xgboost  <- forecast_evaluation, price_history
+monthly_forecasts    forecasts    monthly  ml      numpy+parquet    <- forecast_evaluation, price_history
 drift_report         monitoring   monthly  ml    evidently+polars  <- champion_model, cleaned, monthly_predictions, \
 price_history, training_features
 prediction_accuracy  monitoring   monthly  ml    polars  <- champion_model, monthly_predictions, price_history, \
