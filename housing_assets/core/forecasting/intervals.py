@@ -31,8 +31,6 @@ _RECENT_HALF_LIFE, _RECENT_SHARE = 3.0, 0.5
 _SHOCK_HORIZON, _SHOCK_SHARE = 3, 0.3
 _TOO_FEW = 1.5
 """Factor on the largest known score where the outcomes are too few for a 90% quantile."""
-_WIDEST = 1.5
-"""Factor on the largest error known at a horizon that the usual width is at most."""
 _SUMMARY = 200
 """Quantiles by which the scores of an origin are kept: the errors of one month are many, and alike."""
 
@@ -156,9 +154,9 @@ def _widths(
                 # The first origins had no scale yet: the first that is known stands for theirs.
                 scores[p] = _summary(known[p], scales.get(p, scale))
         factor = _quantile([scores[p] for p in past], ages)
-        # After a turn both the scale and the scores of the turn are large: a width has an end all the same.
+        # After a turn both the scale and the scores of the turn are large: the largest error known is wide enough.
         pooled = factor * float(scale.of(np.array(usual_noise[origin])))
-        factor *= min(1.0, _WIDEST * max(known[p].largest for p in past) / max(pooled, 1e-12))
+        factor *= min(1.0, max(known[p].largest for p in past) / max(pooled, 1e-12))
         shock = recent / usual if usual > 0 else 1.0
         widths[origin] = (factor * scale.common, factor * scale.own, outcomes, max(1.0, shock))
     return widths

@@ -34,7 +34,7 @@ from housing_assets.core.forecasting.schema import (
     PUBLISHED,
 )
 from housing_assets.core.models.combination import COMBINED_NAIVE
-from housing_assets.core.months import TimeSplit, month_end, month_range
+from housing_assets.core.months import TimeSplit, add_months, month_end, month_range
 from housing_assets.core.sample.spec import SampleSpec
 from housing_assets.core.sample.writers import sample_frame
 from housing_assets.core.vintages.first_prices import FIRST_SCHEMA
@@ -227,6 +227,12 @@ def test_intervals_widen_at_least_in_proportion_to_the_horizon(widths):
     for _, of_origin in widths.sort("origin", "horizon").group_by("origin"):
         a_month = of_origin["log_width"] / of_origin["horizon"]
         assert (a_month.diff().drop_nulls() >= -1e-12).all()
+
+
+def test_a_usual_width_is_at_most_the_largest_error_known(walked, widths):
+    known = walked.errors.by_horizon[1]
+    for origin, width in widths.filter(horizon=1).select("origin", "log_width").iter_rows():
+        assert width <= max(e.largest for past, e in known.items() if add_months(past, 1) <= origin) * (1 + 1e-9)
 
 
 def test_a_noisy_place_has_the_wider_interval(table):
