@@ -30,7 +30,7 @@ from housing_assets.core.catalogue import (
     monthly_assets_of,
 )
 from housing_assets.core.errors import HousingError
-from housing_assets.core.forecasting.schema import LEAST_FORECAST_MONTHS
+from housing_assets.core.models.combination import LEAST_FORECAST_MONTHS
 from housing_assets.core.months import consecutive, describe_months, parse_month_range
 from housing_assets.core.processes import is_known_dead, this_process
 from housing_assets.core.run_tags import month_tags

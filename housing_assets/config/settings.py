@@ -291,7 +291,7 @@ class Settings(BaseSettings):
     def can_forecast(self) -> bool:
         """True if there are enough months before eval for a forecast model."""
         # Imported here, since it brings Polars, which settings are read without.
-        from housing_assets.core.forecasting.schema import LEAST_FORECAST_MONTHS
+        from housing_assets.core.models.combination import LEAST_FORECAST_MONTHS
 
         return len(self.split_months(Split.TRAIN)) >= LEAST_FORECAST_MONTHS
 

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
+from housing_assets.core.errors import HousingError
 from housing_assets.core.features.history import History, HistoryAtOrigin
 
 
@@ -64,6 +65,21 @@ class Forecaster(Protocol):
             shape (n, len(HISTORY_FEATURES)).
         """
         ...
+
+
+def require_modelled(horizon: int, horizons: Sequence[int]) -> None:
+    """Refuse a horizon that a forecaster does not model.
+
+    Args:
+        horizon: months ahead.
+        horizons: that are modelled, in order.
+
+    Raises:
+        HousingError: it is not one of them.
+    """
+    if horizon not in horizons:
+        modelled = ", ".join(str(h) for h in horizons) or "none"
+        raise HousingError(f"horizon={horizon} is not modelled: choose one of {modelled}")
 
 
 def forecast_prices(forecaster: Forecaster, history: History, origin: str, horizon: int) -> np.ndarray:

@@ -57,13 +57,16 @@ def backtest(
         )
     losses = Losses(tuple(model.fits[first].members))
     frames, weighted, errors = [], [], ForecastErrors()
+    origin, of_zip = "", np.empty(0)
     for at, horizon, growth, weights in walk(history, model.fits, horizons, history.last_month, losses):
+        if at.origin != origin:  # the same for every horizon
+            origin, of_zip = at.origin, noise(at)
         combined = combine(growth, weights)
-        errors.add(at, horizon, combined)
+        errors.add(at, horizon, combined, of_zip)
         weighted += [(at.origin, horizon, n, float(w)) for n, w in zip(losses.members, weights, strict=True)]
         if at.origin >= graded_from:
             by_member = dict(zip(losses.members, growth, strict=True))
-            frames.append(_outcome_rows(at, horizon, {MODEL: combined, **by_member}))
+            frames.append(_outcome_rows(at, horizon, {MODEL: combined, **by_member}, of_zip))
     if not frames:
         raise HousingError(
             f"forecasts cannot be graded: the history ends with {history.last_month}, before {graded_from}: ingest "
@@ -72,15 +75,17 @@ def backtest(
     return Backtest(pl.concat(frames), pl.DataFrame(weighted, schema=WEIGHT_SCHEMA, orient="row"), errors)
 
 
-def _outcome_rows(at: HistoryAtOrigin, horizon: int, growth: Mapping[str, np.ndarray]) -> pl.DataFrame:
-    """The rows of one origin and horizon, of log growth by predictor of shape (zips,)."""
+def _outcome_rows(
+    at: HistoryAtOrigin, horizon: int, growth: Mapping[str, np.ndarray], of_zip: np.ndarray
+) -> pl.DataFrame:
+    """The rows of one origin and horizon, of log growth by predictor and of noise, each of shape (zips,)."""
     zips = np.flatnonzero(at.known)
     missing = np.full(len(at.history.zips), np.nan)
     of_naive = {n: f.log_growth(at, horizon) for n, f in NAIVE_FORECASTERS.items() if n not in growth}
     columns = {
         "zip": zips,
         "last_known_price": np.exp(at.log_price[zips]),
-        "noise": noise(at)[zips],
+        "noise": of_zip[zips],
         "growth": at.history.outcome(at.origin, horizon)[zips],
         **{name: {**growth, **of_naive}.get(name, missing)[zips] for name in PREDICTORS},
     }

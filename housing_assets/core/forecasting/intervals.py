@@ -80,9 +80,8 @@ class ForecastErrors:
     by_horizon: dict[int, dict[str, _OriginErrors]] = field(default_factory=dict)
     noise: dict[str, float] = field(default_factory=dict)
 
-    def add(self, at: HistoryAtOrigin, horizon: int, forecast: np.ndarray) -> None:
-        """Keep the errors of a forecast, log growth of shape (zips,)."""
-        of_zip = noise(at)
+    def add(self, at: HistoryAtOrigin, horizon: int, forecast: np.ndarray, of_zip: np.ndarray) -> None:
+        """Keep the errors of a forecast, log growth of shape (zips,), with the `noise` of the zips at its origin."""
         if at.known.any():
             self.noise[at.origin] = float(of_zip[at.known].mean())
         error = at.history.outcome(at.origin, horizon) - forecast

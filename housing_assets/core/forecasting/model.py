@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from housing_assets.core.errors import BundleError, HousingError
 from housing_assets.core.features.history import History
-from housing_assets.core.forecasting.schema import HORIZONS, LEAST_FORECAST_MONTHS
+from housing_assets.core.forecasting.schema import HORIZONS
 from housing_assets.core.models.combination import (
+    LEAST_FORECAST_MONTHS,
     REFIT_MONTHS,
     Examples,
     GrowthFit,

@@ -3,9 +3,8 @@
 import polars as pl
 
 from housing_assets.core.baselines.growth import NAIVE_FORECASTERS, NAIVE_GROWTH
-from housing_assets.core.features.history import LEAST_MONTHS, LONGEST_HORIZON
+from housing_assets.core.features.history import LONGEST_HORIZON
 from housing_assets.core.models.autoregression import SPANS
-from housing_assets.core.models.combination import LEAST_TRAIN_MONTHS
 
 HORIZONS: tuple[int, ...] = tuple(range(1, LONGEST_HORIZON + 1))
 """Months ahead that are forecast."""
@@ -85,9 +84,6 @@ WEIGHT_SCHEMA: dict[str, pl.DataType] = {
     "weight": pl.Float64(),
 }
 """Columns of `forecast_weights`: what each forecaster counts in the model's forecast. They add up to 1."""
-
-LEAST_FORECAST_MONTHS = LEAST_MONTHS + LEAST_TRAIN_MONTHS + 1
-"""Months before eval that a forecast one month ahead needs: a year of history, the origins, an outcome."""
 
 LEAST_OUTCOMES = 30
 """Forecasts with a known outcome that a 90% interval needs at least."""

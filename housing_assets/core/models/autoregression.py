@@ -19,6 +19,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
+from housing_assets.core.baselines.forecaster import require_modelled
 from housing_assets.core.errors import HousingError
 from housing_assets.core.features.history import HISTORY_FEATURES, JUMP, LONGEST_HORIZON, History, HistoryAtOrigin
 
@@ -87,8 +88,7 @@ class Autoregression:
 
     def _parts(self, at: HistoryAtOrigin, horizon: int) -> list[np.ndarray]:
         """Log growth by level, each of shape (zips,). A month whose growth is not known counts as usual."""
-        if horizon not in self.horizons:
-            raise HousingError(f"horizon={horizon} is not modelled: choose one of 1 to {LONGEST_HORIZON}")
+        require_modelled(horizon, self.horizons)
         levels = growth_levels(at.history, max(0, at.column - LAGS), at.column)
         lags = {level: _last_first(values) for level, values in levels.items()}
         lags["nation"] = lags["nation"] - self.usual

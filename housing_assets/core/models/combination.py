@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from housing_assets.core.baselines.forecaster import Forecaster
+from housing_assets.core.baselines.forecaster import Forecaster, require_modelled
 from housing_assets.core.baselines.growth import NAIVE_FORECASTERS, reference_growth
 from housing_assets.core.errors import BundleError, HousingError
 from housing_assets.core.features.history import (
@@ -40,6 +40,8 @@ COMBINED_NAIVE: tuple[str, ...] = ("flat", "momentum_12", "damped_momentum", "me
 """Naive forecasters that are combined. The growth of 3 months alone is left out: it was best in no market."""
 LEAST_TRAIN_MONTHS = 24
 """Origins of a horizon that its ridge needs: fewer do not cover the season twice."""
+LEAST_FORECAST_MONTHS = LEAST_MONTHS + LEAST_TRAIN_MONTHS + 1
+"""Months before a fit that a forecast one month ahead needs: a year of history, the origins, an outcome."""
 REFIT_MONTHS = 3
 """Months between fits. On half of the real metro indices, refitting each quarter erred 1% less than each year."""
 
@@ -126,9 +128,7 @@ class Combination:
         return max(weights, key=lambda name: weights[name])
 
     def _weights(self, horizon: int) -> Mapping[str, float]:
-        if horizon not in self.weights:
-            modelled = ", ".join(str(h) for h in self.horizons) or "none"
-            raise HousingError(f"horizon={horizon} is not forecast: choose one of {modelled}")
+        require_modelled(horizon, self.horizons)
         return self.weights[horizon]
 
 
@@ -360,8 +360,7 @@ YEARS_BEFORE = 8
 
 def yearly_before(history: History, month: str) -> list[str]:
     """Months a year apart before a month, for which the history is long enough, at most `YEARS_BEFORE` of them."""
-    needed = LEAST_MONTHS + LEAST_TRAIN_MONTHS + 1
-    earliest = add_months(history.first_month, needed)
+    earliest = add_months(history.first_month, LEAST_FORECAST_MONTHS)
     months = [add_months(month, -12 * years) for years in range(1, YEARS_BEFORE + 1)]
     return sorted(m for m in months if m >= earliest)
 

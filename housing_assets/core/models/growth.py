@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from housing_assets.core.baselines.forecaster import require_modelled
 from housing_assets.core.baselines.growth import DAMPED_MOMENTUM, METRO_GROWTH, reference_growth
-from housing_assets.core.errors import BundleError, HousingError
+from housing_assets.core.errors import BundleError
 from housing_assets.core.features.history import HISTORY_FEATURES, LONGEST_HORIZON, HistoryAtOrigin
 from housing_assets.core.models.ridge import Ridge, ridges_from_file
 
@@ -59,9 +60,7 @@ class GrowthModel:
         Raises:
             HousingError: the horizon is not modelled.
         """
-        if horizon not in self.ridges:
-            modelled = ", ".join(str(h) for h in self.horizons) or "none"
-            raise HousingError(f"horizon={horizon} is not modelled: choose one of {modelled}")
+        require_modelled(horizon, self.horizons)
         features = at.features(horizon)
         ridge = self.ridges[horizon].predict(features)
         trees = horizon * self.trees.inplace_predict(tree_matrix(features, horizon), validate_features=False)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
+from housing_assets.core.baselines.forecaster import require_modelled
 from housing_assets.core.baselines.growth import DAMPED_MOMENTUM, METRO_GROWTH, reference_growth
-from housing_assets.core.errors import BundleError, HousingError
+from housing_assets.core.errors import BundleError
 from housing_assets.core.features.history import HISTORY_FEATURES, HistoryAtOrigin
 
 _PENALTY = {"own": 100.0, "metro": 12.0, "nation": 0.4}
@@ -115,9 +116,7 @@ class RidgeGrowth:
 
     def log_growth(self, at: HistoryAtOrigin, horizon: int) -> np.ndarray:
         """See the protocol."""
-        if horizon not in self.ridges:
-            modelled = ", ".join(str(h) for h in self.horizons) or "none"
-            raise HousingError(f"horizon={horizon} is not modelled: choose one of {modelled}")
+        require_modelled(horizon, self.horizons)
         growth = reference_growth(at, horizon) + self.ridges[horizon].predict(at.features(horizon))
         return np.where(at.known, growth, np.nan)
 

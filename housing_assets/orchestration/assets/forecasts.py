@@ -171,6 +171,7 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
         publish_forecasts(store, grades)
         where = record_decision(store, candidate.version, decision.record(evidence) | {"dagster_run": context.run_id})
         pictures = forecast_pictures(grades)
+        tracker.metrics(_errors_on_eval(grades.graded), "forecast.eval_mape_")
         tracker.tags({"forecast_decision": decision.outcome, "forecast_decision_reason": decision.reason})
         tracker.files({f"{name.replace(' ', '_')}.png": png for name, png in pictures.items()}, FORECAST_EVALUATION)
         context.add_output_metadata(
@@ -328,6 +329,12 @@ def _newest_weights(weights: pl.DataFrame) -> pl.DataFrame:
     """`horizon` and the weight of each forecaster, of the newest origin."""
     newest = weights.filter(pl.col("origin") == pl.col("origin").max())
     return newest.pivot(on="predictor", index="horizon", values="weight")
+
+
+def _errors_on_eval(graded: pl.DataFrame) -> dict[str, float]:
+    """Mean absolute % error of what is published on eval, by the name of the horizon."""
+    published = graded.filter(by="overall", split=Split.EVAL, predictor=PUBLISHED)
+    return {f"horizon_{horizon}": mape for horizon, mape in published.select("horizon", "mape").iter_rows()}
 
 
 def _horizons_won(graded: pl.DataFrame) -> int:

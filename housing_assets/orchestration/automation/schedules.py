@@ -7,7 +7,7 @@ import dagster as dg
 from housing_assets.config.settings import Settings
 from housing_assets.core.catalogue import FORECAST_JOB, PREDICTIONS_JOB, TRAINING_JOB
 from housing_assets.core.errors import UnknownPanelError
-from housing_assets.core.forecasting.schema import LEAST_FORECAST_MONTHS
+from housing_assets.core.models.combination import LEAST_FORECAST_MONTHS
 from housing_assets.core.run_tags import month_tags
 from housing_assets.ingestion.panel_split import known_split
 from housing_assets.orchestration.work import Task, read_facts, work_to_do

@@ -134,7 +134,7 @@ def test_a_panel_too_short_says_what_is_the_least(history):
 
 
 def test_a_horizon_that_is_not_modelled_is_named(history, model):
-    with pytest.raises(HousingError, match="horizon=2 is not forecast: choose one of 1, 3, 12"):
+    with pytest.raises(HousingError, match="horizon=2 is not modelled: choose one of 1, 3, 12"):
         model.log_growth(history.at("2019-09"), 2)
 
 
