@@ -1,5 +1,6 @@
 """Forecasts as assets: from a long panel to months of forecasts, kept, checked, promoted, and stale when restated."""
 
+import os
 import shutil
 from dataclasses import replace
 
@@ -94,6 +95,18 @@ def test_the_same_again_is_the_same_version_and_byte_for_byte_the_same(copy):
     assert forecast_champion(copy.store)[0] == version
     assert {p.name: p.read_bytes() for p in (copy.folder / "monthly_forecasts").iterdir()} == before
     assert red_checks(result).keys() <= {"every_horizon_is_graded", "forecasts_have_intervals"}
+
+
+def test_errors_on_eval_are_metrics_of_the_run(copy):
+    from mlflow import MlflowClient
+
+    assert copy.job("forecast_job", ORIGINS[-1:]).success
+    client = MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()], order_by=["start_time DESC"])
+    metrics = next(run.data.metrics for run in runs if "forecast_decision" in run.data.tags)
+    graded = copy.store.read_table("forecast_evaluation").filter(by="overall", split="eval", predictor=PUBLISHED)
+    expected = {f"forecast.eval_mape_horizon_{h}": mape for h, mape in graded.select("horizon", "mape").iter_rows()}
+    assert {name: value for name, value in metrics.items() if name in expected} == pytest.approx(expected)
 
 
 def test_a_damaged_forecast_champion_is_replaced_and_the_reason_kept(copy):
