@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from housing_assets.core.features.history import History
-from housing_assets.core.forecasting.backtest import Backtest, backtest
+from housing_assets.core.forecasting.backtest import backtest
 from housing_assets.core.forecasting.grading import choose_published, coverage_table, grade, skill_table
 from housing_assets.core.forecasting.intervals import forecast_intervals
 from housing_assets.core.forecasting.model import ForecastModel
@@ -47,32 +47,23 @@ def grade_forecasts(
         split: its eval months decide what is published.
         first: first published prices, see `housing_assets.core.forecasting.grading.grade`.
     """
-    return grade_backtest(history, backtest(history, model, graded_from(split)), model.version, split, first)
-
-
-def grade_backtest(
-    history: History, walked: Backtest, version: str, split: TimeSplit, first: pl.DataFrame | None = None
-) -> ForecastGrades:
-    """Grade the forecasts of a backtest.
-
-    Args:
-        history: that the backtest was made from.
-        walked: as `housing_assets.core.forecasting.backtest.backtest` returns it.
-        version: of the model.
-        split: its eval months decide what is published.
-        first: first published prices, see `housing_assets.core.forecasting.grading.grade`.
-    """
-    rows = walked.rows
-    published = choose_published(rows, split)
+    walked = backtest(history, model, graded_from(split))
+    published = choose_published(walked, split)
     widths = forecast_intervals(walked.errors)
-    named = pl.lit(version).alias("model_version")
+    graded, skill, coverage = [], [], []
+    for horizon in walked.horizons:  # all horizons at once would be too much memory for a panel of the nation
+        rows = walked.of(horizon)
+        graded.append(grade(history, rows, split, published, first))
+        skill.append(skill_table(rows, split))
+        coverage.append(coverage_table(rows, widths, split, published))
+    named = pl.lit(model.version).alias("model_version")
     return ForecastGrades(
-        version=version,
+        version=model.version,
         published=published,
-        graded=grade(history, rows, split, published, first),
+        graded=pl.concat(graded).sort("split", "by", "group", "horizon", "predictor"),
         intervals=widths.with_columns(named),
-        skill=skill_table(rows, split),
-        coverage=coverage_table(rows, widths, split, published),
+        skill=pl.concat(skill).sort("split", "horizon", maintain_order=True),
+        coverage=pl.concat(coverage).sort("split", "year", "horizon"),
         weights=walked.weights.with_columns(named),
     )
 

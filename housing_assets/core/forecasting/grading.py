@@ -1,6 +1,6 @@
 """How forecasts of a backtest are graded, and which predictor is published for it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -8,26 +8,17 @@ import polars as pl
 from housing_assets.core.baselines.growth import NAIVE_GROWTH
 from housing_assets.core.errors import HousingError
 from housing_assets.core.features.history import History
+from housing_assets.core.forecasting.backtest import Backtest
 from housing_assets.core.forecasting.schema import MODEL, PREDICTORS, PUBLISHED
 from housing_assets.core.months import TimeSplit
-
-_DECILES = 10
 
 _RESAMPLES = 1_000
 
 FIRST_PUBLISHED = "first_published"
 """The `by` of grades against the price as it was first published."""
 
-
-def _errors(predictor: str) -> dict[str, pl.Expr]:
-    """Error figures of one predictor over rows with an outcome, in percent but for the log."""
-    error = (pl.col(predictor) - pl.col("growth")).exp() - 1
-    return {
-        "mape": 100 * error.abs().mean(),
-        "mdape": 100 * error.abs().median(),
-        "log_mae": (pl.col(predictor) - pl.col("growth")).abs().mean(),
-        "bias": 100 * error.mean(),
-    }
+_GROUPS = ("overall", "year", "metro", "price_decile")
+_GRADED = (*PREDICTORS, PUBLISHED)
 
 
 def grade(
@@ -41,7 +32,7 @@ def grade(
 
     Args:
         history: of the zips of `rows`.
-        rows: what `backtest` gives.
+        rows: of one horizon or several, as `housing_assets.core.forecasting.backtest.Backtest.of` gives them.
         split: a forecast belongs to the split of the month it is of.
         published: predictor by horizon.
         first: first published prices, `housing_assets.core.vintages.first_prices.FIRST_SCHEMA`; None: none is known.
@@ -58,23 +49,41 @@ def grade(
         pl.lit("all").alias("overall"),
         pl.col("month").str.slice(0, 4).alias("year"),
         metro.alias("metro"),
-    ).join(_price_deciles(rows), on=["origin", "zip"], how="left", maintain_order="left")
-    found = [graded for by in ("overall", "year", "metro", "price_decile") for graded in _graded_by(by, known)]
+    )
+    graded = [_graded_by(_with_errors(known, _GROUPS), by) for by in _GROUPS]
     if first is not None and first.height:
-        found += _graded_by(FIRST_PUBLISHED, _against_first(history, known, first))
+        against = _with_errors(_against_first(history, known, first), (FIRST_PUBLISHED,))
+        graded.append(_graded_by(against, FIRST_PUBLISHED))
     order = ["split", "by", "group", "horizon", "predictor"]
-    return pl.concat(found).select(*order, "rows", "mape", "mdape", "bias", "log_mae").sort(order)
+    return pl.concat(graded).select(*order, "rows", "mape", "mdape", "bias", "log_mae").sort(order)
 
 
-def _graded_by(by: str, known: pl.DataFrame) -> list[pl.DataFrame]:
-    """Error figures of each predictor by the values of a column."""
-    graded = []
-    for predictor in (*PREDICTORS, PUBLISHED):
-        figures = [expr.alias(name) for name, expr in _errors(predictor).items()]
-        part = known.drop_nulls(predictor).group_by("split", pl.col(by).alias("group"), "horizon", maintain_order=True)
-        named = pl.lit(by).alias("by"), pl.lit(predictor).alias("predictor")
-        graded.append(part.agg(pl.len().alias("rows"), *figures).with_columns(named))
-    return graded
+def _with_errors(known: pl.DataFrame, groups: Sequence[str]) -> pl.DataFrame:
+    """What rows are grouped by, with the log error of each predictor under its name."""
+    log_errors = [pl.col(predictor) - pl.col("growth") for predictor in _GRADED]
+    return known.select("split", "horizon", *groups, *log_errors)
+
+
+def _graded_by(errors: pl.DataFrame, by: str) -> pl.DataFrame:
+    """Error figures of each predictor by the values of a column, in percent but for the log."""
+    figures = []
+    for predictor in _GRADED:
+        log_error = pl.col(predictor)
+        error = log_error.exp() - 1
+        figures.append(
+            pl.struct(
+                pl.lit(predictor).alias("predictor"),
+                log_error.count().alias("rows"),
+                (error.abs().mean() * 100).alias("mape"),
+                (error.abs().median() * 100).alias("mdape"),
+                log_error.abs().mean().alias("log_mae"),
+                (error.mean() * 100).alias("bias"),
+            ).alias(predictor)
+        )
+    groups = errors.group_by("split", pl.col(by).alias("group"), "horizon", maintain_order=True).agg(figures)
+    table = groups.unpivot(_GRADED, index=["split", "group", "horizon"], variable_name="name", value_name="figures")
+    graded = table.drop("name").unnest("figures").filter(pl.col("rows") > 0)
+    return graded.with_columns(pl.lit(by).alias("by"))
 
 
 def _against_first(history: History, known: pl.DataFrame, first: pl.DataFrame) -> pl.DataFrame:
@@ -88,14 +97,6 @@ def _against_first(history: History, known: pl.DataFrame, first: pl.DataFrame) -
     joined = known.join(outcomes, on=["zip", "month"], how="inner", maintain_order="left")
     growth = (pl.col("first_price") / pl.col("last_known_price")).log()
     return joined.with_columns(growth.alias("growth"), pl.lit("all").alias(FIRST_PUBLISHED))
-
-
-def _price_deciles(rows: pl.DataFrame) -> pl.DataFrame:
-    """`price_decile` ("01" to "10") of every `origin` and `zip` of a backtest; equal prices by the zip."""
-    zips = rows.select("origin", "zip", "last_known_price").unique(["origin", "zip"]).sort("origin", "zip")
-    rank = pl.col("last_known_price").rank("ordinal").over("origin")
-    decile = 1 + (rank - 1) * _DECILES // pl.len().over("origin")
-    return zips.select("origin", "zip", decile.cast(pl.String).str.zfill(2).alias("price_decile"))
 
 
 def _with_outcome(rows: pl.DataFrame, split: TimeSplit) -> pl.DataFrame:
@@ -117,18 +118,18 @@ def best_naive(errors: Mapping[str, float]) -> str:
     return min(NAIVE_GROWTH, key=lambda name: errors[name])
 
 
-def choose_published(rows: pl.DataFrame, split: TimeSplit) -> dict[int, str]:
+def choose_published(walked: Backtest, split: TimeSplit) -> dict[int, str]:
     """By horizon the forecaster that is published: the model, which weighs the others by what was known at each origin.
 
     Raises:
         HousingError: no forecast of eval has an outcome.
     """
-    if _with_outcome(rows, split).filter(pl.col("split") == "eval").is_empty():
+    if not any((_with_outcome(walked.of(h), split)["split"] == "eval").any() for h in walked.horizons):
         raise HousingError(
             "forecasts cannot be graded: no forecast of eval has an outcome. Ingest the months of eval, or set "
             "HOUSING_EVAL_START and HOUSING_HOLDOUT_START to months of the panel"
         )
-    return dict.fromkeys(sorted(set(rows["horizon"])), MODEL)
+    return dict.fromkeys(walked.horizons, MODEL)
 
 
 def skill_table(rows: pl.DataFrame, split: TimeSplit, seed: int = 0) -> pl.DataFrame:

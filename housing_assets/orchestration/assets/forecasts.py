@@ -15,9 +15,8 @@ from housing_assets.core.catalogue import CLEANED, FORECAST_EVALUATION, FORECAST
 from housing_assets.core.errors import BundleError, HousingError, StoreError
 from housing_assets.core.evaluation.promotion import MARGIN, Decision, ForecastEvidence, decide_forecast
 from housing_assets.core.features.history import HISTORY_FEATURES, History
-from housing_assets.core.forecasting.backtest import Backtest, backtest
-from housing_assets.core.forecasting.grades import ForecastGrades, grade_backtest, grade_forecasts, graded_from
-from housing_assets.core.forecasting.grading import FIRST_PUBLISHED, choose_published, grade
+from housing_assets.core.forecasting.grades import ForecastGrades, grade_forecasts
+from housing_assets.core.forecasting.grading import FIRST_PUBLISHED
 from housing_assets.core.forecasting.model import (
     ForecastModel,
     fit_forecast_model,
@@ -145,7 +144,7 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
         checks = problems(store, FORECAST_EVALUATION, {CLEANED: before_holdout})
         if replaced := replaced_by_hand(store, candidate.version):
             checks["housing promote"] = replaced
-        champion, champion_problem = _champion_beside(store, price_history, grades, split)
+        champion, champion_problem = _champion_beside(store, price_history, grades, split, first.prices)
         evidence = ForecastEvidence(
             candidate=candidate.version,
             candidate_error=_mean_error(grades.graded),
@@ -161,13 +160,13 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
         decision = decide_forecast(evidence)
         context.log.info(f"{candidate.version} is {decision.outcome}: {decision.reason}")
         if decision.outcome == "refused":
-            if champion is None or champion.backtest is None:
+            if champion is None or champion.grades is None:
                 raise dg.Failure(
                     f"{candidate.version} is not promoted: {decision.reason}. Mend that and run forecast_job again, or "
                     "promote it by hand: run config `override` of forecast_evaluation, with a reason",
                     allow_retries=False,
                 )
-            grades = grade_backtest(price_history, champion.backtest, champion.version, split, first.prices)
+            grades = champion.grades
         publish_forecasts(store, grades)
         where = record_decision(store, candidate.version, decision.record(evidence) | {"dagster_run": context.run_id})
         pictures = forecast_pictures(grades)
@@ -267,21 +266,21 @@ class _Champion:
 
     Attributes:
         version: of its bundle.
-        backtest: as `housing_assets.core.forecasting.backtest.backtest` returns it; None for the candidate itself.
+        grades: on the history at hand; None for the candidate itself.
         error: see `_mean_error`.
         fitted_before: month of its newest fit.
     """
 
     version: str
-    backtest: Backtest | None
+    grades: ForecastGrades | None
     error: float
     fitted_before: str
 
 
 def _champion_beside(
-    store: Store, history: History, candidate: ForecastGrades, split: TimeSplit
+    store: Store, history: History, candidate: ForecastGrades, split: TimeSplit, first: pl.DataFrame
 ) -> tuple[_Champion | None, str | None]:
-    """The champion, backtested unless it is the candidate itself.
+    """The champion, graded unless it is the candidate itself.
 
     Returns:
         None and None before the first champion, None and the reason where it cannot be read.
@@ -295,9 +294,8 @@ def _champion_beside(
         return None, f"the forecast champion cannot be read ({error}): roll back with `housing promote VERSION`"
     if version == candidate.version:
         return _Champion(version, None, _mean_error(candidate.graded), max(champion.fits)), None
-    walked = backtest(history, champion, graded_from(split))
-    graded = grade(history, walked.rows, split, choose_published(walked.rows, split))
-    return _Champion(version, walked, _mean_error(graded), max(champion.fits)), None
+    grades = grade_forecasts(history, champion, split, first)
+    return _Champion(version, grades, _mean_error(grades.graded), max(champion.fits)), None
 
 
 def _decision_metadata(decision: Decision) -> dict[str, Any]:

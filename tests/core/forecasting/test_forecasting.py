@@ -74,8 +74,8 @@ def weights(walked) -> pl.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def published(rows) -> dict[int, str]:
-    return choose_published(rows, SPLIT)
+def published(walked) -> dict[int, str]:
+    return choose_published(walked, SPLIT)
 
 
 @pytest.fixture(scope="module")
@@ -204,9 +204,9 @@ def test_the_weighted_forecast_is_published_at_every_horizon(history, rows, publ
         assert errors[PUBLISHED] < errors[best_naive(errors)]
 
 
-def test_a_panel_without_an_outcome_in_eval_cannot_be_graded(rows):
+def test_a_panel_without_an_outcome_in_eval_cannot_be_graded(walked):
     with pytest.raises(HousingError, match="no forecast of eval has an outcome"):
-        choose_published(rows, TimeSplit("2024-01", "2025-01"))
+        choose_published(walked, TimeSplit("2024-01", "2025-01"))
 
 
 def test_skill_is_what_is_saved_with_an_interval_over_months(rows):
