@@ -54,6 +54,8 @@ _OWN_WINDOW = LEAST_MONTHS + CARRIED_MONTHS
 JUMP = 0.2
 """Log change in one month that is a change of level, such as a restatement, and no growth of a metro or the nation. The
 largest monthly growth in real metro indices from 2000 to 2024 is 0.07."""
+RECENT_MONTHS = 24
+"""Months of growth up to an origin that tell how noisy a place is. Its last months are what it is forecast from."""
 MEAN_MONTHS = 60
 """Months of the mean price that a price is held against."""
 _YEAR = 12
@@ -229,6 +231,21 @@ class History:
         nation = mean_of_known(growth, 0)
         return PriceLevels(self.log_price, np.nancumsum(metro, axis=1), np.nancumsum(nation))
 
+    def monthly_growth(self, first: int, last: int) -> dict[str, np.ndarray]:
+        """Monthly log growth of zips beside their metro, metros beside the nation, and the nation.
+
+        Args:
+            first, last: columns between whose levels growth is taken; `last` is the last one that is read.
+
+        Returns:
+            By `own`, `metro` and `nation`, shapes (zips, last - first), (metros, last - first), (1, last - first).
+            Growth that is not known, or that is a `JUMP`, is NaN.
+        """
+        own, metro, nation = (np.diff(level[..., first : last + 1], axis=-1) for level in self.levels)
+        with np.errstate(invalid="ignore"):
+            own = np.where(np.abs(own) < JUMP, own, np.nan)
+        return {_OWN: own - metro[self.metro], _METRO: metro - nation, _NATION: nation[None, :]}
+
     def column(self, month: str) -> int:
         """Index of a month on axis 1.
 
@@ -360,6 +377,11 @@ class HistoryAtOrigin:
     def metro_growth(self, months: int) -> Floats:
         """Log growth of each zip's metro over the months before the origin, shape (zips,)."""
         return change_before(self.history.levels.metro, self.column, months)[self.history.metro]
+
+    @cached_property
+    def recent_growth(self) -> Mapping[str, np.ndarray]:
+        """`History.monthly_growth` of the `RECENT_MONTHS` up to the origin, fewer where the panel had not begun."""
+        return self.history.monthly_growth(max(0, self.column - RECENT_MONTHS), self.column)
 
     def features(self, horizon: int) -> np.ndarray:
         """Features of every zip for a prediction: float32 of shape (zips, len(HISTORY_FEATURES)).

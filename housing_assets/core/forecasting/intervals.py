@@ -20,10 +20,8 @@ import polars as pl
 from housing_assets.core.features.history import HistoryAtOrigin
 from housing_assets.core.forecasting.schema import INTERVAL_SCHEMA, LEAST_OUTCOMES
 from housing_assets.core.intervals.conformal import COVERAGE, conformal_quantile
-from housing_assets.core.models.autoregression import growth_levels
 from housing_assets.core.months import add_months, month_index
 
-_NOISE_MONTHS = 24
 _NOISE_PRIOR = 6
 _LEAST_NOISE = 1e-5
 _COMMON_HALF_LIFE, _OWN_HALF_LIFE, _SHOCK_HALF_LIFE = 120.0, 12.0, 3.0
@@ -40,7 +38,7 @@ def noise(at: HistoryAtOrigin) -> np.ndarray:
 
     It is drawn towards the mean of all zips as if 6 months more had that.
     """
-    levels = growth_levels(at.history, max(0, at.column - _NOISE_MONTHS), at.column)
+    levels = at.recent_growth
     own = np.abs(levels["own"] + levels["metro"][at.history.metro])
     known = np.isfinite(own)
     count, total = known.sum(axis=1), np.where(known, own, 0.0).sum(axis=1)

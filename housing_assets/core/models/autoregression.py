@@ -12,6 +12,7 @@ ahead, where ridge and trees had 1.02.
 """
 
 import io
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +22,7 @@ import polars as pl
 
 from housing_assets.core.baselines.forecaster import require_modelled
 from housing_assets.core.errors import HousingError
-from housing_assets.core.features.history import HISTORY_FEATURES, JUMP, LONGEST_HORIZON, History, HistoryAtOrigin
+from housing_assets.core.features.history import HISTORY_FEATURES, LONGEST_HORIZON, History, HistoryAtOrigin
 
 LAGS = 7
 """Months of growth that the next month's is forecast from. With 4 and 13 the errors were a little larger."""
@@ -34,6 +35,8 @@ _LEAST_VARIANCE = 1 / 25
 """Share of the median variance that a calmer place is taken to have, so that a constant one does not decide."""
 _STABILIZER = 1e-5
 """Share of the mean diagonal added to it, so that equal series can be solved for."""
+_SAMPLED_ZIPS = 4_000
+"""Most zips whose growth the coefficients are learned from: more say no more of 7 numbers."""
 _LEVELS = ("own", "metro", "nation")
 _FEATURES = {level: f"{level}_growth_6" for level in _LEVELS}
 """The feature by which each level's part is explained."""
@@ -89,29 +92,11 @@ class Autoregression:
     def _parts(self, at: HistoryAtOrigin, horizon: int) -> list[np.ndarray]:
         """Log growth by level, each of shape (zips,). A month whose growth is not known counts as usual."""
         require_modelled(horizon, self.horizons)
-        levels = growth_levels(at.history, max(0, at.column - LAGS), at.column)
-        lags = {level: _last_first(values) for level, values in levels.items()}
+        lags = {level: _last_first(values) for level, values in at.recent_growth.items()}
         lags["nation"] = lags["nation"] - self.usual
         parts = {level: np.nan_to_num(lags[level]) @ self._responses[level][:, horizon - 1] for level in _LEVELS}
         zips = len(at.history.zips)
         return [parts["own"], parts["metro"][at.history.metro], np.full(zips, parts["nation"][0])]
-
-
-def growth_levels(history: History, first: int, last: int) -> dict[str, np.ndarray]:
-    """Monthly log growth of zips beside their metro, metros beside the nation, and the nation.
-
-    Args:
-        history: of all zips.
-        first, last: columns between whose levels growth is taken; `last` is the last one that is read.
-
-    Returns:
-        By level, shapes (zips, last - first), (metros, last - first), (1, last - first). Growth that is not known, or
-        that is a `JUMP`, is NaN.
-    """
-    own, metro, nation = (np.diff(level[..., first : last + 1], axis=-1) for level in history.levels)
-    with np.errstate(invalid="ignore"):
-        own = np.where(np.abs(own) < JUMP, own, np.nan)
-    return {"own": own - metro[history.metro], "metro": metro - nation, "nation": nation[None, :]}
 
 
 def fit_autoregression(history: History, before: str, name: str) -> Autoregression:
@@ -133,14 +118,23 @@ def fit_autoregression(history: History, before: str, name: str) -> Autoregressi
         )
     span = SPANS[name]
     first = 0 if span is None else max(0, end - span - LAGS)
-    levels = growth_levels(history, first, end)
+    levels = history.monthly_growth(first, end)
     whole = np.diff(history.levels.nation[: end + 1])
     usual = float(whole.mean())
     nation = levels["nation"] - usual
-    total = levels["own"] + (levels["metro"] + nation)[history.metro]
-    pooled = _fit_pooled(total)
-    own, metro = _fit_pooled(levels["own"]), _fit_pooled(levels["metro"])
+    zips = _sampled_zips(history, levels["own"])
+    pooled = _fit_pooled(levels["own"][zips] + (levels["metro"] + nation)[history.metro[zips]])
+    own, metro = _fit_pooled(levels["own"][zips]), _fit_pooled(levels["metro"])
     return Autoregression(name, own, metro, _fit_pooled(nation, pooled, _NATION_PRIOR_MONTHS), usual)
+
+
+def _sampled_zips(history: History, own: np.ndarray) -> np.ndarray:
+    """Indices of the zips to learn from: all with growth, or a choice of them that no later month changes."""
+    zips = np.flatnonzero(np.isfinite(own).any(axis=1))
+    if len(zips) <= _SAMPLED_ZIPS:
+        return zips
+    draw = [zlib.crc32(history.zips[i].encode()) for i in zips]
+    return np.sort(zips[np.argsort(draw, kind="stable")[:_SAMPLED_ZIPS]])
 
 
 def _fit_pooled(series: np.ndarray, prior: np.ndarray | None = None, prior_months: int = 0) -> np.ndarray:
