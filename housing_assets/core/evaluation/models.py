@@ -120,7 +120,7 @@ def evaluate_models(
         lag = models[names[0]].lag
         predicted |= history_naive_predictions(rows, history, lag, naive["last_known_price"])
     table = evaluate(rows, predicted, intervals)
-    paired = pl.concat([compare_paired(rows, predicted, name) for name in names])
+    paired = compare_paired(rows, predicted, names)
     return Evaluation(table, paired, rows.select("split", "date", "zipcode", "city_full", "price"), predicted)
 
 

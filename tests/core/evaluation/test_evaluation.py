@@ -187,13 +187,13 @@ def test_a_paired_difference_says_who_is_better_and_how_sure_that_is():
     price = dice.uniform(1e5, 1e6, 600)
     rows = pl.DataFrame({"split": "eval", "zipcode": zips, "price": price})
     good, bad = price + dice.normal(0, 1_000, 600), price + dice.normal(0, 9_000, 600)
-    table = compare_paired(rows, {"good": good, "bad": bad, "same": good.copy()}, "good")
+    table = compare_paired(rows, {"good": good, "bad": bad, "same": good.copy()}, ["good"])
     found = {row["against"]: row for row in table.to_dicts()}
     assert found["bad"]["mae_saved"] == pytest.approx(np.abs(bad - price).mean() - np.abs(good - price).mean())
     assert 0 < found["bad"]["saved_low"] < found["bad"]["mae_saved"] < found["bad"]["saved_high"]
     assert (found["same"]["saved_low"], found["same"]["saved_high"]) == (0, 0)
     assert (found["bad"]["rows"], found["bad"]["zips"]) == (600, 60)
-    against = compare_paired(rows, {"good": good, "bad": bad}, "bad").row(0, named=True)
+    against = compare_paired(rows, {"good": good, "bad": bad}, ["bad"]).row(0, named=True)
     assert against["saved_high"] < 0
 
 
@@ -205,7 +205,7 @@ def test_errors_that_go_together_in_a_zip_make_the_interval_wider():
     shuffled = rows.with_columns(pl.Series("zipcode", [f"{i:05d}" for i in range(1_000)]))
     widths = []
     for frame in (rows, shuffled):
-        row = compare_paired(frame, {"a": price + by_zip, "b": price + 5_000}, "a").row(0, named=True)
+        row = compare_paired(frame, {"a": price + by_zip, "b": price + 5_000}, ["a"]).row(0, named=True)
         widths.append(row["saved_high"] - row["saved_low"])
     assert widths[0] > 3 * widths[1]
 
