@@ -68,9 +68,9 @@ class MonthlySort:
                 raise StoreError(f"{missing} rows of {self._name} have no {name}: leave them out and note their number")
         if frame.height:
             self.rows += frame.height
-            self._zips.update(frame["zipcode"].unique())
-            others = (_compact(frame[name]) for name in self.columns[1:])
-            self._waiting.append(frame.select(pl.col("date").dt.month_end(), *others))
+            compact = frame.select(_at_month_end(frame["date"]), *(_compact(frame[name]) for name in self.columns[1:]))
+            self._zips.update(compact["zipcode"].unique().cast(pl.String))
+            self._waiting.append(compact)
             if sum(f.height for f in self._waiting) >= _GATHERED_ROWS:
                 self._split()
 
@@ -84,16 +84,21 @@ class MonthlySort:
         if not self.rows:
             raise StoreError(f"{self._name} has no rows: a vintage has at least one. Check what was published")
         self.months = sorted(self._by_month)
-        ranks = _ranks([piece["zipcode"] for pieces in self._by_month.values() for piece in pieces])
+        zips = sorted(self._zips)
+        ranks, texts = _ranks(zips), _as_bytes(zips)
         digest = hashlib.sha256("\0".join(self.columns).encode())
         for month in self.months:
             frame = pl.concat(self._by_month[month]).rechunk()
             places = ranks[frame["zipcode"].to_physical().to_numpy()]
             if (places[1:] < places[:-1]).any():
-                frame = frame[np.argsort(places, kind="stable")]
+                order = np.argsort(places, kind="stable")
+                frame, places = frame[order], places[order]
             of_month = hashlib.sha256("\0".join(self.columns).encode())
             for column in frame:
-                _feed(of_month, column)
+                if column.name == "zipcode" and texts is not None:
+                    _feed_texts(of_month, texts[places])
+                else:
+                    _feed(of_month, column)
             digest.update(of_month.digest())
             self.digests[month] = of_month.hexdigest()[:_DIGEST_LENGTH]
             self._by_month[month] = [frame]
@@ -122,13 +127,24 @@ class MonthlySort:
             self._by_month.setdefault(month_of(day[0]), []).append(part)
 
 
-def _ranks(columns: list[pl.Series]) -> np.ndarray:
+def _ranks(zips: list[str]) -> np.ndarray:
     """The place of each code of zips in the order of their texts: texts are compared once, not once a month."""
-    texts = pl.concat([column.unique() for column in columns]).unique()
-    codes = texts.to_physical().gather(texts.cast(pl.String).arg_sort()).to_numpy()
-    ranks = np.zeros(codes.max() + 1, dtype=np.int64)
+    codes = pl.Series(zips, dtype=pl.Categorical).to_physical().to_numpy()
+    # The narrowest integers that hold the places: numpy sorts those of 16 bits by their digits, which is much faster.
+    ranks = np.zeros(codes.max() + 1, np.min_scalar_type(codes.size))
     ranks[codes] = np.arange(codes.size)
     return ranks
+
+
+def _as_bytes(zips: list[str]) -> np.ndarray | None:
+    """Texts as bytes of one length, shape (n,); None where their lengths differ, as those of no zip codes do."""
+    texts = np.array([text.encode() for text in zips])
+    return texts if all(len(text) == texts.itemsize for text in zips) else None
+
+
+def _at_month_end(dates: pl.Series) -> pl.Series:
+    days = dates.unique()  # far fewer than rows, and mostly the ends of months already
+    return dates if (days.dt.month_end() == days).all() else dates.dt.month_end()
 
 
 def _compact(column: pl.Series) -> pl.Series:
@@ -137,6 +153,12 @@ def _compact(column: pl.Series) -> pl.Series:
 
 def _plain(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.col(pl.Categorical).cast(pl.String)).rechunk()
+
+
+def _feed_texts(digest: "hashlib._Hash", texts: np.ndarray) -> None:
+    """Add texts of one length to a digest, as `_feed` adds those of a column."""
+    digest.update(np.full(texts.size, texts.itemsize, np.uint32).data)
+    digest.update(texts.tobytes())
 
 
 def _feed(digest: "hashlib._Hash", column: pl.Series) -> None:
