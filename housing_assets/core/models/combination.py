@@ -25,6 +25,7 @@ from housing_assets.core.features.history import (
     HistoryAtOrigin,
     require_horizon,
 )
+from housing_assets.core.features.series import mean_of_known
 from housing_assets.core.models.autoregression import (
     SPANS,
     Autoregression,
@@ -153,18 +154,21 @@ def learn_weights(losses: np.ndarray, ages: np.ndarray, horizon: int) -> np.ndar
         horizon: months ahead. So many outcomes in a row overlap.
 
     Returns:
-        Equal weights where no outcome is known. A member that lacks a forecast has weight 0.
+        Equal weights where no outcome is known. A member that never gave a forecast has weight 0. Where it gave none
+        for some outcomes, it counts there as the mean of those that did.
     """
     members = losses.shape[1]
-    usable = np.isfinite(losses).all(axis=0) if len(losses) else np.ones(members, bool)
+    usable = np.isfinite(losses).any(axis=0)
     if not usable.any():
         usable = np.ones(members, bool)
     equal = usable / usable.sum()
     if not len(losses):
         return equal
+    of_others = mean_of_known(losses, 1)[:, None]
+    filled = np.where(np.isfinite(losses), losses, np.nan_to_num(of_others))
     discount = _DISCOUNT ** ages.astype(np.float64)
     total = discount.sum()
-    mean = np.maximum(discount @ np.where(usable, losses, 0.0) / total, _LEAST_LOSS)
+    mean = np.maximum(discount @ filled / total, _LEAST_LOSS)
     excess = mean / mean[usable].min() - 1
     learned = np.where(usable, np.exp(-_RATE * np.minimum(excess, 100) * np.sqrt(total / horizon)), 0.0)
     learned = learned / learned.sum()

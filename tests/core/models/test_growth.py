@@ -172,11 +172,19 @@ def test_the_same_losses_decide_less_at_a_long_horizon():
 
 
 def test_a_member_that_gives_no_forecast_has_no_weight():
-    losses = np.array([[0.01, np.nan, 0.02], [0.01, 0.01, 0.02]])
+    losses = np.array([[0.01, np.nan, 0.02], [0.01, np.nan, 0.02]])
     weights = learn_weights(losses, np.array([1, 0]), 1)
     assert weights[1] == 0
     growth = np.array([[0.1, 0.2], [np.nan, np.nan], [0.3, 0.4]])
     assert combine(growth, weights) == pytest.approx(weights[0] * growth[0] + weights[2] * growth[2])
+
+
+def test_a_member_that_begins_late_counts_as_the_mean_before_it_begins():
+    """A ridge of long horizons needs more months than the first fits have."""
+    late = learn_weights(np.array([[0.01, np.nan, 0.02], [0.01, 0.01, 0.02]]), np.array([1, 0]), 1)
+    as_the_mean = learn_weights(np.array([[0.01, 0.015, 0.02], [0.01, 0.01, 0.02]]), np.array([1, 0]), 1)
+    assert late == pytest.approx(as_the_mean)
+    assert late[0] > late[1] > late[2]
 
 
 def test_no_loss_at_all_is_no_division_by_zero():
