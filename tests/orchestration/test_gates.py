@@ -272,7 +272,7 @@ def test_drift_is_that_of_the_prices_that_are_published(grown, tmp_path):
     assert (row["mean"], row["rows"]) == (pytest.approx(published["predicted_price"].mean()), published.height)
     train = copy.store.read_table("training_features").filter(split="train")
     model = load_champion(copy.store).model()
-    said = model.prices(reference_rows(train), read_history(copy.store))
+    said = model.prices(reference_rows([train], train.height), read_history(copy.store))
     assert row["train_mean"] == pytest.approx(said.mean())
 
 

@@ -4,7 +4,7 @@ Distances are Wasserstein's in standard deviations of the reference, which is Ev
 tests hold both to the same numbers. Evidently draws the report people read, which takes it four seconds a month.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import polars as pl
@@ -121,10 +121,19 @@ def drift_sample(
     return features.with_columns(said[PREDICTION])
 
 
-def reference_rows(train: pl.DataFrame) -> pl.DataFrame:
-    """At most `REFERENCE_ROWS` rows of train, every so many-th by date and zip."""
-    ordered = train.sort("date", "zipcode")
-    return ordered.gather_every(max(1, -(-ordered.height // REFERENCE_ROWS)))
+def reference_rows(months: Iterable[pl.DataFrame], rows: int) -> pl.DataFrame:
+    """At most `REFERENCE_ROWS` rows of train, every so many-th by date and zip.
+
+    Args:
+        months: of train, in order.
+        rows: in all months.
+    """
+    step = max(1, -(-rows // REFERENCE_ROWS))
+    chosen, before = [], 0
+    for month in months:
+        chosen.append(month.sort("date", "zipcode").gather_every(step, -before % step))
+        before += month.height
+    return pl.concat(chosen)
 
 
 def drift_table(reference: pl.DataFrame, current: pl.DataFrame) -> pl.DataFrame:

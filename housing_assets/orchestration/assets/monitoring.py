@@ -16,6 +16,7 @@ from housing_assets.core.catalogue import (
     PREDICTION_ACCURACY,
     PRICE_HISTORY,
     RAW_SPLITS,
+    TRAINING_FEATURES,
 )
 from housing_assets.core.errors import StoreError
 from housing_assets.core.features.history import History
@@ -42,11 +43,12 @@ from housing_assets.orchestration.metadata import column_schema, picture, table
 from housing_assets.orchestration.partitions import monthly
 from housing_assets.orchestration.plots import lines_by_month
 from housing_assets.orchestration.quality_page import PAGE, read_health, render_page
-from housing_assets.orchestration.resources.io_manager import AS_HISTORY, MonthlyFrames, MonthReader
+from housing_assets.orchestration.resources.io_manager import AS_FILE, AS_HISTORY, MonthlyFrames, MonthReader
 from housing_assets.store.bundles import load_bundle
 from housing_assets.store.gates import require
 from housing_assets.store.layout import Store
 from housing_assets.store.pointers import load_champion
+from housing_assets.store.table import TableFile
 from housing_assets.store.verdicts import State
 
 
@@ -64,7 +66,7 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     @described_asset(
         DRIFT_REPORT,
         settings,
-        ins={PRICE_HISTORY: AS_HISTORY},
+        ins={PRICE_HISTORY: AS_HISTORY, TRAINING_FEATURES: AS_FILE},
         deps=[CHAMPION_MODEL],
         metadata=column_schema(DRIFT_SCHEMA, FEATURE_DESCRIPTIONS | PREDICTION_DESCRIPTIONS | DRIFT_DESCRIPTIONS),
         description="How far the features and predictions of the month are from those of train: a distance for each, "
@@ -76,7 +78,7 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         cleaned: MonthReader,
         monthly_predictions: MonthReader,
         price_history: History,
-        training_features: pl.DataFrame,
+        training_features: TableFile,
         store: dg.ResourceParam[Store],
     ) -> MonthlyFrames:
         model = load_champion(store).model()
@@ -84,8 +86,9 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         cleaned.months.require(months)
         monthly_predictions.months.require(months)
         require(store, DRIFT_REPORT, {CLEANED: months, MONTHLY_PREDICTIONS: months})
-        train = training_features.filter(pl.col("split") == Split.TRAIN)
-        reference = drift_sample(reference_rows(train), model, price_history)
+        train = training_features.of(Split.TRAIN)
+        sampled = reference_rows(train.pieces(), sum(train.groups().values()))
+        reference = drift_sample(sampled, model, price_history)
         newest = pl.DataFrame()
 
         def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
@@ -119,7 +122,7 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     @described_asset(
         PREDICTION_ACCURACY,
         settings,
-        ins={PRICE_HISTORY: AS_HISTORY},
+        ins={PRICE_HISTORY: AS_HISTORY, TRAINING_FEATURES: AS_FILE},
         deps=[CHAMPION_MODEL],
         metadata=column_schema(ACCURACY_SCHEMA, ACCURACY_DESCRIPTIONS),
         description="Errors of the month's predictions where the price is known by now, overall and by metro, beside "
@@ -128,13 +131,13 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     def prediction_accuracy(
         context: dg.AssetExecutionContext,
         monthly_predictions: MonthReader,
-        training_features: pl.DataFrame,
+        training_features: TableFile,
         price_history: History,
         store: dg.ResourceParam[Store],
     ) -> MonthlyFrames:
         monthly_predictions.months.require(context.partition_keys)
         require(store, PREDICTION_ACCURACY, {MONTHLY_PREDICTIONS: context.partition_keys})
-        held = training_features.filter(pl.col("split") == Split.EVAL)
+        held = training_features.of(Split.EVAL)
         on_eval: dict[str, dict[str | None, float]] = {}
         overall: list[dict[str, object]] = []
 
@@ -142,7 +145,7 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             for month, predictions in monthly_predictions.iterate():
                 version = predictions["model_version"][0]
                 if version not in on_eval:
-                    on_eval[version] = eval_errors(held, load_bundle(store, version).model(), price_history)
+                    on_eval[version] = eval_errors(held.read(), load_bundle(store, version).model(), price_history)
                 found = accuracy_table(predictions, on_eval[version])
                 facts = found.filter(pl.col("city_full").is_null()).row(0, named=True)
                 overall.append({"month": month, **{k: v for k, v in facts.items() if k != "city_full"}})

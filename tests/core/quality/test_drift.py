@@ -7,9 +7,11 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
 from housing_assets.core.models.price import PREDICTION_SCHEMA
 from housing_assets.core.months import Split
+from housing_assets.core.quality import drift
 from housing_assets.core.quality.drift import (
     DRIFT_FEATURES,
     PREDICTION,
@@ -28,7 +30,16 @@ from housing_assets.core.quality.drift import (
 
 @pytest.fixture(scope="module")
 def reference(panel, model) -> pl.DataFrame:
-    return drift_sample(reference_rows(panel.filter(split=Split.TRAIN)), model)
+    train = panel.filter(split=Split.TRAIN)
+    return drift_sample(reference_rows([train], train.height), model)
+
+
+def test_train_is_sampled_alike_in_one_piece_and_by_month(panel, monkeypatch):
+    monkeypatch.setattr(drift, "REFERENCE_ROWS", 100)
+    train = panel.filter(split=Split.TRAIN).sort("date", "zipcode")
+    sampled = reference_rows([train.sample(fraction=1, shuffle=True, seed=1)], train.height)
+    assert_frame_equal(reference_rows(train.partition_by("date"), train.height), sampled)
+    assert 50 < sampled.height <= 100
 
 
 @pytest.fixture(scope="module")
