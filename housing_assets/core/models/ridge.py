@@ -48,8 +48,11 @@ class Ridge:
 
 def _standardize(features: np.ndarray, means: np.ndarray, scales: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):
-        deviations = (features.astype(np.float64) - means) / scales
-    return np.clip(np.nan_to_num(deviations), -_MOST_SIGMAS, _MOST_SIGMAS)
+        deviations = features - means
+        deviations /= scales
+    np.clip(deviations, -_MOST_SIGMAS, _MOST_SIGMAS, out=deviations)
+    np.copyto(deviations, 0.0, where=np.isnan(deviations))
+    return deviations
 
 
 def fit_ridge(
