@@ -46,7 +46,7 @@ def compare_paired(
                     "against": other,
                     "rows": int(part["rows"].sum()),
                     "zips": part.height,
-                    "mae_saved": float((part[other] - part[name]).sum() / part["rows"].sum()),
+                    "mae_saved": float((part[other] - part[name]).sum()) / int(part["rows"].sum()),
                     "saved_low": float(low),
                     "saved_high": float(high),
                 }

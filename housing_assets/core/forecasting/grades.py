@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from housing_assets.core.features.history import History
 from housing_assets.core.forecasting.backtest import backtest
-from housing_assets.core.forecasting.grading import choose_published, coverage_table, grade, skill_table
+from housing_assets.core.forecasting.grading import choose_published, coverage_table, eval_mape, grade, skill_table
 from housing_assets.core.forecasting.intervals import forecast_intervals
 from housing_assets.core.forecasting.model import ForecastModel
 from housing_assets.core.forecasting.schema import HORIZONS
@@ -66,6 +67,23 @@ def grade_forecasts(
         coverage=pl.concat(coverage).sort("split", "year", "horizon"),
         weights=walked.weights.with_columns(named),
     )
+
+
+def eval_error(history: History, model: ForecastModel, split: TimeSplit) -> float:
+    """Mean absolute % error of a model on eval, as the geometric mean over horizons, without any other grade.
+
+    Args:
+        history: of all zips. Months of holdout are not used.
+        model: to grade.
+        split: its eval months are graded.
+
+    Raises:
+        HousingError: no forecast of eval has an outcome.
+    """
+    known = history.until(min(history.last_month, add_months(split.holdout_start, -1)))
+    walked = backtest(known, model, graded_from(split))
+    errors = [eval_mape(walked.of(horizon), split) for horizon in choose_published(walked, split)]
+    return float(np.exp(np.log([error for error in errors if error is not None]).mean()))
 
 
 def graded_from(split: TimeSplit) -> str:

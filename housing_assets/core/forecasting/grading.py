@@ -132,6 +132,12 @@ def choose_published(walked: Backtest, split: TimeSplit) -> dict[int, str]:
     return dict.fromkeys(walked.horizons, MODEL)
 
 
+def eval_mape(rows: pl.DataFrame, split: TimeSplit) -> float | None:
+    """Mean absolute % error of the model on eval, of rows of one horizon; None: no outcome is known."""
+    of_eval = _with_outcome(rows, split).filter(pl.col("split") == "eval").drop_nulls(MODEL)
+    return of_eval.select((((pl.col(MODEL) - pl.col("growth")).exp() - 1).abs().mean()) * 100).item()
+
+
 def skill_table(rows: pl.DataFrame, split: TimeSplit, seed: int = 0) -> pl.DataFrame:
     """How much of each baseline's error the model saves, with its uncertainty.
 

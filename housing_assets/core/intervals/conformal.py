@@ -148,8 +148,10 @@ def conformal_quantile(scores: np.ndarray, weights: np.ndarray, share: float, be
     Returns:
         One of the scores; infinity where they are too few for the share.
     """
-    # Equal scores in the order of their weights: the sums of floats are then those of any other order of rows.
-    order = np.lexsort((weights, scores))
+    order = np.argsort(scores)
+    if (np.diff(scores[order]) == 0).any():
+        # Equal scores in the order of their weights: the sums of floats are then those of any other order of rows.
+        order = np.lexsort((weights, scores))
     reached = np.cumsum(weights[order])
     at = int(np.searchsorted(reached, share * (reached[-1] + beyond) - 1e-9))
     return float(scores[order[at]]) if at < scores.size else float("inf")

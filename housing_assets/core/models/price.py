@@ -125,8 +125,15 @@ class PriceModel:
 
     def prices(self, rows: pl.DataFrame, history: History | None = None) -> np.ndarray:
         """Prices in US dollars, shape (n,), of n standardized rows, from their history where that is known."""
-        grown = self.history_prices(rows, history)
-        return np.where(np.isfinite(grown), grown, self.prices_without_history(rows))
+        return self.prices_beside(rows, self.history_prices(rows, history))
+
+    def prices_beside(self, rows: pl.DataFrame, grown: np.ndarray) -> np.ndarray:
+        """Prices in US dollars, shape (n,): those from history, as `history_prices` gives them, the trees' where it
+        gives none. Trees score these rows alone, which are few."""
+        prices, is_missing = grown.copy(), ~np.isfinite(grown)
+        if is_missing.any():
+            prices[is_missing] = self.prices_without_history(rows.filter(is_missing))
+        return prices
 
     def prices_without_history(self, rows: pl.DataFrame) -> np.ndarray:
         """Prices in US dollars, shape (n,), from the figures of the rows alone."""
@@ -163,7 +170,7 @@ class PriceModel:
         """
         grown = self.history_prices(rows, history)
         from_history = np.isfinite(grown)
-        prices = np.where(from_history, grown, self.prices_without_history(rows))
+        prices = self.prices_beside(rows, grown)
         table = self.intervals if intervals is None else intervals
         low, high = interval(rows["city_full"], prices, table, from_history)
         return rows.select("date", "zipcode", "city_full").with_columns(

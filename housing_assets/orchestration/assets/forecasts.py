@@ -15,7 +15,7 @@ from housing_assets.core.catalogue import CLEANED, FORECAST_EVALUATION, FORECAST
 from housing_assets.core.errors import BundleError, HousingError, StoreError
 from housing_assets.core.evaluation.promotion import MARGIN, Decision, ForecastEvidence, decide_forecast
 from housing_assets.core.features.history import HISTORY_FEATURES, History
-from housing_assets.core.forecasting.grades import ForecastGrades, grade_forecasts
+from housing_assets.core.forecasting.grades import ForecastGrades, eval_error, grade_forecasts
 from housing_assets.core.forecasting.grading import FIRST_PUBLISHED
 from housing_assets.core.forecasting.model import (
     ForecastModel,
@@ -144,7 +144,7 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
         checks = problems(store, FORECAST_EVALUATION, {CLEANED: before_holdout})
         if replaced := replaced_by_hand(store, candidate.version):
             checks["housing promote"] = replaced
-        champion, champion_problem = _champion_beside(store, price_history, grades, split, first.prices)
+        champion, champion_problem = _champion_beside(store, price_history, grades, split)
         evidence = ForecastEvidence(
             candidate=candidate.version,
             candidate_error=_mean_error(grades.graded),
@@ -160,13 +160,13 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
         decision = decide_forecast(evidence)
         context.log.info(f"{candidate.version} is {decision.outcome}: {decision.reason}")
         if decision.outcome == "refused":
-            if champion is None or champion.grades is None:
+            if champion is None or champion.version == candidate.version:
                 raise dg.Failure(
                     f"{candidate.version} is not promoted: {decision.reason}. Mend that and run forecast_job again, or "
                     "promote it by hand: run config `override` of forecast_evaluation, with a reason",
                     allow_retries=False,
                 )
-            grades = champion.grades
+            grades = grade_forecasts(price_history, champion.model, split, first.prices)
         publish_forecasts(store, grades)
         where = record_decision(store, candidate.version, decision.record(evidence) | {"dagster_run": context.run_id})
         pictures = forecast_pictures(grades)
@@ -266,19 +266,19 @@ class _Champion:
 
     Attributes:
         version: of its bundle.
-        grades: on the history at hand; None for the candidate itself.
+        model: read from its bundle.
         error: see `_mean_error`.
         fitted_before: month of its newest fit.
     """
 
     version: str
-    grades: ForecastGrades | None
+    model: ForecastModel
     error: float
     fitted_before: str
 
 
 def _champion_beside(
-    store: Store, history: History, candidate: ForecastGrades, split: TimeSplit, first: pl.DataFrame
+    store: Store, history: History, candidate: ForecastGrades, split: TimeSplit
 ) -> tuple[_Champion | None, str | None]:
     """The champion, graded unless it is the candidate itself.
 
@@ -293,9 +293,8 @@ def _champion_beside(
     except BundleError as error:
         return None, f"the forecast champion cannot be read ({error}): roll back with `housing promote VERSION`"
     if version == candidate.version:
-        return _Champion(version, None, _mean_error(candidate.graded), max(champion.fits)), None
-    grades = grade_forecasts(history, champion, split, first)
-    return _Champion(version, grades, _mean_error(grades.graded), max(champion.fits)), None
+        return _Champion(version, champion, _mean_error(candidate.graded), max(champion.fits)), None
+    return _Champion(version, champion, eval_error(history, champion, split), max(champion.fits)), None
 
 
 def _decision_metadata(decision: Decision) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from polars.testing import assert_frame_equal
 from housing_assets.core.errors import BundleError, HousingError
 from housing_assets.core.features.history import History, history_table
 from housing_assets.core.forecasting.backtest import Backtest, backtest
+from housing_assets.core.forecasting.grades import eval_error
 from housing_assets.core.forecasting.grading import (
     FIRST_PUBLISHED,
     best_naive,
@@ -202,6 +203,11 @@ def test_the_weighted_forecast_is_published_at_every_horizon(history, rows, publ
         errors = dict(graded.filter(horizon=horizon).select("predictor", "mape").iter_rows())
         assert errors[PUBLISHED] == errors[MODEL]
         assert errors[PUBLISHED] < errors[best_naive(errors)]
+
+
+def test_the_error_on_eval_alone_is_that_of_all_grades(history, model, rows, published):
+    graded = grade(history, rows, SPLIT, published).filter(by="overall", split="eval", predictor=PUBLISHED)
+    assert eval_error(history, model, SPLIT) == pytest.approx(np.exp(np.log(graded["mape"]).mean()))
 
 
 def test_a_panel_without_an_outcome_in_eval_cannot_be_graded(walked):
