@@ -101,10 +101,18 @@ def test_the_age_of_a_vintage_is_that_of_its_figures(platform):
     (source,) = seen(platform).sources.values()
     assert (source.age_days, source.last_month, source.months_behind) == (10, MONTHS[-1], 2)
     assert not source.late
-    later = seen(platform, NOW + timedelta(days=60))
-    assert later.sources["housets"].late
-    expected = later.sources["housets"].next_expected
-    assert f"housets is late: its next file was expected on {expected}" in later.attention()
+
+
+def test_a_publisher_is_late_and_a_file_of_one_s_own_is_not(platform):
+    much_later = NOW + timedelta(days=60)
+    assert not seen(platform, much_later).sources["housets"].late
+    frame = pl.DataFrame({"date": [month_end(MONTHS[-1])], "zipcode": ["20001"], "price": [1.0]})
+    vintage = publish(platform.store, "zillow", [frame], lambda: Origin("Zillow", "z.csv", [], FETCHED), now=FETCHED)
+    sources = {"zillow": SourceRecord({"z.csv": "x"}, vintage.time)}
+    write_record(platform.store, SourcesRecord(platform.settings.source_label, sources))
+    assert not seen(platform).sources["zillow"].late
+    expected = seen(platform).sources["zillow"].next_expected
+    assert f"zillow is late: its next file was expected on {expected}" in seen(platform, much_later).attention()
     assert date.fromisoformat(expected) > FETCHED.date()
 
 

@@ -245,9 +245,8 @@ def summary(operations: Operations) -> dict[str, object]:
         "failed_checks": sum(asset.failed.get("ERROR", 0) for asset in assets),
         "drift_warnings": sum(operations.assets["drift_report"].failed.values()),
         "failing_jobs": sum(job.is_failing for job in operations.jobs.values()),
-        "sources_refused": sum(bool(source.refused) for source in operations.sources.values()),
-        "sources_unreadable": int(bool(operations.unreadable)),
-        "sources_late": sum(source.late for source in operations.sources.values()),
+        "source_trouble": sum(bool(source.refused or source.late) for source in operations.sources.values())
+        + bool(operations.unreadable),
         "vintage_age_days": max((source.age_days for source in operations.sources.values()), default=0),
         "attention": operations.attention(),
     }

@@ -27,6 +27,8 @@ from housing_assets.store.sources import SourceRecord, SourcesRecord, read_recor
 from housing_assets.store.verdicts import State, Verdict, data_stamps, read_verdicts, state_of
 from housing_assets.store.vintages import Vintage
 
+OWN_FILES = (SAMPLE, "housets")
+"""Sources that no publisher renews each month: they are never late."""
 PRICES, FORECASTS = "prices", "forecasts"
 """Kinds of champions."""
 
@@ -83,7 +85,7 @@ class SourceState:
         age_days: since then.
         last_month: that it has rows of.
         months_behind: whole calendar months that ended since; None for the generated sample.
-        next_expected: day of the next file, `YYYY-MM-DD`; empty for the generated sample.
+        next_expected: day of the next file, `YYYY-MM-DD`; empty for those of `OWN_FILES`.
         late: True if that is long past.
         refused: why the files that were read last are not used; empty if they are.
         warnings: what is unusual about the vintage.
@@ -209,7 +211,7 @@ def _vintages_in_use(settings: Settings, store: Store, record: SourcesRecord) ->
 
 
 def _source(store: Store, vintage: Vintage, record: SourceRecord, now: datetime) -> SourceState:
-    is_sample = vintage.source == SAMPLE
+    is_published = vintage.source not in OWN_FILES
     days = [v.known_at.date() for v in vintages.list_vintages(store, vintage.source)]
     complete = add_months(month_of(now.date()), -1)
     return SourceState(
@@ -218,9 +220,9 @@ def _source(store: Store, vintage: Vintage, record: SourceRecord, now: datetime)
         known_at=vintage.known_at,
         age_days=round((now - vintage.known_at).total_seconds() / 86_400, 2),
         last_month=vintage.last_month,
-        months_behind=None if is_sample else max(0, month_index(complete) - month_index(vintage.last_month)),
-        next_expected="" if is_sample or not days else next_expected(days).isoformat(),
-        late=bool(days) and not is_sample and is_late(days, now.date()),
+        months_behind=None if vintage.source == SAMPLE else max(0, month_index(complete) - month_index(vintage.last_month)),
+        next_expected=next_expected(days).isoformat() if is_published and days else "",
+        late=is_published and bool(days) and is_late(days, now.date()),
         refused=record.refused,
         warnings=tuple(record.warnings),
     )
