@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 export DAGSTER_HOME ?= $(CURDIR)/data/dagster
 
-.PHONY: help run api serve notebook check fast-tests test bench soak lint audit docs format lock clean
+.PHONY: help run api serve notebook check fast-tests test bench soak lint audit docs wheels format lock clean
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -70,6 +70,9 @@ audit: $(VENV)/.installed-dev ## known vulnerabilities of the locked packages; s
 docs: $(VENV)/.installed-dev ## write the pages that are generated from the code
 	@$(BIN)/housing checks > housing_assets/orchestration/checks/README.md
 	@$(BIN)/python docs/configuration.py > docs/configuration.md
+
+wheels: $(VENV)/.installed-dev ## a wheel and a source distribution of the packages, in dist/
+	@$(BIN)/python -m hatchling build --directory dist
 
 format: $(VENV)/.installed-dev ## let ruff rewrite what it can
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .

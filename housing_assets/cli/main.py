@@ -10,6 +10,9 @@ import typer
 from housing_assets.core.catalogue import INTERVAL_CALIBRATION
 from housing_assets.core.errors import HousingError
 
+NEEDS_ATTENTION = 3
+"""Exit code of `housing status --exit-code` where something needs a person: 1 is an error, 2 a usage error."""
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -203,12 +206,36 @@ def databases() -> None:
 
 
 @app.command()
-def status() -> None:
-    """What is materialized, the champion, and the last checks."""
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs")] = False,
+    as_metrics: Annotated[bool, typer.Option("--metrics", help="Prometheus' text format")] = False,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="Leave with 3 if something needs attention, and say what on stderr")
+    ] = False,
+) -> None:
+    """What is materialized, the champion, the last checks, and what succeeded when."""
     from housing_assets.cli.status import show_status
     from housing_assets.config.settings import load_settings
 
-    show_status(load_settings(), dagster_home())
+    if as_json and as_metrics:
+        raise typer.BadParameter("choose one of --json and --metrics")
+    attention = show_status(load_settings(), dagster_home(), as_json, as_metrics)
+    if exit_code and attention:
+        typer.echo("\n".join(attention), err=True)
+        raise typer.Exit(NEEDS_ATTENTION)
+
+
+@app.command()
+def metrics(
+    host: Annotated[str, typer.Option(help="Address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on", min=1, max=65_535)] = 9250,
+    every: Annotated[float, typer.Option(help="Seconds between two looks at the store", min=1)] = 60,
+) -> None:
+    """Serve to Prometheus how the platform's work stands, and log a line of it at each look."""
+    from housing_assets.cli.metrics import serve_metrics
+    from housing_assets.config.settings import load_settings
+
+    serve_metrics(load_settings(), dagster_home(), host, port, every)
 
 
 def dagster_home() -> Path:

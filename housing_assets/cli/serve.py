@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import psutil
 from rich.console import Console
 
+from housing_assets.config.instance import WORKSPACE
 from housing_assets.config.settings import Settings
 from housing_assets.core.errors import HousingError
 from housing_assets.core.processes import is_alive
@@ -24,7 +25,6 @@ from housing_assets.core.processes import is_alive
 HOST = "127.0.0.1"
 _PATIENCE = 180
 _LEAVE = 20
-_ROOT = Path(__file__).parents[2]
 _NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 """MLflow's own jobs judge language models, in nine processes that take long to stop."""
 
@@ -74,9 +74,8 @@ def services(settings: Settings, environment: Mapping[str, str]) -> list[Service
         "HOUSING_API_URL": f"http://{HOST}:{api}",
         "HOUSING_MLFLOW_URL": elsewhere or f"http://{HOST}:{mlflow}",
     }
-    workspace = str(_ROOT / "workspace.yaml")
     found = [
-        Service("Dagster", (str(programs / "dagster"), "dev", "-w", workspace, "-h", HOST, "-p", str(dagster)),
+        Service("Dagster", (str(programs / "dagster"), "dev", "-w", str(WORKSPACE), "-h", HOST, "-p", str(dagster)),
                 "DAGSTER_PORT", dagster, "/server_info", urls),
         Service("API", (sys.executable, "-m", "housing_serving"), "API_PORT", api, "/health/live",
                 {**urls, "HOUSING_API_HOST": HOST, "HOUSING_API_PORT": str(api), "HOUSING_LEAVE_SECONDS": "0"}),

@@ -1,6 +1,11 @@
 """`housing status`: what there is, how good it is, and which checks fail."""
 
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -8,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from housing_assets.cli.metrics import metrics_text
 from housing_assets.config.instance import open_instance
 from housing_assets.config.settings import Settings
 from housing_assets.core.addresses import without_password
@@ -30,11 +36,15 @@ from housing_assets.core.quality.rules import CHECKED
 from housing_assets.ingestion.panel_split import known_split
 from housing_assets.orchestration.build import build_definitions
 from housing_assets.orchestration.checks.state import last_evaluations
+from housing_assets.orchestration.operations import Operations, read_operations
 from housing_assets.orchestration.quality_page import PAGE
 from housing_assets.store.bundles import load_bundle
 from housing_assets.store.histories import stale_months
 from housing_assets.store.layout import Store
 from housing_assets.store.pointers import FORECAST_POINTER, champion_version, provisional_reason
+
+STATUS_FORMAT = 1
+"""Of `housing status --json`: raised when a name of it goes or means something else."""
 
 _MIN_WIDTH = 110
 
@@ -50,10 +60,76 @@ def last_checks(instance: dg.DagsterInstance, definitions: dg.Definitions) -> di
     return last_evaluations(instance, definitions.resolve_asset_graph().asset_check_keys)
 
 
-def show_status(settings: Settings, home: Path) -> None:
-    """Print what is materialized, the champion with its figures, and the last checks."""
+def show_status(settings: Settings, home: Path, as_json: bool = False, as_metrics: bool = False) -> list[str]:
+    """Print how everything stands: as tables, or in one of the formats for programs.
+
+    Args:
+        settings: of the platform.
+        home: DAGSTER_HOME.
+        as_json: print one JSON object.
+        as_metrics: print Prometheus' text format.
+
+    Returns:
+        What needs attention, a sentence each.
+    """
+    definitions = build_definitions(settings)
     with open_instance(home) as instance:
-        print_status(settings, home, last_checks(instance, build_definitions(settings)))
+        operations = read_operations(settings, Store.open(settings.store_uri), instance, definitions)
+        if as_json:
+            print(json.dumps(status_object(settings, operations), indent=2))
+        elif as_metrics:
+            print(metrics_text(operations), end="")
+        else:
+            print_status(settings, home, last_checks(instance, definitions))
+            print_operations(operations)
+    return operations.attention()
+
+
+def status_object(settings: Settings, operations: Operations) -> dict[str, Any]:
+    """What `housing status --json` prints: times in ISO 8601 with their zone, null where something is not known."""
+    attention = operations.attention()
+    return {
+        "format": STATUS_FORMAT,
+        "ok": not attention,
+        "attention": attention,
+        "store": settings.store_uri,
+        "source": without_password(settings.source_label),
+        **_plain(asdict(operations)),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """The same in types that JSON has."""
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def print_operations(operations: Operations) -> None:
+    """Prints when each job last succeeded, how old each source's vintage is, and what needs attention."""
+    console = Console()
+    console.width = max(console.width, _MIN_WIDTH)
+    table = Table(title="Work", title_justify="left")
+    for name in ("job", "last success (UTC)", "last failure (UTC)", "running", "queued"):
+        table.add_column(name, justify="right" if name in ("running", "queued") else "left")
+    for name, job in operations.jobs.items():
+        style = "red" if job.is_failing else ""
+        ended = [f"{moment:%Y-%m-%d %H:%M}" if moment else "" for moment in (job.last_success, job.last_failure)]
+        table.add_row(name, *ended, str(job.running or ""), str(job.queued or ""), style=style)
+    console.print(table)
+    table = Table(title="Sources", title_justify="left")
+    for name in ("source", "known since", "age in days", "last month", "months behind today", "next file"):
+        table.add_column(name, justify="right" if name in ("age in days", "months behind today") else "left")
+    for name, source in operations.sources.items():
+        behind = "" if source.months_behind is None else str(source.months_behind)
+        expected = f"{source.next_expected}{' (late)' if source.late else ''}"
+        days = (f"{source.known_at:%Y-%m-%d}", f"{source.age_days:.0f}")
+        table.add_row(name, *days, source.last_month, behind, expected)
+    console.print(table)
+    for sentence in operations.attention():
+        console.print(f"[yellow]attention[/yellow]    {escape(sentence)}", soft_wrap=True, highlight=False)
 
 
 def print_status(settings: Settings, home: Path, checks: dict[str, dg.AssetCheckEvaluation]) -> None:

@@ -15,7 +15,10 @@ from housing_assets.core.text import first_line
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
-BASE = Path(__file__).parents[2] / "dagster.yaml"
+BASE = Path(__file__).with_name("dagster.yaml")
+WORKSPACE = Path(__file__).with_name("workspace.yaml")
+"""Both are in the package, so that they are in its wheel. The links at the root are for people and commands."""
+
 _MARK = "# Written by `housing` from the project's dagster.yaml and the environment: changes here are lost.\n"
 _SCHEME = "postgresql+psycopg2://"
 _POSTGRES, _ENDPOINT = "HOUSING_POSTGRES_URL", "AWS_ENDPOINT_URL"

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 _RETRAINING_SECONDS = 3_600
+SOURCE_SENSOR = "source_sensor"
+UNREADABLE = "the source cannot be read: "
+"""How a look that could not read the source begins to say why."""
 PERSISTENT = 3
 """Months in a row that have to warn before training is asked for: one odd month is no trend."""
 
@@ -36,6 +39,7 @@ def all_sensors(
     sources, ingest = jobs[:2]
 
     @dg.sensor(
+        name=SOURCE_SENSOR,
         jobs=[sources, ingest],
         minimum_interval_seconds=settings.source_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
@@ -58,7 +62,7 @@ def all_sensors(
                 tasks += _months_to_ingest(settings, store)
         except HousingError as error:
             # It may be half-way through an upload: the next look tells, since the cursor stays.
-            return dg.SensorResult(skip_reason=dg.SkipReason(f"the source cannot be read: {error}"))
+            return dg.SensorResult(skip_reason=dg.SkipReason(f"{UNREADABLE}{error}"))
         requests, told = requests_for(context.instance, tasks, settings.source_seconds)
         said = "; ".join(told) or "the source has the rows that were ingested"
         # What was asked for is looked at again until it is there, or is not tried any more.
