@@ -11,14 +11,14 @@ from housing_dashboard import data, shell
 _RUNS = ("dagster_run", "mlflow_run")
 
 
-def dagster_link(run: str | None) -> str | None:
-    """The address of a run in Dagster."""
-    return f"{data.settings().dagster_url.rstrip('/')}/runs/{run}" if run else None
+def dagster_link(run: str | None) -> str:
+    """The address of a run in Dagster; empty without one."""
+    return f"{data.settings().dagster_url.rstrip('/')}/runs/{run}" if run else ""
 
 
-def mlflow_link(run: str | None) -> str | None:
-    """The address of a run in MLflow, which finds its experiment."""
-    return f"{data.settings().mlflow_url.rstrip('/')}/#/runs/{run}" if run else None
+def mlflow_link(run: str | None) -> str:
+    """The address of a run in MLflow, which finds its experiment; empty without one."""
+    return f"{data.settings().mlflow_url.rstrip('/')}/#/runs/{run}" if run else ""
 
 
 def history(champion: data.Champion) -> None:
@@ -47,8 +47,8 @@ def of_forecasts() -> None:
 def _promotions(table: pl.DataFrame, key: str, sentence: str) -> None:
     st.caption(sentence)
     links = [
-        table["dagster_run"].map_elements(dagster_link, pl.String).alias("dagster_run"),
-        table["mlflow_run"].map_elements(mlflow_link, pl.String).alias("mlflow_run"),
+        pl.Series(name, [link(run) for run in table[name]], pl.String)
+        for name, link in (("dagster_run", dagster_link), ("mlflow_run", mlflow_link))
     ]
     shell.show_table(table.with_columns(links), key, sentence, **_link_columns())
 
