@@ -1,6 +1,7 @@
 """The terms of the pages, each in a sentence or two that needs no other, and the labels that stand for them."""
 
 import re
+from functools import cache
 
 TERMS: dict[str, str] = {
     "actual": "The price that the publisher gives for the month, as the newest vintage has it.",
@@ -59,6 +60,7 @@ ALIASES: dict[str, str] = {
 _BEGINNINGS = sorted({**dict(zip(TERMS, TERMS, strict=True)), **ALIASES}.items(), key=lambda item: -len(item[0]))
 
 
+@cache
 def help_for(label: str) -> str | None:
     """What the glossary says of the term that a label begins with; None where it begins with none."""
     text = label.casefold()
