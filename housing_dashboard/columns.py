@@ -4,6 +4,8 @@ from typing import Any
 
 import streamlit as st
 
+from housing_dashboard.glossary import help_for
+
 _TEXTS = {
     "zipcode": "Zip",
     "city_full": "Metro",
@@ -63,9 +65,9 @@ def column_formats() -> dict[str, Any]:
     return {
         "date": st.column_config.DateColumn("Month", format="YYYY-MM"),
         **_TEXTS,
-        **{name: number(label, format="dollar", step=1) for name, label in _DOLLARS.items()},
-        **{name: number(label, format="%.2f%%") for name, label in _ERRORS.items()},
-        **{name: number(label, format="%.1f%%") for name, label in _SHARES.items()},
+        **{name: number(label, format="dollar", step=1, help=help_for(label)) for name, label in _DOLLARS.items()},
+        **{name: number(label, format="%.2f%%", help=help_for(label)) for name, label in _ERRORS.items()},
+        **{name: number(label, format="%.1f%%", help=help_for(label)) for name, label in _SHARES.items()},
         **{
             f"{split}_ratio": number(f"Ratio on {split}", format="%.2f", help=_RATIO_HELP)
             for split in ("eval", "holdout")

@@ -304,6 +304,51 @@ def published_table(graded: pl.DataFrame, published: Mapping[int, str]) -> pl.Da
     return table.sort("horizon")
 
 
+def regret(graded: pl.DataFrame) -> pl.DataFrame:
+    """How much larger the error of what was published is than that of the naive baseline that turned out best.
+
+    The best baseline of a year and a horizon is known only afterwards, so nobody could have published it.
+
+    Args:
+        graded: the rows of `forecast_evaluation` by year.
+
+    Returns:
+        `year` (of the month forecast), `horizon`, `rows`, `mape` (of what was published), `best` (the baseline's name
+        in words), `naive_mape` and `regret`: the first error less the second, in percentage points; below 0 where what
+        was published was better. Rows of a year that is in two splits are taken together.
+    """
+    means = graded.group_by(pl.col("group").alias("year"), "horizon", "predictor").agg(
+        pl.col("rows").sum(), ((pl.col("mape") * pl.col("rows")).sum() / pl.col("rows").sum()).alias("mape")
+    )
+    keys = ["year", "horizon"]
+    naive = means.filter(pl.col("predictor").is_in(NAIVE_GROWTH)).sort(*keys, "mape", "predictor")
+    best = naive.group_by(keys).agg(
+        pl.col("predictor").first().alias("best"), pl.col("mape").first().alias("naive_mape")
+    )
+    ours = means.filter(predictor=PUBLISHED).drop("predictor")
+    joined = ours.join(best, on=keys).with_columns(
+        pl.col("best").replace(PREDICTOR_NAMES), (pl.col("mape") - pl.col("naive_mape")).alias("regret")
+    )
+    return joined.select(*keys, "rows", "mape", "best", "naive_mape", "regret").sort(keys)
+
+
+def weights_through_time(weights: pl.DataFrame, most: int) -> pl.DataFrame:
+    """What each forecaster counts at each origin: `origin`, and a column for each in percent, the largest first.
+
+    Args:
+        weights: the rows of `forecast_weights` of one version and one horizon.
+        most: so many forecasters have a column of their own; `others` has the rest, where there is any.
+    """
+    order = (
+        weights.group_by("predictor").agg(pl.col("weight").mean()).sort("weight", "predictor", descending=[True, False])
+    )
+    own = order["predictor"].head(most).to_list()
+    named = pl.when(pl.col("predictor").is_in(own)).then("predictor").otherwise(pl.lit("others")).alias("predictor")
+    summed = weights.group_by("origin", named).agg(100 * pl.col("weight").sum())
+    wide = summed.pivot("predictor", index="origin", values="weight").fill_null(0).sort("origin")
+    return wide.select("origin", *own, *(["others"] if "others" in wide.columns else []))
+
+
 def surely_skilled(table: pl.DataFrame) -> list[int]:
     """Horizons at which the model beats every naive baseline with 95% confidence: no interval of its skill includes 0.
 

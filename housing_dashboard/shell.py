@@ -16,7 +16,7 @@ import streamlit as st
 from housing_assets.core.errors import HousingError
 from housing_dashboard import charts, data
 from housing_dashboard.columns import column_formats
-from housing_dashboard.glossary import TERMS
+from housing_dashboard.glossary import TERMS, help_for
 
 log = logging.getLogger("housing_dashboard")
 _MOST_LISTED = 1_000
@@ -43,9 +43,17 @@ def header(title: str, question: str) -> None:
         st.markdown("\n".join(f"- **{name}**: {words}" for name, words in TERMS.items()))
 
 
-def term(name: str) -> str:
-    """What a term of the glossary means, for the help of a widget."""
-    return TERMS[name]
+def metric(cell: Any, label: str, value: str, *delta: str | None, **more: Any) -> None:
+    """A headline figure, with what the glossary says of its label as its help.
+
+    Args:
+        cell: where to, as a column.
+        label: of the figure.
+        value: the figure in words.
+        delta: its change in words, if any.
+        more: arguments of `st.metric`.
+    """
+    cell.metric(label, value, *delta, **{"help": help_for(label), **more})
 
 
 def api_link(path: str, label: str = "the API call behind these figures") -> None:
@@ -53,27 +61,30 @@ def api_link(path: str, label: str = "the API call behind these figures") -> Non
     st.caption(f":material/api: [{label}]({data.settings().api_url.rstrip('/')}{path})")
 
 
-def downloads(table: pl.DataFrame, name: str, key: str) -> None:
+def downloads(table: pl.DataFrame, name: str, key: str, label: str = "Figures as ") -> None:
     """Buttons that give a table as CSV and as Parquet, made when they are pressed.
 
     Args:
         table: all its rows, in full precision.
         name: of the file, without its ending.
         key: of the buttons.
+        label: of the buttons, before the format.
     """
+    formats = (
+        ("CSV", "csv", "text/csv", table.write_csv),
+        ("Parquet", "parquet", "application/vnd.apache.parquet", lambda: parquet(table)),
+    )
     with st.container(horizontal=True, key=f"downloads-{key}"):
-        st.download_button(
-            "Figures as CSV", table.write_csv, f"{name}.csv", "text/csv", on_click="ignore", key=f"{key}-csv"
-        )
-        kind = "application/vnd.apache.parquet"
-        st.download_button(
-            "Figures as Parquet",
-            lambda: parquet(table),
-            f"{name}.parquet",
-            kind,
-            on_click="ignore",
-            key=f"{key}-parquet",
-        )
+        for kind, ending, media_type, written in formats:
+            st.download_button(
+                f"{label}{kind}",
+                written,
+                f"{name}.{ending}",
+                media_type,
+                on_click="ignore",
+                key=f"{key}-{ending}",
+                type="tertiary",
+            )
 
 
 def parquet(rows: pl.DataFrame) -> bytes:
@@ -225,12 +236,19 @@ def chart(
     st.plotly_chart(figure, key=key, alt=sentence, config={"displaylogo": False, **(config or {})}, **more)
     st.caption(sentence)
     with st.expander("The figures as a table"):
-        show_table(table, f"{key}-table", f"The figures of: {sentence}", **(formats or {}))
+        frame(table, f"{key}-table", f"The figures of: {sentence}", **(formats or {}))
         downloads(table, key, key)
 
 
 def show_table(table: pl.DataFrame, key: str, alt: str, **columns: Any) -> None:
-    """A table for reading: its first rows, columns with labels and units, six significant digits.
+    """A table for reading that is under no chart, and all its rows to download; arguments as those of `frame`."""
+    frame(table, key, alt, **columns)
+    if table.height:
+        downloads(table, key, key)
+
+
+def frame(table: pl.DataFrame, key: str, alt: str, **columns: Any) -> None:
+    """The first rows of a table for reading: columns with labels and units, six significant digits.
 
     Args:
         table: to show.
@@ -284,7 +302,7 @@ def choice(
     keep = held in options and in_address == st.session_state.get(last_in_address)
     # Set in any case: a widget forgets the value of another page's widget with the same key.
     st.session_state[key] = held if keep else in_address or default
-    chosen = widget(label, options, key=key, **more)
+    chosen = widget(label, options, key=key, **{"help": help_for(label), **more})
     own = other_key if uses_other is not None and uses_other(chosen) else key
     for name in keys:
         if name != own or chosen == default:

@@ -94,6 +94,7 @@ def test_a_training_run_is_one_finished_run_with_its_origin(trained):
     champion = load_champion(trained.store)
     assert run.info.status == "FINISHED"
     assert run.data.tags["dagster_run_id"] == champion.manifest["origin"]["dagster_run"]
+    assert run.info.run_id == champion.manifest["origin"]["mlflow_run"]
     assert run.data.tags["git_commit"] == champion.manifest["origin"]["git_commit"]
     assert run.data.tags["source_fingerprint"] == champion.manifest["origin"]["source_fingerprint"]
     assert run.data.tags["train_months"] == "2019-01:2019-09"

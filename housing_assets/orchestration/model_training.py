@@ -188,6 +188,7 @@ def _publish(training: Training, graded: _Graded, facts: Mapping[str, Any], fing
             "git_commit": git_commit(),
             "source_fingerprint": fingerprint,
             "dagster_run": training.context.run_id,
+            **training.context.resources.mlflow.origin(),
         },
     )
 

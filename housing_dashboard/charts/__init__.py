@@ -3,7 +3,7 @@
 from housing_dashboard.charts.compare import compare
 from housing_dashboard.charts.health import revisions, state_grid
 from housing_dashboard.charts.map import ZOOM, hover_columns, place_map
-from housing_dashboard.charts.model import skill, trials, waterfall
+from housing_dashboard.charts.model import regret, shares, skill, trials, waterfall
 from housing_dashboard.charts.place import against_actual, fan
 from housing_dashboard.charts.predictions import MOST_POINTS, calibration_bars, residuals, scatter, trend
 from housing_dashboard.charts.tables import bars, distribution, dots, heat, lines
@@ -24,9 +24,11 @@ __all__ = [
     "hover_columns",
     "lines",
     "place_map",
+    "regret",
     "residuals",
     "revisions",
     "scatter",
+    "shares",
     "skill",
     "state_grid",
     "trend",

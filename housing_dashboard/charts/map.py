@@ -1,4 +1,7 @@
-"""The map: outlines of states and counties, and places as dots, drawn by WebGL from data of the package alone."""
+"""The map: outlines of states and counties as a picture, and places on it as dots that WebGL draws.
+
+All of it comes from data of the package. As lines of WebGL, the outlines would take more than the dots to draw.
+"""
 
 import math
 from collections.abc import Sequence
@@ -33,7 +36,7 @@ def place_map(
     """Places where they lie, coloured by their value.
 
     Args:
-        places: `id`, `name`, `x`, `y` (kilometres), `size` (pixels), `value`, `figure` and `interval` (in words). Rows
+        places: `name`, `x`, `y` (kilometres), `size` (pixels), `value`, `figure` and `interval` (in words). Rows
             without a place or a value are left out.
         title: of the colours.
         unit: `$` (colours follow the logarithm) or `%`.
@@ -46,9 +49,7 @@ def place_map(
     state, county = colours.BORDER[theme]
     for kind, colour, shown in ((outlines.COUNTY, county, counties), (outlines.STATE, state, True)):
         if shown:
-            x, y = outlines.borders(kind)
-            line = {"color": colour, "width": 1}
-            figure.add_trace(go.Scattergl(x=x, y=y, mode="lines", line=line, hoverinfo="skip", connectgaps=False))
+            figure.add_layout_image(**_picture(outlines.drawing(kind, colour)))
     drawn = places.drop_nulls(["x", "y", "value"])
     values, sizes = drawn["value"].to_numpy(), drawn["size"].to_numpy()
     marker = _colours_of_prices(values) if unit == "$" else _colours_of_percents(values, diverging)
@@ -57,7 +58,7 @@ def place_map(
             name=PLACES,
             x=drawn["x"].round(1).to_numpy(),
             y=drawn["y"].round(1).to_numpy(),
-            customdata=drawn.select("id", "name", "figure", "interval").to_numpy(),
+            customdata=drawn.select("name", "figure", "interval").to_numpy(),
             mode="markers",
             marker={
                 **marker,
@@ -68,14 +69,23 @@ def place_map(
                 "line": {"width": 0},
             },
             unselected={"marker": {"opacity": 1}},
-            hovertemplate=f"<b>%{{customdata[1]}}</b><br>{title}: %{{customdata[2]}}"
-            "<br>90% interval: %{customdata[3]}<extra></extra>",
+            hovertemplate=f"<b>%{{customdata[0]}}</b><br>{title}: %{{customdata[1]}}"
+            "<br>90% interval: %{customdata[2]}<extra></extra>",
         )
     )
     across, up = _window(around)
     figure.update_xaxes(visible=False, range=across)
     figure.update_yaxes(visible=False, range=up, scaleanchor="x", scaleratio=1)
     return figure
+
+
+def _picture(drawing: outlines.Drawing) -> dict[str, Any]:
+    """A picture of borders where it lies, below the dots."""
+    return {
+        "source": drawing.source,
+        **{"x": drawing.left, "y": drawing.top, "sizex": drawing.width, "sizey": drawing.height},
+        **{"xref": "x", "yref": "y", "sizing": "stretch", "layer": "below"},
+    }
 
 
 def _window(around: pl.DataFrame | None) -> tuple[Sequence[float], ...]:
@@ -97,7 +107,12 @@ def _colours_of_prices(values: np.ndarray) -> dict[str, Any]:
     shown = [tick for tick in ticks if first <= tick <= last]
     shown = shown[:: 1 + len(shown) // 7]
     words = [f"${10**tick / 1e3:,.0f}k" if tick < 6 else f"${10**tick / 1e6:g}M" for tick in shown]
-    return {"color": logs.round(3), "cmin": first, "cmax": last, "colorbar": {"tickvals": shown, "ticktext": words}}
+    return {
+        "color": logs.round(3),
+        "cmin": first,
+        "cmax": last,
+        "colorbar": {"tickvals": shown, "ticktext": words},
+    }
 
 
 def _colours_of_percents(values: np.ndarray, diverging: bool) -> dict[str, Any]:
@@ -125,7 +140,9 @@ def hover_columns(places: pl.DataFrame, unit: str) -> list[pl.Series]:
         unit: `$` or `%`.
     """
     number = "${:,.0f}" if unit == "$" else "{:+.2f}%"
-    figures = ["not known" if value is None else number.format(value) for value in places["value"]]
-    ends = places.select("predicted_low", "predicted_high").iter_rows()
-    intervals = ["not known" if low is None or high is None else price_range(low, high) for low, high in ends]
+    figures = ["not known" if value is None else number.format(value) for value in places["value"].to_list()]
+    ends = (places[name].to_list() for name in ("predicted_low", "predicted_high"))
+    intervals = [
+        "not known" if low is None or high is None else price_range(low, high) for low, high in zip(*ends, strict=True)
+    ]
     return [pl.Series("figure", figures, pl.String), pl.Series("interval", intervals, pl.String)]

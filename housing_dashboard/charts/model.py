@@ -2,21 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
+from typing import Any
 
 import plotly.graph_objects as go
 import polars as pl
 
 from housing_dashboard.charts.theme import (
+    AREAS,
     BLUE,
     GREY,
     ORANGE,
     SERIES,
     USUAL_HEIGHT,
+    VERMILION,
     bars_height,
     empty_figure,
     folded,
     make_room_for_legend,
 )
+from housing_dashboard.figures import percent
 
 
 def skill(table: pl.DataFrame, names: Mapping[str, str]) -> go.Figure:
@@ -54,6 +58,74 @@ def skill(table: pl.DataFrame, names: Mapping[str, str]) -> go.Figure:
     figure.add_hline(y=0, line={"color": GREY, "dash": "dash"})
     figure.update_yaxes(ticksuffix="%", title="error reduction")
     figure.update_xaxes(title="months ahead", dtick=1, range=[0.4, table["horizon"].max() + 0.6])  # type: ignore[operator]
+    make_room_for_legend(figure, names.values())
+    return figure
+
+
+def regret(table: pl.DataFrame) -> go.Figure:
+    """Regret by year and months ahead as colours around 0, each written out.
+
+    Args:
+        table: `year`, `horizon`, `mape`, `best`, `naive_mape`, `regret`, as `figures.regret` gives them.
+    """
+    years, horizons = table["year"].unique().sort().to_list(), table["horizon"].unique().sort().to_list()
+    cells = {(row["year"], row["horizon"]): row for row in table.to_dicts()}
+    grid = [[cells.get((year, horizon)) for horizon in horizons] for year in years]
+    most = max(float(table["regret"].abs().max() or 0), 0.01)  # type: ignore[arg-type]
+    figure = empty_figure(140 + 34 * len(years))
+    figure.add_trace(
+        go.Heatmap(
+            x=[str(horizon) for horizon in horizons],
+            y=years,
+            z=[[cell["regret"] if cell else None for cell in row] for row in grid],
+            text=[[f"{cell['regret']:+.1f}" if cell else "" for cell in row] for row in grid],
+            texttemplate="%{text}",
+            customdata=[[_hover(cell) if cell else "not graded" for cell in row] for row in grid],
+            hovertemplate="%{customdata}<extra></extra>",
+            colorscale=[[0, BLUE], [0.5, "#f2f2f2"], [1, VERMILION]],
+            zmin=-most,
+            zmax=most,
+            showscale=False,
+            xgap=1,
+            ygap=1,
+        )
+    )
+    figure.update_xaxes(type="category", title="months ahead", showgrid=False)
+    figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
+    return figure
+
+
+def _hover(cell: Mapping[str, Any]) -> str:
+    return (
+        f"{cell['horizon']} ahead in {cell['year']}<br>published {percent(cell['mape'])}"
+        f"<br>{cell['best']} {percent(cell['naive_mape'])}"
+    )
+
+
+def shares(frame: pl.DataFrame, names: Mapping[str, str]) -> go.Figure:
+    """Shares of 100 percent through time, as areas over one another.
+
+    Args:
+        frame: `origin`, and a column for each name in percent; the rows add up to 100.
+        names: the columns with their names in words, the lowest area first.
+    """
+    figure = empty_figure(340)
+    for (column, name), (colour, pattern) in zip(names.items(), AREAS, strict=False):
+        figure.add_trace(
+            go.Scatter(
+                x=frame["origin"].to_list(),
+                y=frame[column].to_list(),
+                mode="lines",
+                line={"width": 0.5, "color": colour},
+                stackgroup="one",
+                fillcolor=colour,
+                fillpattern={"shape": pattern, "fgcolor": "rgba(255,255,255,0.55)", "bgcolor": colour, "size": 7},
+                name=name,
+                hovertemplate=f"%{{x}}<br>{name} %{{y:.0f}}%<extra></extra>",
+            )
+        )
+    figure.update_yaxes(range=[0, 100], ticksuffix="%")
+    figure.update_xaxes(type="category", nticks=8, title="origin")
     make_room_for_legend(figure, names.values())
     return figure
 

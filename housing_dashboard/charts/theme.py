@@ -23,6 +23,16 @@ SERIES = (
     (GREY, "dot", "cross"),
 )
 """Colour, line and marker of each series of a chart: told apart without the colour as well."""
+AREAS = (
+    (BLUE, ""),
+    (SKY, "/"),
+    (GREEN, ""),
+    (ORANGE, "\\"),
+    (VERMILION, ""),
+    (PURPLE, "x"),
+    (GREY, ""),
+)
+"""Colour and pattern of each of several areas: told apart without the colour as well."""
 BLUE_ON_DARK = "#3FA0E6"
 """In place of `BLUE` on a dark background, where that has a contrast of 3.6."""
 BAND = "rgba(86,180,233,0.25)"

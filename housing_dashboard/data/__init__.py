@@ -23,10 +23,12 @@ from housing_dashboard.data.models import (
     champions,
     eval_figures,
     eval_figures_without_history,
+    forecast_champions,
     forecast_decisions,
     importance,
     published_forecasts,
     versions,
+    who_decided,
 )
 from housing_dashboard.data.month import (
     areas_of_newest_month,
@@ -80,6 +82,7 @@ __all__ = [
     "eval_figures",
     "eval_figures_without_history",
     "expected_months",
+    "forecast_champions",
     "forecast_decisions",
     "forecast_of_zips",
     "forecasts_of",
@@ -110,5 +113,6 @@ __all__ = [
     "verdicts",
     "versions",
     "vintages_in_words",
+    "who_decided",
     "zip_by_name",
 ]

@@ -101,23 +101,25 @@ def _price_grid(uri: str, stamp: str) -> PriceGrid:
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     number = (pl.col("date").dt.year().cast(pl.Int32) * 12 + pl.col("date").dt.month().cast(pl.Int32)).alias("month")
     for piece in open_store(uri).table(_TABLE).pieces(("date", "zipcode", "city_full", "price")):
-        known = piece.select("zipcode", "city_full", number, pl.col("price").cast(pl.Float64)).drop_nulls("price")
-        # Rows of a zip are by month.
-        last = known.drop_nulls("city_full").unique("zipcode", keep="last")
-        for zipcode, metro, of_month in last.select("zipcode", "city_full", "month").iter_rows():
+        known = piece.select("zipcode", "city_full", number, pl.col("price").cast(pl.Float32)).drop_nulls("price")
+        if known.is_empty():
+            continue
+        # Rows of a zip follow each other by month, so only where a run begins its texts are looked at.
+        run = known["zipcode"].rle_id().to_numpy()
+        names = known["zipcode"].gather(np.flatnonzero(np.diff(run, prepend=-1)))
+        last = pl.DataFrame({"row": np.arange(run.size), "run": run, "has": known["city_full"].is_not_null()})
+        ends = last.filter("has").group_by("run", maintain_order=True).agg(pl.col("row").last())["row"]
+        for zipcode, metro, of_month in known[ends].select("zipcode", "city_full", "month").iter_rows():
             if of_month >= metros.get(zipcode, (0, ""))[0]:
                 metros[zipcode] = (of_month, metro)
-        names = known["zipcode"].unique()
-        codes = [rows.setdefault(name, len(rows)) for name in names]
-        at = known["zipcode"].replace_strict(names, codes, return_dtype=pl.Int32)
-        month = known["month"].cast(pl.Int16)
-        parts.append((at.to_numpy(), month.to_numpy(), known["price"].cast(pl.Float32).to_numpy()))
+        codes = np.array([rows.setdefault(name, len(rows)) for name in names], np.int32)
+        parts.append((codes[run], known["month"].cast(pl.Int16).to_numpy(), known["price"].to_numpy()))
     listed = pl.DataFrame({"zipcode": list(rows)}, schema={"zipcode": pl.String})
     names = [metros[zipcode][1] if zipcode in metros else None for zipcode in rows]
     zips = with_people(listed.with_columns(pl.Series("city_full", names, pl.String)))
     if not rows:
         return PriceGrid("2000-01", zips, np.empty((0, 0)))
-    begin, end = (int(edge([edge(month) for _, month, _ in parts if month.size])) for edge in (np.min, np.max))
+    begin, end = (int(edge([edge(month) for _, month, _ in parts])) for edge in (np.min, np.max))
     prices = np.full((len(rows), end - begin + 1), np.nan, np.float32)
     for at, month, price in parts:
         prices[at, month - begin] = price

@@ -1,12 +1,14 @@
 """Champions, their bundles and the decisions about them."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 import streamlit as st
 
+from housing_assets.core.errors import HousingError
 from housing_assets.core.models.publication import PUBLICATION_FILE, Publication, publication_from_file
 from housing_assets.store.bundles import Bundle, list_versions, load_bundle
 from housing_assets.store.pointers import FORECAST_POINTER, POINTER, champion_pointer, forecast_champion
@@ -146,19 +148,65 @@ def _predictor(version: str) -> str:
 
 
 def champions(champion: Champion) -> pl.DataFrame:
-    """Every version that was ever the champion, the newest first: `version`, `serves since`, and its `mae`, `rmse`,
-    `mape` on eval as its bundle records them."""
+    """Every version that was ever the champion, the newest first: what `_promotion` says of each promotion, and the
+    `mae`, `rmse`, `mape` on eval as its bundle records them."""
     rows = []
     keys = stamps("models/")
     for decision in champion.decisions:
-        version = decision.get("champion") or decision.get("candidate", "")
-        key = f"models/{version}/metrics.json"
-        if decision.get("outcome") != "promoted" or key not in keys:
+        row = _promotion(decision)
+        if row is None or f"models/{row['version']}/metrics.json" not in keys:
             continue
-        figures = eval_figures(version)
-        errors = {name: figures[name] for name in ("mae", "rmse", "mape")}
-        rows.append({"version": version, "serves since": decision["decided"][:16].replace("T", " "), **errors})
-    return pl.DataFrame(rows)
+        figures = eval_figures(row["version"])
+        rows.append(row | {name: figures[name] for name in ("mae", "rmse", "mape")})
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def forecast_champions() -> pl.DataFrame:
+    """What `_promotion` says of every promotion of a forecast model, the newest first."""
+    rows = [row for decision in forecast_decisions() if (row := _promotion(decision))]
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _promotion(decision: Mapping[str, Any]) -> dict[str, Any] | None:
+    """`version`, `serves since`, `promoted by`, `reason`, and the ids of the runs `dagster_run` and `mlflow_run`, null
+    where they are not recorded; None for a decision that promoted nothing."""
+    version = decision.get("champion") or decision.get("candidate", "")
+    if decision.get("outcome") != "promoted":
+        return None
+    runs = {name: decision.get(name) for name in ("dagster_run", "mlflow_run")}
+    if not any(runs.values()):
+        # By hand: the run that trained it.
+        origin = _origin(version)
+        runs = {name: origin.get(name) for name in runs}
+    since = decision["decided"][:16].replace("T", " ")
+    reason = str(decision.get("reason", ""))
+    return {"version": version, "serves since": since, "promoted by": who_decided(decision), "reason": reason, **runs}
+
+
+def who_decided(decision: Mapping[str, Any]) -> str:
+    """Who took a promotion decision, in a few words: the tests, or a person."""
+    from housing_assets.store.forecasts import BY_HAND  # loads what grades forecasts, which no other page needs
+
+    if str(decision.get("reason", "")).startswith(BY_HAND):
+        return "a person, with `housing promote`"
+    override = (decision.get("evidence") or {}).get("override")
+    return "a person, with `override`" if override else "its tests"
+
+
+def _origin(version: str) -> dict[str, Any]:
+    """Where a version was made: `origin` of its manifest; empty where that cannot be read."""
+    key = f"models/{version}/manifest.json"
+    stamp = stamps(key).get(key)
+    try:
+        return _manifest(settings().store_uri, key, stamp).get("origin") or {} if stamp else {}
+    except HousingError:
+        return {}
+
+
+@st.cache_resource(max_entries=200, show_spinner=False)
+def _manifest(uri: str, key: str, stamp: str) -> dict[str, Any]:
+    del stamp  # a key
+    return open_store(uri).read_json(key)
 
 
 def importance(version: str) -> pl.DataFrame:

@@ -132,12 +132,12 @@ def summary(place: Place, chosen: pl.DataFrame, outcomes: pl.DataFrame, ahead: i
     st.markdown(sentence.replace("$", r"\$"))
     with st.container(key="figures-forecast"):
         one, two, three, four = st.columns(4)
-    one.metric(f"Known, {row['origin']}", _dollars(last), border=True, help=shell.term("last known price"))
-    two.metric(f"Forecast, {row['date']:%Y-%m}", _dollars(price), border=True, help=shell.term("forecast"))
+    shell.metric(one, f"Known, {row['origin']}", _dollars(last), border=True)
+    shell.metric(two, f"Forecast, {row['date']:%Y-%m}", _dollars(price), border=True)
     interval = figures.price_range(row["predicted_low"], row["predicted_high"]) if has_interval else "not known yet"
-    three.metric("90% interval of it", interval, border=True, help=shell.term("interval"))
+    shell.metric(three, "90% interval of it", interval, border=True)
     off = mean_error(past, "percent") if past.height else "not known yet"
-    four.metric(f"Mean error, {ahead} ahead", off, border=True, help=shell.term("mean % error"))
+    shell.metric(four, f"Mean error, {ahead} ahead", off, border=True)
     if place.kind == data.ZIP:
         shell.api_link(f"/forecasts/{place.name}?origin={row['origin']}&horizon={ahead}")
     return chosen

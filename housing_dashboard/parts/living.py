@@ -25,11 +25,11 @@ def costs(place: Place, row: Mapping[str, Any]) -> None:
     payment, income = loan.payment(price), loan.income(price)
     with st.container(key="figures-living"):
         cells = st.columns(3)
-    cells[0].metric("Payment a month", f"${payment:,.0f}", border=True, help=shell.term("payment"))
-    cells[1].metric("Income a year for it", f"${income:,.0f}", border=True, help=shell.term("income needed"))
+    shell.metric(cells[0], "Payment a month", f"${payment:,.0f}", border=True)
+    shell.metric(cells[1], "Income a year for it", f"${income:,.0f}", border=True)
     earned = _income(place)
     ratio = f"{price / earned:.1f}" if earned else "not known"
-    cells[2].metric("Price to income a head", ratio, border=True, help=shell.term("price to income"))
+    shell.metric(cells[2], "Price to income a head", ratio, border=True)
     sentence = (
         f"For {row['predicted_price']:,.0f} dollars in {row['date']:%B %Y}, of which {100 - loan.down:g}% are borrowed."
     )

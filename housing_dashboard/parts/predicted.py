@@ -22,13 +22,15 @@ def predictions(rows: pl.DataFrame, place: Place) -> None:
     with st.container(key="figures-place"):
         one, two, three, four = st.columns(4)
     dollars = f"${newest['predicted_price']:,.0f}"
-    one.metric(f"Predicted, {newest['month']}", dollars, border=True, help=shell.term("prediction"))
+    shell.metric(one, f"Predicted, {newest['month']}", dollars, border=True)
     interval = figures.price_range(newest["predicted_low"], newest["predicted_high"])
-    two.metric("90% interval", interval, border=True, help=shell.term("interval"))
+    shell.metric(two, "90% interval", interval, border=True)
     actual = newest["actual_price"]
-    three.metric("Actual", f"${actual:,.0f}" if actual else "not known yet", border=True, help=shell.term("actual"))
+    shell.metric(three, "Actual", f"${actual:,.0f}" if actual else "not known yet", border=True)
     typical = figures.median_or_none(rows["percent"].abs())
-    four.metric("Typical error here", figures.percent(typical) if typical is not None else "not known yet", border=True)
+    shell.metric(
+        four, "Typical error here", figures.percent(typical) if typical is not None else "not known yet", border=True
+    )
     if place.kind == data.ZIP:
         shell.api_link(f"/predictions?month={newest['month']}&zipcode={place.name}")
     _method(newest, place)

@@ -109,7 +109,7 @@ def _in_unit(lines: dict[Place, pl.DataFrame]) -> tuple[pl.DataFrame, bool]:
         return _indexed(frame, pl.col("value").first().over("place")), False
     with two:
         default = months[max(0, len(months) - 61)]
-        base = shell.choice("100 in", months, "base", default, help=shell.term("index"))
+        base = shell.choice("100 in", months, "base", default)
     at_base = pl.col("value").filter(pl.col("date") == month_end(base)).first().over("place")
     return _indexed(frame, at_base), False
 
@@ -151,7 +151,6 @@ def _table(lines: dict[Place, pl.DataFrame]) -> None:
     formats: dict[str, Any] = dict.fromkeys(shares, percent)
     formats["forecast in a year"] = st.column_config.NumberColumn(format="dollar", step=1)
     shell.show_table(table, "side-by-side", "Price, changes and forecast of each place", **formats)
-    shell.downloads(table, "compare-places", "side-by-side")
     links = st.columns(len(lines))
     for column, place in zip(links, lines, strict=True):
         key = "zip" if place.kind == data.ZIP else "place"

@@ -148,7 +148,9 @@ def _shown(rows: pl.DataFrame, level: str, measure: Measure, zoom: pl.Expr | Non
     shell.chart(figure, sentence, table, "map", on_select=_clicked, formats={"value": number}, config=charts.ZOOM)
     chosen = st.session_state.pop("map-clicked", None)
     if chosen is not None:
-        st.switch_page("views/place.py", query_params={"zip" if level == ZIPS else "place": chosen})
+        # The name of a zip ends with its number.
+        address = {"zip": chosen.split()[-1]} if level == ZIPS else {"place": chosen}
+        st.switch_page("views/place.py", query_params=address)
     with st.container(key="map-below"):
         _metro_table(rows, measure)
 
@@ -168,7 +170,6 @@ def _zips(rows: pl.DataFrame, measure: Measure, size: float) -> pl.DataFrame:
     values = zip_values(rows, measure)
     city = pl.concat_str(pl.col("city"), pl.lit(", "), pl.col("state"))
     return values.with_columns(
-        pl.col("zipcode").alias("id"),
         pl.concat_str(pl.coalesce(city, pl.col("city_full"), pl.lit("no metro")), pl.lit(" "), "zipcode").alias("name"),
         pl.lit(size).alias("size"),
     )
@@ -180,9 +181,9 @@ def _metros(rows: pl.DataFrame, measure: Measure) -> pl.DataFrame:
     placed = values.join(data.place_metros(values["city_full"].to_list()), on="city_full", how="left")
     # The area of a dot follows the people who live there.
     size = smallest + (pl.col(PEOPLE).sqrt() / 130).clip(0, 26)
-    return placed.with_columns(
-        pl.col("city_full").alias("id"), pl.col("city_full").alias("name"), size.round(1).alias("size")
-    ).sort(PEOPLE, descending=True)
+    return placed.with_columns(pl.col("city_full").alias("name"), size.round(1).alias("size")).sort(
+        PEOPLE, descending=True
+    )
 
 
 def _zoom() -> pl.Expr | None:
@@ -219,7 +220,7 @@ def _sentence(places: pl.DataFrame, level: str, measure: Measure, words: str) ->
 
 
 def _clicked() -> None:
-    """Remember the place whose dot was clicked, which the page then opens."""
+    """Remember the name of the place whose dot was clicked, which the page then opens."""
     points = st.session_state["map"]["selection"]["points"]
     names = [point["customdata"] for point in points if "customdata" in point]
     if names:

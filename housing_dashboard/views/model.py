@@ -1,6 +1,5 @@
 """The Model page: the champions, their errors beside other predictors, their features, tuning and decisions."""
 
-import numpy as np
 import polars as pl
 import streamlit as st
 
@@ -8,13 +7,10 @@ from housing_assets.core.baselines.growth import NAIVE_GROWTH
 from housing_assets.core.baselines.prices import NAIVE_PRICE_LABELS
 from housing_assets.core.evaluation.models import ITSELF
 from housing_assets.core.features.monthly import describe_feature
-from housing_assets.core.forecasting.schema import MODEL, PUBLISHED
 from housing_dashboard import charts, data, figures, shell
+from housing_dashboard.parts import champions, graded
 
 _TOP = 15
-# Rows of a chart of metros: all of the country's would be a chart of ten screens.
-_MOST_METROS = 40
-_HORIZONS_THROUGH_TIME = (1, 3, 6, 12)
 _NAMES = {
     "tuned_model": "tuned",
     f"tuned_model{ITSELF}": "tuned, its own numbers",
@@ -24,14 +20,6 @@ _NAMES = {
     "flat": "price of the month before",
     **{name: figures.PREDICTOR_NAMES[name] for name in NAIVE_GROWTH if name != "flat"},
 }
-_SPLITS = {
-    "holdout": "holdout: months that no model was fitted or chosen on",
-    "eval": "eval: months that models were chosen on",
-}
-
-
-# Forecasters whose weights are drawn: those that count most somewhere. The table has all.
-_SHOWN_WEIGHTS = 6
 
 
 def page() -> None:
@@ -51,9 +39,9 @@ def page() -> None:
     with shell.guard():
         compared()
     with shell.guard():
-        earlier(champion)
+        champions.history(champion)
     with shell.guard():
-        forecasts()
+        graded.forecasts()
     if not rows.frame.is_empty():
         with shell.guard():
             errors(figures.with_errors(rows.frame))
@@ -62,7 +50,7 @@ def page() -> None:
     with shell.guard():
         tuned(champion)
     with shell.guard():
-        decided(champion)
+        champions.decisions(champion)
 
 
 def card(champion: data.Champion) -> None:
@@ -70,9 +58,9 @@ def card(champion: data.Champion) -> None:
     manifest = champion.bundle.manifest
     months = manifest.get("months", {})
     one, two, three = st.columns(3)
-    one.metric("Version", champion.bundle.version, border=True)
-    two.metric("Trained on", " to ".join(months.get("train", ["unknown"])), border=True)
-    three.metric("Made", str(manifest.get("created", ""))[:10], border=True)
+    shell.metric(one, "Version", champion.bundle.version, border=True)
+    shell.metric(two, "Trained on", " to ".join(months.get("train", ["unknown"])), border=True)
+    shell.metric(three, "Made", str(manifest.get("created", ""))[:10], border=True)
     if champion.provisional:
         st.warning(f"This champion is provisional, because none has passed promotion: {champion.provisional}")
     if sentence := champion.publication.words():
@@ -85,9 +73,12 @@ def card(champion: data.Champion) -> None:
             }
         )
     urls = data.settings()
-    links = [f"[Its runs in MLflow]({urls.mlflow_url})", f"[its assets in Dagster]({urls.dagster_url})"]
-    if run := _run((manifest.get("origin") or {}).get("dagster_run")):
+    links = [f"[All runs in MLflow]({urls.mlflow_url})", f"[its assets in Dagster]({urls.dagster_url})"]
+    origin = manifest.get("origin") or {}
+    if run := champions.dagster_link(origin.get("dagster_run")):
         links.append(f"[the run that made it]({run})")
+    if run := champions.mlflow_link(origin.get("mlflow_run")):
+        links.append(f"[that run in MLflow]({run})")
     st.markdown(" · ".join(links))
 
 
@@ -139,189 +130,6 @@ def compared() -> None:
         shell.chart(charts.dots(part, "predictor", "mape", "mean % error"), sentence, kept, f"against-{split}")
 
 
-def earlier(champion: data.Champion) -> None:
-    """Errors of every champion so far, as of its training."""
-    table = data.champions(champion)
-    if table.is_empty():
-        return
-    sentence = f"Champions so far: {table['version'].n_unique()}. Errors are those on eval at the time of training."
-    st.caption(sentence)
-    shell.show_table(table, "champions", sentence)
-
-
-def forecasts() -> None:
-    """The forecast model, the predictor published at each horizon, and errors by horizon."""
-    st.subheader("Forecasts", anchor=False)
-    in_use = data.published_forecasts()
-    graded = data.read_table("forecast_evaluation")
-    if in_use is None or graded is None:
-        shell.empty(
-            "Nothing is forecast yet",
-            "Run `make run`, or `forecast_job` in Dagster: it says how many months before the evaluation it needs.",
-        )
-        return
-    version, published = in_use
-    overall = graded.filter(by="overall")
-    table = figures.published_table(overall, published)
-    st.markdown(f"{figures.who_forecasts(published)} Forecast model: {version}.")
-    splits = [split for split in _SPLITS if split in graded["split"].unique()]
-    split = shell.choice("Graded on", splits, "split", splits[0], format_func=_SPLITS.__getitem__)
-    left, right = st.columns(2)
-    with left, shell.guard():
-        by_horizon(overall.filter(split=split), split)
-    with right, shell.guard():
-        skill(split)
-    shell.show_table(
-        table, "published", "The published predictor by horizon, and its error beside the best naive baseline"
-    )
-    with shell.guard():
-        coverage(split)
-    with shell.guard():
-        weights(version)
-    with shell.guard():
-        through_time()
-    with shell.guard():
-        by_metro(graded.filter(by="metro", split=split, predictor=PUBLISHED))
-    with shell.guard():
-        decisions = data.forecast_decisions()
-        if decisions:
-            newest = decisions[0]
-            st.markdown(
-                f"The newest decision, on {newest['candidate']}: **{newest['outcome']}**, because {newest['reason']}."
-            )
-
-
-def by_horizon(overall: pl.DataFrame, split: str) -> None:
-    """Errors of each predictor by horizon."""
-    table = overall.pivot("predictor", index="horizon", values="mape").sort("horizon")
-    shown = [name for name in (PUBLISHED, MODEL, *NAIVE_GROWTH) if name in table.columns]
-    if MODEL in shown and table[MODEL].equals(table[PUBLISHED], check_names=False):
-        shown.remove(PUBLISHED)  # the same line
-    first, last = table.row(0, named=True), table.row(-1, named=True)
-    sentence = f"Mean absolute % error on {split} by months ahead. That of published forecasts is "
-    sentence += f"{figures.percent(first[PUBLISHED])} at {first['horizon']} and {figures.percent(last[PUBLISHED])} at "
-    sentence += f"{last['horizon']}."
-    names = {name: figures.predictor_name(name) for name in shown}
-    shell.chart(charts.lines(table, "horizon", names, "months ahead"), sentence, table, "forecast-errors")
-
-
-def skill(split: str) -> None:
-    """The error of the model relative to each baseline's, with its uncertainty."""
-    table = data.read_table("forecast_skill")
-    if table is None:
-        return
-    part = table.filter(split=split)
-    if part.is_empty():
-        shell.empty(f"No skill is known on {split}", "Materialize `forecast_evaluation` again.")
-        return
-    sure = figures.surely_skilled(part)
-    sentence = (
-        "How much lower the model's error is than that of each naive baseline, with a 95% interval from resampling "
-        "months. "
-    )
-    sentence += (
-        f"It is surely lower than that of every baseline {figures.spans(sure)} ahead."
-        if sure
-        else "At no horizon is it surely lower than that of every baseline."
-    )
-    names = {name: figures.predictor_name(name) for name in NAIVE_GROWTH}
-    written = part.drop("split").with_columns(pl.col("against").replace(figures.PREDICTOR_NAMES))
-    shell.chart(charts.skill(part, names), sentence, written, "skill")
-
-
-def coverage(split: str) -> None:
-    """Coverage and width of the intervals by horizon and year."""
-    table = data.read_table("forecast_coverage")
-    if table is None or (part := table.filter(split=split)).is_empty():
-        return
-    held, width = (part.pivot("year", index="horizon", values=v).sort("horizon") for v in ("coverage", "width"))
-    years = {year: year for year in part["year"].unique().sort()}
-    worst = part.sort("coverage").row(0, named=True)
-    one, two = st.columns(2)
-    with one:
-        share = float(np.average(part["coverage"], weights=part["rows"]))
-        sentence = f"Share of prices inside their 90% interval on {split}: {share:.1f}% overall. The lowest is "
-        sentence += f"{worst['coverage']:.1f}%, {worst['horizon']} ahead in {worst['year']}."
-        least = min(70.0, 10 * (worst["coverage"] // 10))
-        figure = charts.lines(held, "horizon", years, "months ahead", 90, least)
-        shell.chart(figure, sentence, held, "forecast-coverage")
-    with two:
-        sentence = "Width of these intervals, in percent of the forecast."
-        shell.chart(charts.lines(width, "horizon", years, "months ahead"), sentence, width, "forecast-width")
-
-
-def through_time() -> None:
-    """What came of the published forecasts: skill by year and horizon, and coverage by origin."""
-    read = data.errors_by_origin()
-    shell.damaged(read.damaged)
-    if read.frame.is_empty():
-        return
-    table = figures.by_year(read.frame)
-    one, two = st.columns(2)
-    with one:
-        worst = table.sort("skill").row(0, named=True)
-        sentence = (
-            "How much lower the error of published forecasts was than that of “no change”, by months ahead and by the "
-            f"year they were made in. The least is {figures.percent(worst['skill'], signed=True)}, "
-            f"{worst['horizon']} ahead in {worst['year']}."
-        )
-        wide = table.pivot("year", index="horizon", values="skill").sort("horizon")
-        years = {year: year for year in table["year"].unique().sort()}
-        shell.chart(charts.lines(wide, "horizon", years, "months ahead"), sentence, table, "skill-by-year")
-    with two:
-        held = read.frame.drop_nulls("coverage").filter(pl.col("horizon").is_in(_HORIZONS_THROUGH_TIME))
-        if held.is_empty():
-            return
-        wide = held.sort("horizon").pivot("horizon", index="origin", values="coverage").sort("origin")
-        names = {str(h): f"{h} ahead" for h in _HORIZONS_THROUGH_TIME if str(h) in wide.columns}
-        low = held.sort("coverage").row(0, named=True)
-        sentence = (
-            "Share of prices inside the 90% interval of published forecasts, by the month they were made in. The "
-            f"lowest is {low['coverage']:.0f}%, {low['horizon']} ahead from {low['origin']}."
-        )
-        figure = charts.lines(wide, "origin", names, "origin", 90, min(70.0, 10 * (low["coverage"] // 10)))
-        shell.chart(figure, sentence, wide, "coverage-by-origin")
-
-
-def weights(version: str) -> None:
-    """What each forecaster counts in the newest forecasts, by horizon."""
-    table = data.read_table("forecast_weights")
-    if table is None or (of_version := table.filter(model_version=version)).is_empty():
-        return
-    origin = str(of_version["origin"].max())
-    newest = of_version.filter(origin=origin).with_columns(pl.col("weight") * 100)
-    grid = newest.pivot("predictor", index="horizon", values="weight").sort("horizon")
-    by_share = newest.group_by("predictor").agg(pl.col("weight").max()).sort("weight", "predictor", descending=True)
-    names = {name: figures.predictor_name(name) for name in by_share["predictor"].head(_SHOWN_WEIGHTS)}
-    first, last = (newest.filter(horizon=h).sort("weight").row(-1, named=True) for h in (1, grid["horizon"].max()))
-    sentence = (
-        f"What each forecaster counts in the forecasts from {origin}, in percent, by how small its known errors are. "
-    )
-    sentence += f"One month ahead {figures.predictor_name(first['predictor'])} counts most ({first['weight']:.0f}%), "
-    sentence += f"{last['horizon']} ahead {figures.predictor_name(last['predictor'])} ({last['weight']:.0f}%)."
-    shell.chart(charts.lines(grid, "horizon", names, "months ahead"), sentence, grid, "forecast-weights")
-
-
-def by_metro(graded: pl.DataFrame) -> None:
-    """Errors of published forecasts by metro."""
-    if graded.is_empty():
-        return
-    grid = graded.sort("horizon").pivot("horizon", index="group", values="mape").sort("group")
-    last = graded.filter(horizon=graded["horizon"].max()).sort("mape").row(-1, named=True)
-    sentence = (
-        f"Mean absolute % error of published forecasts by metro and months ahead. The largest {last['horizon']} ahead "
-    )
-    sentence += f"is that of {last['group'] or 'zips without a metro'}: {figures.percent(last['mape'])}."
-    worst = graded.group_by("group").agg(pl.col("mape").max()).sort("mape", descending=True).head(_MOST_METROS)
-    shown = grid.filter(pl.col("group").is_in(worst["group"].implode(), nulls_equal=True))
-    shell.chart(charts.heat(shown, "group", "% error"), f"{sentence}{_left_out(grid)}", grid, "forecast-metros")
-
-
-def _left_out(grid: pl.DataFrame) -> str:
-    """What a chart of metros says of those that it has no room for."""
-    return f" The {_MOST_METROS} with the largest errors are shown." if grid.height > _MOST_METROS else ""
-
-
 def errors(rows: pl.DataFrame) -> None:
     """Errors by metro and month, their distribution, and the coverage of intervals."""
     known = rows.drop_nulls("actual_price")
@@ -336,9 +144,9 @@ def errors(rows: pl.DataFrame) -> None:
         f"{worst['city_full'] or 'zips without a metro'}: "
     )
     sentence += f"{figures.percent(worst['mape'])}."
-    largest = figures.by_metro(known).sort("mape", descending=True).head(_MOST_METROS)["city_full"]
+    largest = figures.by_metro(known).sort("mape", descending=True).head(graded.MOST_METROS)["city_full"]
     shown = grid.filter(pl.col("city_full").is_in(largest.implode(), nulls_equal=True))
-    shell.chart(charts.heat(shown, "city_full", "% error"), f"{sentence}{_left_out(grid)}", grid, "error-grid")
+    shell.chart(charts.heat(shown, "city_full", "% error"), f"{sentence}{graded.left_out(grid)}", grid, "error-grid")
     one, two = st.columns(2)
     with one:
         percent = known["percent"]
@@ -389,31 +197,6 @@ def tuned(champion: data.Champion) -> None:
     sentence += f"{figures.percent(100 * best['score'])} of the mean price. "
     sentence += f"{table.height - complete.height} were stopped early."
     shell.chart(charts.trials(table), sentence, table, "trials")
-
-
-def _run(run: str | None) -> str | None:
-    """The address of a run in Dagster."""
-    return f"{data.settings().dagster_url.rstrip('/')}/runs/{run}" if run else None
-
-
-def decided(champion: data.Champion) -> None:
-    """Every promotion decision, with its reason."""
-    st.subheader("Decisions", anchor=False)
-    names = {"decided": "decided", "version": "candidate", "outcome": "outcome", "reason": "reason"}
-    rows = [
-        {label: decision.get(field) for label, field in names.items()} | {"run": _run(decision.get("dagster_run"))}
-        for decision in champion.decisions
-    ]
-    table = pl.DataFrame(rows, schema=dict.fromkeys([*names, "run"], pl.String))
-    if table.height:
-        newest = table.row(0, named=True)
-        st.markdown(f"The newest, on {newest['version']}: **{newest['outcome']}**, because {newest['reason']}.")
-    link = st.column_config.LinkColumn("Run", display_text="in Dagster")
-    shell.show_table(table, "decisions", "Promotion decisions, the newest first", run=link)
-    st.caption(
-        f"{len(data.versions())} versions are kept. `housing promote VERSION --reason WHY` makes an earlier one "
-        "the champion again."
-    )
 
 
 page()

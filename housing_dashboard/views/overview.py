@@ -99,7 +99,8 @@ def metric(
     sentence = None if change is None else f"{amount(change, unit, signed=True)} vs {name}"
     if sentence and not re.search("[1-9]", sentence.removesuffix(name)):
         colour = "off"  # a change that rounds to zero
-    st.metric(
+    shell.metric(
+        st,
         label,
         "not known yet" if value is None else amount(value, unit),
         sentence,
@@ -156,18 +157,11 @@ def table(chosen: pl.DataFrame, name: str) -> None:
     listed = order.head(MOST_LISTED).drop(origins)
     widest = figures.largest_or_none(listed["off by"]) or 1.0
     bar = st.column_config.ProgressColumn("Off by", format="%.2f%%", min_value=0, max_value=widest)
-    shell.show_table(listed, "rows", "Predicted rows, those with the largest error first", **{"off by": bar})
+    shell.frame(listed, "rows", "Predicted rows, those with the largest error first", **{"off by": bar})
     shown = min(order.height, MOST_LISTED)
     st.caption(f"The {shown:,} of {order.height:,} rows with the largest error. The downloads have all of them.")
     rows = order.drop("off by").sort("date", "zipcode")
-    one, two, _ = st.columns([1, 1, 4])
-    with one:
-        st.download_button("CSV", rows.write_csv, f"predictions-{name}.csv", "text/csv", on_click="ignore")
-    with two:
-        kind = "application/vnd.apache.parquet"
-        st.download_button(
-            "Parquet", lambda: shell.parquet(rows), f"predictions-{name}.parquet", kind, on_click="ignore"
-        )
+    shell.downloads(rows, f"predictions-{name}", "rows", "")
 
 
 page()

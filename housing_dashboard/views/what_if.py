@@ -117,12 +117,12 @@ def show(
     # An API of an earlier version does not have the field.
     from_history = published.get("from_history", [None])[0]
     one, two = st.columns(2)
-    one.metric("Live prediction", f"${price:,.0f}", border=True)
-    two.metric("90% interval", _interval(prediction), border=True)
+    shell.metric(one, "Live prediction", f"${price:,.0f}", border=True)
+    shell.metric(two, "90% interval", _interval(prediction), border=True)
     if from_history:
         one, two = st.columns(2)
-        one.metric("With its history", f"${published['predictions'][0]:,.0f}", border=True)
-        two.metric("90% interval with it", _interval(published), border=True)
+        shell.metric(one, "With its history", f"${published['predictions'][0]:,.0f}", border=True)
+        shell.metric(two, "90% interval with it", _interval(published), border=True)
         st.markdown(
             "The live prediction uses the figures of the form alone, as for a zip without known past prices. The "
             f"published prediction for {start['zipcode']} is the one **with its history**. It comes from the zip's own "

@@ -15,7 +15,14 @@ from housing_assets.store.layout import Store
 
 ZIPS, HISTORY, PREDICTED, HORIZONS = 26_000, 300, 24, 12
 END = "2026-06"
-_COPIED = ("model_evaluation", "forecast_evaluation", "forecast_skill", "forecast_coverage", "forecast_intervals")
+_COPIED = (
+    "model_evaluation",
+    "forecast_evaluation",
+    "forecast_skill",
+    "forecast_coverage",
+    "forecast_intervals",
+    "forecast_weights",
+)
 
 
 def national_store(store: Store, folder: Path, zips: int = ZIPS, history: int = HISTORY) -> Store:

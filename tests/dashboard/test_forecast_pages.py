@@ -148,6 +148,36 @@ def test_the_model_page_says_which_forecaster_counts_most(forecasting):
     assert f"One month ahead {name} counts most ({100 * newest['weight']:.0f}%)" in texts(open_page("model"))
 
 
+def test_the_model_page_shows_regret_coverage_by_year_and_weights_through_time(forecasting):
+    shown = open_page("model", {"ahead": "3"})
+    tables = [d.value for d in shown.dataframe]
+    graded = pl.read_parquet(forecasting / "forecast_evaluation.parquet").filter(by="year", horizon=3)
+    of_year = next(t for t in tables if "regret" in t.columns)
+    for year in graded["group"].unique():
+        part = graded.filter(group=year)
+        total = dict(part.group_by("predictor").agg((pl.col("mape") * pl.col("rows")).sum()).iter_rows())
+        rows = part.filter(predictor="published")["rows"].sum()
+        row = of_year[(of_year["year"] == year) & (of_year["horizon"] == 3)].iloc[0]
+        best = min(NAIVE_GROWTH, key=total.__getitem__)
+        assert row["regret"] == pytest.approx((total["published"] - total[best]) / rows, rel=1e-4)
+        assert row["best"] == predictor_name(best)
+
+    held = pl.read_parquet(forecasting / "forecast_coverage.parquet").filter(horizon=3)
+    by_year = next(t for t in tables if "year" in t.columns and "3" in t.columns)
+    for year in held["year"].unique():
+        part = held.filter(year=year)
+        mean = (part["coverage"] * part["rows"]).sum() / part["rows"].sum()
+        assert by_year[by_year["year"] == year]["3"].iloc[0] == pytest.approx(mean, rel=1e-4)
+
+    weights = pl.read_parquet(forecasting / "forecast_weights.parquet").filter(horizon=3)
+    through = next(t for t in tables if "origin" in t.columns and weights["predictor"][0] in t.columns)
+    assert through["origin"].tolist() == weights["origin"].unique().sort().to_list()
+    assert through.drop(columns="origin").sum(axis=1).tolist() == pytest.approx([100] * len(through), abs=1e-3)
+    for name in [name for name in through.columns if name not in ("origin", "others")]:
+        own = 100 * weights.filter(predictor=name).sort("origin")["weight"]
+        assert through[name].tolist() == pytest.approx(own.to_list(), rel=1e-4)
+
+
 @pytest.mark.parametrize(
     ("page", "table", "left"),
     [

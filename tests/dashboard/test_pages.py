@@ -22,8 +22,9 @@ from housing_assets.core.months import add_months
 from housing_assets.core.quality.drift import drifted_share
 from housing_assets.store.bundles import list_versions, load_bundle, publish_bundle
 from housing_assets.store.layout import Store
-from housing_assets.store.pointers import champion_version, point_to
+from housing_assets.store.pointers import champion_version, point_to, record_decision
 from housing_dashboard.figures import percent
+from housing_dashboard.glossary import TERMS, help_for
 
 NEWEST = HELD[-1]
 
@@ -68,6 +69,34 @@ def test_every_chart_has_a_sentence_and_a_table(showing, page):
     assert charts or page == "what_if"
     for chart in charts:
         assert chart.proto.alt in [caption.value for caption in shown.caption]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_label_that_is_a_term_has_the_words_of_the_glossary_as_its_help(showing, page):
+    shown = opened(showing, page)
+    labelled = [*shown.metric, *shown.selectbox, *shown.select_slider]
+    terms = {element.label: help_for(element.label) for element in labelled}
+    for element in labelled:
+        if terms[element.label]:
+            assert element.proto.help == terms[element.label]
+    if page in ("overview", "place"):
+        assert terms["Mean % error" if page == "overview" else "Typical error here"]
+
+
+def test_a_label_is_that_of_the_longest_term_that_it_begins_with():
+    assert help_for("Price to income a head") == TERMS["price to income"]
+    assert help_for("Price, 2023-01") == TERMS["price"]
+    assert help_for("90% interval of it") == TERMS["interval"]
+    assert help_for("pricey") is None
+    assert help_for("forecast_model") is None
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_table_can_be_downloaded_as_csv_and_as_parquet(showing, page):
+    shown = opened(showing, page)
+    labels = [button.proto.label for button in shown.get("download_button")]
+    for kind in ("CSV", "Parquet"):
+        assert sum(label.endswith(kind) for label in labels) == len(shown.dataframe)
 
 
 @pytest.mark.parametrize(
@@ -317,6 +346,21 @@ def test_the_model_page_compares_and_tells_every_decision(showing, made):
     assert len(trials) == made.store.read_json(f"models/{version}/manifest.json")["tuning"]["trials"]
     champions = next(t for t in tables if "serves since" in t.columns)
     assert champions["version"].iloc[0] == version
+    assert champions["promoted by"].iloc[0] == "its tests"
+    origin = made.store.read_json(f"models/{version}/manifest.json")["origin"]
+    assert champions["dagster_run"].iloc[0].endswith(f"/runs/{origin['dagster_run']}")
+
+
+def test_who_made_a_champion_by_hand_and_in_which_runs_is_told(changeable):
+    store = Store.open(str(changeable))
+    version = champion_version(store)
+    record_decision(store, version, {"outcome": "promoted", "reason": "by hand: rolled back", "mlflow_run": "ab12"})
+    table = next(d.value for d in open_page("model").dataframe if "serves since" in d.value.columns)
+    newest = table.iloc[0]
+    assert newest["promoted by"] == "a person, with `housing promote`"
+    assert newest["reason"] == "by hand: rolled back"
+    assert newest["mlflow_run"].endswith("/#/runs/ab12")
+    assert newest["dagster_run"] == ""
 
 
 def test_data_health_shows_problems_and_quarantined_rows(showing):

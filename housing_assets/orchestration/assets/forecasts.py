@@ -98,6 +98,7 @@ def _forecast_model(settings: Settings) -> dg.AssetsDefinition:
             "git_commit": git_commit(),
             "source_fingerprint": source_fingerprint(context.instance),
             "dagster_run": context.run_id,
+            **tracker.origin(),
         }
         files = forecast_files(model, {})
         version = publish_bundle(store, "forecast", files, facts, origin)
@@ -168,7 +169,8 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
                 )
             grades = grade_forecasts(price_history, champion.model, split, first.prices)
         publish_forecasts(store, grades)
-        where = record_decision(store, candidate.version, decision.record(evidence) | {"dagster_run": context.run_id})
+        runs = {"dagster_run": context.run_id, **tracker.origin()}
+        where = record_decision(store, candidate.version, decision.record(evidence) | runs)
         pictures = forecast_pictures(grades)
         tracker.metrics(_errors_on_eval(grades.graded), "forecast.eval_mape_")
         tracker.tags({"forecast_decision": decision.outcome, "forecast_decision_reason": decision.reason})

@@ -83,8 +83,9 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         context.log.info(f"{candidate} is {decision.outcome}: {decision.reason}")
         if decision.outcome == "promoted":
             point_to(store, decision.champion, decision.provisional)
-        where = record_decision(store, candidate, decision.record(evidence) | {"dagster_run": context.run_id})
         tracker: Tracker = context.resources.mlflow
+        runs = {"dagster_run": context.run_id, **tracker.origin()}
+        where = record_decision(store, candidate, decision.record(evidence) | runs)
         tracker.tags({"decision": decision.outcome, "decision_reason": decision.reason})
         serves = decision.champion or str(champion)
         if decision.provisional:

@@ -59,6 +59,10 @@ class Tracker:
             self._log(f"{self.problem}. Training goes on; check MLFLOW_TRACKING_URI")
             return None
 
+    def origin(self) -> dict[str, str]:
+        """What a record of this run says of where it is tracked: `mlflow_run`; empty where it is not."""
+        return {"mlflow_run": self.run_id} if self.run_id else {}
+
     def metadata(self) -> dict[str, str]:
         """What an asset says of its tracking."""
         links = {"mlflow run": self.run_id} if self.run_id else {}
