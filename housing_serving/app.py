@@ -78,9 +78,10 @@ def create_app(settings: ServingSettings | None = None) -> FastAPI:
     app.state.holder = holder
     _add_middleware(app, settings, metrics)
     _handle_errors(app)
+    # Routes are tried in order: the calls that are many come first.
+    add_predictions(app, settings, holder, metrics)
     add_health(app, settings, holder, metrics)
     add_model(app, holder)
-    add_predictions(app, settings, holder, metrics)
     add_months(app, store)
     add_places(app, store)
     add_batches(app, settings, store)

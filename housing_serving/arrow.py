@@ -27,7 +27,7 @@ from housing_serving.rows import (
     BadRowsError,
     FieldError,
     Rows,
-    is_cents,
+    are_cents,
     is_zip,
     lowest,
     no_rows,
@@ -81,10 +81,12 @@ def decode_arrow(body: bytes, most: int) -> Rows:
     cities = _texts(frame["city_full"], errors) if "city_full" in frame.columns else [None] * frame.height
     numbers = _numbers(frame, errors)
     for name in KEYS:
-        nulls = frame[name].is_null().arg_true().head(MOST_ERRORS)
-        errors += [FieldError(i, name, "is null: it is required") for i in nulls]
-    for i, zipcode in enumerate(zipcodes):
-        if zipcode is not None and not is_zip(zipcode):
+        if frame[name].null_count():
+            nulls = frame[name].is_null().arg_true().head(MOST_ERRORS)
+            errors += [FieldError(i, name, "is null: it is required") for i in nulls]
+    wrong_zips = {zipcode for zipcode in set(zipcodes) if zipcode is not None and not is_zip(zipcode)}
+    for i, zipcode in enumerate(zipcodes if wrong_zips else ()):
+        if zipcode in wrong_zips:
             message = f"{zipcode!r:.40} is no zip code: write 5 digits as a string, such as '02139'"
             errors.append(FieldError(i, "zipcode", message))
     for i, j in np.argwhere(_out_of_range(numbers))[:MOST_ERRORS].tolist():
@@ -101,7 +103,7 @@ _HIGH = np.array([BY_NAME[name].high for name in NUMBERS])
 def _out_of_range(numbers: np.ndarray) -> np.ndarray:
     """True where `Rows.numbers` are outside the range of their column, bool of the same shape; False for NaN."""
     wrong = (numbers < _LOW) | (numbers > _HIGH)
-    wrong[:, PRICE] |= [is_cents(price) for price in numbers[:, PRICE].tolist()]
+    wrong[:, PRICE] |= are_cents(numbers[:, PRICE])
     return wrong
 
 

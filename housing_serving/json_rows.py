@@ -18,7 +18,7 @@ from housing_serving.rows import (
     BadRowsError,
     FieldError,
     Rows,
-    is_cents,
+    are_cents,
     is_zip,
     join_rows,
     no_rows,
@@ -153,7 +153,7 @@ def _checked(raw_rows: Sequence[Any], numbers: np.ndarray) -> Rows | None:
     """Rows, or None if some zip code or price is wrong."""
     numbers[numbers == ABSENT] = np.nan
     zipcodes = [row.zipcode for row in raw_rows]
-    if not all(map(is_zip, zipcodes)) or any(map(is_cents, numbers[:, PRICE].tolist())):
+    if not all(map(is_zip, zipcodes)) or are_cents(numbers[:, PRICE]).any():
         return None
     return Rows([row.date for row in raw_rows], zipcodes, [row.city_full or None for row in raw_rows], numbers)
 

@@ -17,8 +17,8 @@ import polars as pl
 from housing_assets.core.features.history import History
 from housing_assets.core.features.monthly import FEATURES, FeatureInputs, make_matrix
 from housing_assets.core.intervals.conformal import interval_ends
-from housing_assets.core.models.onnx import open_twin, twin_output
-from housing_assets.core.models.price import PriceModel, twin_problem
+from housing_assets.core.models.onnx import twin_output
+from housing_assets.core.models.price import PriceModel, open_model_twin, twin_problem
 from housing_assets.core.models.publication import MODEL
 from housing_assets.core.months import add_months, month_end, month_of
 from housing_assets.core.panel.cleaning import CleaningRules
@@ -111,9 +111,9 @@ class Predictor:
         self.bundle = bundle
         self.version = bundle.version
         self.model: PriceModel = bundle.model()
-        if problem := twin_problem(bundle.files, self.model):
+        self._twin = open_model_twin(bundle.files, bundle.version)
+        if problem := twin_problem(bundle.files, self.model, self._twin):
             raise BundleError(f"model {bundle.version}: {problem}")
-        self._twin = open_twin(bundle.files["model.onnx"])
         self.history_prices: HistoryPriceTables | None = None
         kept = self.model.max_list_price
         self.max_list_price = _USUAL_MAX_LIST_PRICE if kept is None else kept

@@ -103,6 +103,11 @@ def is_cents(price: float | None) -> bool:
     return price is not None and 0 < price < (BY_NAME["price"].low or 0.0)
 
 
+def are_cents(prices: np.ndarray) -> np.ndarray:
+    """`is_cents` of each price, booleans of the same shape; False for NaN."""
+    return (prices > 0) & (prices < (BY_NAME["price"].low or 0.0))
+
+
 def range_message(column: Column, value: float) -> str:
     """Why a number is no value of its column."""
     zero = "0 for a gap, or " if column.low and lowest(column) == 0 else ""

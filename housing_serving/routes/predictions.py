@@ -4,11 +4,13 @@ What belongs here: which format a body and an answer have, and what runs on the 
 in `json_rows`, `arrow` and `invocations`, how they are predicted in `predictor` and `explanations`.
 """
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from msgspec import UNSET
+from pydantic import TypeAdapter, ValidationError
 
 from housing_serving.answers import answer, answered, no_model, run_in_pool
 from housing_serving.arrow import decode_arrow, encode_arrow
@@ -28,13 +30,32 @@ _QUICK_BYTES = 16_384
 """Bytes whose rows are decoded, or refused, in less time than it takes to hand them to a thread."""
 _encode = msgspec.json.Encoder().encode
 
-_UseHistory = Annotated[
-    bool, Query(description="Predict from the zips' own past, where it is known? false: from the rows' figures alone")
-]
+_HISTORY: dict[str, Any] = {
+    "name": "history",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "boolean", "default": True},
+    "description": "Predict from the zips' own past, where it is known? false: from the rows' figures alone",
+}
+_BOOLEAN = TypeAdapter(bool)
 
 
 def _request_body(content: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
+
+
+def _uses_history(request: Request) -> bool:
+    """The query parameter `history`. As a parameter of the operation it cost more than to predict a row.
+
+    Raises:
+        RequestValidationError: it is no boolean.
+    """
+    if not request.scope["query_string"]:
+        return True
+    try:
+        return _BOOLEAN.validate_python(request.query_params.get("history", True))
+    except ValidationError as error:
+        raise RequestValidationError([{**e, "loc": ("query", "history")} for e in error.errors()]) from None
 
 
 _ROWS = {JSON: {"schema": ROWS_SCHEMA, "example": EXAMPLE}}
@@ -63,19 +84,22 @@ def add_predictions(app: FastAPI, settings: ServingSettings, holder: ModelHolder
     """`/predict`, `/explain`, `/invocations`."""
     predicted = answered(Predicted, body=True)
     predicted[200]["content"][ARROW] = _BINARY
+    with_history = {"parameters": [_HISTORY]}
 
-    @app.post("/predict", responses=predicted, openapi_extra=_request_body({**_ROWS, ARROW: _BINARY}))
-    async def predict(request: Request, history: _UseHistory = True) -> Response:
+    @app.post(
+        "/predict", responses=predicted, openapi_extra={**_request_body({**_ROWS, ARROW: _BINARY}), **with_history}
+    )
+    async def predict(request: Request) -> Response:
         """Prices of raw rows with 90% intervals, one for each row, in order: from the past of the row's zip where that
         is known, else from the row's own figures, with a warning."""
+        history = _uses_history(request)
         serving = holder.predictor
         if serving is None:
             return no_model(holder)
         body = await read_body(request, settings, (JSON, ARROW))
         kind = media_type(request)
-        in_arrow = ARROW in request.headers.get("accept", "*/*") or (
-            kind == ARROW and JSON not in request.headers.get("accept", "*/*")
-        )
+        accepted = request.headers.get("accept", "*/*")
+        in_arrow = ARROW in accepted or (kind == ARROW and JSON not in accepted)
         if kind == ARROW:
             # The first of these imports pyarrow, which no event loop should wait for.
             rows = await run_in_pool(decode_arrow, body, settings.max_rows)
@@ -87,9 +111,14 @@ def add_predictions(app: FastAPI, settings: ServingSettings, holder: ModelHolder
         metrics.rows.inc(len(rows))
         return Response(content, media_type=ARROW if in_arrow else JSON)
 
-    @app.post("/explain", responses=answered(Explanations, body=True), openapi_extra=_request_body(_ROWS))
-    async def explanations(request: Request, history: _UseHistory = True) -> Response:
+    @app.post(
+        "/explain",
+        responses=answered(Explanations, body=True),
+        openapi_extra={**_request_body(_ROWS), **with_history},
+    )
+    async def explanations(request: Request) -> Response:
         """What each feature adds to or takes off the price, in dollars that add up to it."""
+        history = _uses_history(request)
         serving = holder.predictor
         if serving is None:
             return no_model(holder)

@@ -283,24 +283,38 @@ def _anchor(content: Mapping[str, Any] | None) -> Anchor | None:
     return Anchor(**{field.name: content[field.name] for field in fields(Anchor)}) if content else None
 
 
-def twin_difference(files: Mapping[str, bytes], model: PriceModel) -> float:
-    """Largest difference of the ONNX twin and the model on the golden rows, in log price.
+def open_model_twin(files: Mapping[str, bytes], version: str) -> Any:
+    """The ONNX twin of a bundle, as an onnxruntime session.
 
     Raises:
         BundleError: the bundle has no twin.
     """
     if "model.onnx" not in files:
-        raise BundleError(f"model {model.version} lacks model.onnx: train it again")
+        raise BundleError(f"model {version} lacks model.onnx: train it again")
+    return open_twin(files["model.onnx"])
+
+
+def twin_difference(files: Mapping[str, bytes], model: PriceModel, twin: Any = None) -> float:
+    """Largest difference of the ONNX twin and the model on the golden rows, in log price.
+
+    Args:
+        files: of the bundle.
+        model: read from them.
+        twin: `open_model_twin`, where it is open already.
+
+    Raises:
+        BundleError: the bundle has no twin.
+    """
+    twin = twin or open_model_twin(files, model.version)
     golden = pl.read_parquet(io.BytesIO(files["golden_rows.parquet"]))
     features = make_features(golden, model.encoders)
-    output = twin_output(open_twin(files["model.onnx"]), feature_matrix(features))
-    twin = model.trees.to_prices(output, features)
-    return float(np.abs(np.log(twin) - np.log(golden["expected_price"].to_numpy())).max())
+    prices = model.trees.to_prices(twin_output(twin, feature_matrix(features)), features)
+    return float(np.abs(np.log(prices) - np.log(golden["expected_price"].to_numpy())).max())
 
 
-def twin_problem(files: Mapping[str, bytes], model: PriceModel) -> str | None:
-    """Why the ONNX twin differs from the model, in words; None if it does not."""
-    difference = twin_difference(files, model)
+def twin_problem(files: Mapping[str, bytes], model: PriceModel, twin: Any = None) -> str | None:
+    """Why the ONNX twin differs from the model, in words; None if it does not. Arguments as of `twin_difference`."""
+    difference = twin_difference(files, model, twin)
     if difference <= TWIN_TOLERANCE:
         return None
     return f"the ONNX twin differs by {difference:.2g} in log price, more than {TWIN_TOLERANCE:g}"

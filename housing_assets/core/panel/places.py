@@ -5,6 +5,7 @@ the first question and kept. The 30 metros of HouseTS keep the names and coordin
 """
 
 import re
+import sys
 import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass, replace
@@ -145,8 +146,7 @@ def zip_place(zipcode: str) -> ZipPlace | None:
 
 def state_of_zip(zipcode: str) -> str | None:
     """Postal code of a zip's state or territory: of the table, or of most zips with the same first three digits."""
-    row = _zip_rows().get(zipcode)
-    return (row[2] if row else None) or _state_by_prefix().get(zipcode[:3])
+    return _state_by_zip().get(zipcode) or _state_by_prefix().get(zipcode[:3])
 
 
 @cache
@@ -239,7 +239,7 @@ def _pools_by_key() -> dict[str, Area]:
 def zip_table() -> pl.DataFrame:
     """Every zip that the Census or the post knows, by zip: `zipcode`, `latitude`, `longitude` (degrees), `state`,
     `county`, `cbsa` (of its metro), `city`, null where not known, and `population` (of the Census, 0 without homes)."""
-    return pl.read_parquet(_TABLES.joinpath("zips.parquet").read_bytes())
+    return pl.read_parquet(_ZIPS.read_bytes())
 
 
 @cache
@@ -249,15 +249,23 @@ def _zip_rows() -> dict[str, tuple[float | None, float | None, str | None, str |
 
 
 @cache
+def _state_by_zip() -> dict[str, str]:
+    """The state of each zip whose state is known: a process that needs no more of the table reads no more of it."""
+    table = pl.read_parquet(_ZIPS.read_bytes(), columns=["zipcode", "state"]).drop_nulls()
+    # A text for each state, and not one for each zip.
+    return dict(zip(table["zipcode"], map(sys.intern, table["state"]), strict=True))
+
+
+@cache
 def _state_by_prefix() -> dict[str, str]:
     counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for zipcode, row in _zip_rows().items():
-        if row[2]:
-            counts[zipcode[:3]][row[2]] += 1
+    for zipcode, state in _state_by_zip().items():
+        counts[zipcode[:3]][state] += 1
     return {prefix: max(sorted(of), key=of.__getitem__) for prefix, of in counts.items()}
 
 
 _TABLES = files("housing_assets.core.panel").joinpath("tables")
+_ZIPS = _TABLES.joinpath("zips.parquet")
 
 
 def _csv(name: str) -> pl.DataFrame:
