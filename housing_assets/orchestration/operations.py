@@ -220,7 +220,9 @@ def _source(store: Store, vintage: Vintage, record: SourceRecord, now: datetime)
         known_at=vintage.known_at,
         age_days=round((now - vintage.known_at).total_seconds() / 86_400, 2),
         last_month=vintage.last_month,
-        months_behind=None if vintage.source == SAMPLE else max(0, month_index(complete) - month_index(vintage.last_month)),
+        months_behind=None
+        if vintage.source == SAMPLE
+        else max(0, month_index(complete) - month_index(vintage.last_month)),
         next_expected=next_expected(days).isoformat() if is_published and days else "",
         late=is_published and bool(days) and is_late(days, now.date()),
         refused=record.refused,

@@ -365,6 +365,10 @@ class HistoryAtOrigin:
         own_prices = self.history.priced[:, begin : self.column + 1].sum(axis=1)
         return np.isfinite(self.growth(LEAST_MONTHS)) & (own_prices >= LEAST_MONTHS)
 
+    def prepare(self) -> None:
+        """Make what all horizons have in common, so that threads which forecast several find it made."""
+        _ = self.known, self.recent_growth, self.origin_features
+
     @property
     def log_price(self) -> Floats:
         """Natural log of the last known price in US dollars, shape (zips,)."""

@@ -1,12 +1,18 @@
 """The growth models of every horizon, refitted as months become known, and their files."""
 
+import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from housing_assets.core.baselines import growth
 from housing_assets.core.errors import BundleError, HousingError
+from housing_assets.core.features import history as history_features
+from housing_assets.core.features import series
 from housing_assets.core.features.history import History
 from housing_assets.core.forecasting.schema import HORIZONS
+from housing_assets.core.models import autoregression, combination, ridge
 from housing_assets.core.models.combination import (
     LEAST_FORECAST_MONTHS,
     REFIT_MONTHS,
@@ -19,6 +25,9 @@ from housing_assets.core.models.combination import (
 )
 from housing_assets.core.months import TimeSplit, add_months
 
+_FITTING = (history_features, series, growth, ridge, autoregression, combination)
+"""The modules that decide what a fit is: once one of them changes, every fit is made again."""
+
 
 @dataclass(frozen=True)
 class ForecastModel:
@@ -27,10 +36,12 @@ class ForecastModel:
     Attributes:
         fits: by the month before which every training target lies.
         version: of the bundle it came from; empty before it was published.
+        made_from: digest of the history that the newest fit was made from, and of the code that fits; empty: not known.
     """
 
     fits: Mapping[str, GrowthFit]
     version: str = ""
+    made_from: str = ""
 
     @property
     def newest(self) -> GrowthFit:
@@ -62,21 +73,30 @@ def fit_forecast_model(
     split: TimeSplit,
     progress: Callable[[str], None] = lambda _: None,
     refit_months: int = REFIT_MONTHS,
+    former: ForecastModel | None = None,
 ) -> ForecastModel:
     """Fit as it would have been done at the time: each year before eval, and from eval on every few months.
+
+    A fit of a former model is taken as it is where nothing that it was made from has changed since.
 
     Args:
         history: of all zips. A fit sees the months before its own alone.
         split: the time split.
         progress: called with a line of text after each fit.
         refit_months: months between fits from eval on.
+        former: fitted before; None: there is none.
 
     Raises:
         HousingError: the panel has too few months or zips.
     """
     fits: dict[str, GrowthFit] = {}
     examples = Examples(history)
-    for month in backtest_fits(history, split, refit_months):
+    months = backtest_fits(history, split, refit_months)
+    kept = _kept_fits(history, former, months)
+    for month in months:
+        if month in kept:
+            fits[month] = kept[month]
+            continue
         try:
             fits[month] = fit_growth(history, HORIZONS, month, examples)
         except HousingError as error:
@@ -87,7 +107,24 @@ def fit_forecast_model(
                 f"panel begins with {history.first_month}: set HOUSING_EVAL_START later, or give it a longer panel"
             ) from error
         progress(f"fitted on targets before {month}: horizons {fits[month].horizons[0]} to {fits[month].horizons[-1]}")
-    return ForecastModel(fits)
+    if kept:
+        progress(f"{len(kept)} fits are those of {former.version if former else ''}: no month before them has changed")
+    return ForecastModel(fits, made_from=_digest(history, max(fits)))
+
+
+def _kept_fits(history: History, former: ForecastModel | None, months: Sequence[str]) -> dict[str, GrowthFit]:
+    """The fits of a former model that would be the same again. What one was made from holds what earlier ones were."""
+    if former is None or max(former.fits) not in months or former.made_from != _digest(history, max(former.fits)):
+        return {}
+    return {month: fit for month, fit in former.fits.items() if month in months}
+
+
+def _digest(history: History, before: str) -> str:
+    """Digest of what a fit before a month is made from: the history, and the code."""
+    digest = hashlib.sha256(history.fingerprint(min(add_months(before, -1), history.last_month)).encode())
+    for module in _FITTING:
+        digest.update(Path(str(module.__file__)).read_bytes())
+    return digest.hexdigest()
 
 
 def backtest_fits(history: History, split: TimeSplit, refit_months: int = REFIT_MONTHS) -> list[str]:
@@ -104,7 +141,11 @@ def backtest_fits(history: History, split: TimeSplit, refit_months: int = REFIT_
 
 def forecast_files(model: ForecastModel, metrics: Mapping[str, object]) -> dict[str, bytes]:
     """The files of a bundle, by name."""
-    contents = {"fits": list(model.fits), "horizons": {month: fit.horizons for month, fit in model.fits.items()}}
+    contents = {
+        "fits": list(model.fits),
+        "horizons": {month: fit.horizons for month, fit in model.fits.items()},
+        "made_from": model.made_from,
+    }
     files = {"forecast.json": _json(contents), "metrics.json": _json(metrics)}
     for month, fit in model.fits.items():
         files |= fit_files(fit, f"-{month}")
@@ -120,12 +161,13 @@ def forecast_model_from_files(files: Mapping[str, bytes], version: str) -> Forec
     if "forecast.json" not in files:
         raise BundleError(f"model {version} is no forecast model: choose one whose name begins with forecast")
     fits: dict[str, GrowthFit] = {}
-    for month in json.loads(files["forecast.json"])["fits"]:
+    contents = json.loads(files["forecast.json"])
+    for month in contents["fits"]:
         fit = fit_from_files(files, f"-{month}")
         if fit is None:
             raise BundleError(f"model {version} lacks the fit of {month}: publish it again")
         fits[month] = fit
-    return ForecastModel(fits, version)
+    return ForecastModel(fits, version, contents.get("made_from", ""))
 
 
 def _json(value: object) -> bytes:

@@ -87,7 +87,7 @@ def _forecast_model(settings: Settings) -> dg.AssetsDefinition:
         store: Store = context.resources.store
         tracker: Tracker = context.resources.mlflow
         require(store, FORECAST_MODEL)
-        model = fit_forecast_model(price_history, split, context.log.info, every)
+        model = fit_forecast_model(price_history, split, context.log.info, every, _former(store))
         facts = {
             "months": {"history": [price_history.first_month, price_history.last_month]},
             "fits": {month: list(fit.horizons) for month, fit in model.fits.items()},
@@ -260,6 +260,14 @@ def _weights(store: Store, version: str) -> pl.DataFrame:
 
 def _load(store: Store, version: str) -> ForecastModel:
     return forecast_model_from_files(load_bundle(store, version).files, version)
+
+
+def _former(store: Store) -> ForecastModel | None:
+    """The model that the asset has now; None where there is none that can be read."""
+    try:
+        return _load(store, store.read_json(f"{FORECAST_MODEL}.json")["version"])
+    except (FileNotFoundError, KeyError, TypeError, BundleError):
+        return None
 
 
 @dataclass(frozen=True)

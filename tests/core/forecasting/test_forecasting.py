@@ -1,5 +1,7 @@
 """Forecasts: graded on what a model never saw, published by the better, with intervals from known outcomes."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -92,6 +94,20 @@ def test_a_walk_has_a_fit_a_year_before_eval_and_one_each_quarter_from_then_on(h
     assert months[:3] == ["2016-01", "2017-01", "2018-01"]
     assert months[2:] == month_range("2018-01", "2021-01")[::3]
     assert backtest_fits(history, SPLIT, 12)[2:] == ["2018-01", "2019-01", "2020-01", "2021-01"]
+
+
+@pytest.mark.slow
+def test_fits_are_made_again_only_if_what_they_were_made_from_has_changed(table, history, model):
+    shorter = History.from_table(table.filter(pl.col("date") <= month_end("2020-06")))
+    former = fit_forecast_model(shorter, SPLIT)
+    reports: list[str] = []
+    later = fit_forecast_model(history, SPLIT, reports.append, former=replace(former, version="forecast-1"))
+    assert [m for m in later.fits if later.fits[m] is former.fits.get(m)] == list(former.fits)
+    assert reports[-1] == f"{len(former.fits)} fits are those of forecast-1: no month before them has changed"
+    assert forecast_files(later, {}) == forecast_files(model, {})
+    revised = pl.when(pl.col("date") == month_end("2013-03")).then(pl.col("price") * 1.001).otherwise("price")
+    again = fit_forecast_model(History.from_table(table.with_columns(price=revised)), SPLIT, former=former)
+    assert not any(again.fits[m] is former.fits.get(m) for m in again.fits)
 
 
 def test_an_origin_is_forecast_by_a_fit_whose_targets_all_lie_before_it(model):
