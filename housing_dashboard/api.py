@@ -21,7 +21,8 @@ class Api:
 
     def __init__(self, settings: DashboardSettings) -> None:
         """Make the client; nothing is requested yet."""
-        key = settings.api_key.get_secret_value()
+        # While a key is changed, the secret that both processes read has the new and the old one.
+        key = settings.api_key.get_secret_value().partition(",")[0].strip()
         headers = {"X-API-Key": key} if key else {}
         self._client = httpx.Client(base_url=settings.api_url, headers=headers, timeout=settings.api_seconds)
 

@@ -1,7 +1,7 @@
 """The wheel and the source distribution: they are built, installed into a fresh environment, and run away from here.
 
-The environment shares the libraries of this one, through a path file: paths that such a file names are searched, but path
-files in them are not read, and so the project itself is not found there.
+The environment shares the libraries of this one through a path file. Paths in such a file are searched. Path files in
+them are not read, and so the project itself is not found there.
 """
 
 import json

@@ -213,16 +213,14 @@ def _vintages_in_use(settings: Settings, store: Store, record: SourcesRecord) ->
 def _source(store: Store, vintage: Vintage, record: SourceRecord, now: datetime) -> SourceState:
     is_published = vintage.source not in OWN_FILES
     days = [v.known_at.date() for v in vintages.list_vintages(store, vintage.source)]
-    complete = add_months(month_of(now.date()), -1)
+    behind = month_index(add_months(month_of(now.date()), -1)) - month_index(vintage.last_month)
     return SourceState(
         publisher=vintage.publisher,
         vintage=vintage.time,
         known_at=vintage.known_at,
         age_days=round((now - vintage.known_at).total_seconds() / 86_400, 2),
         last_month=vintage.last_month,
-        months_behind=None
-        if vintage.source == SAMPLE
-        else max(0, month_index(complete) - month_index(vintage.last_month)),
+        months_behind=None if vintage.source == SAMPLE else max(0, behind),
         next_expected=next_expected(days).isoformat() if is_published and days else "",
         late=is_published and bool(days) and is_late(days, now.date()),
         refused=record.refused,

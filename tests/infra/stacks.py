@@ -8,6 +8,9 @@ from typing import Any
 INFRA = Path(__file__).parents[2] / "infra"
 ORDER = ("network", "data", "services")
 TAG = "0123abc"
+DIGESTS = {target: f"sha256:{number:064x}" for number, target in enumerate(("dagster", "api", "dashboard"), 10)}
+SERVICES = {"ImageTag": TAG, **{f"{target.title()}Digest": digest for target, digest in DIGESTS.items()}}
+"""What a deploy says of the images."""
 STAND_INS = (
     "AWS::SecretsManager::Secret",
     "AWS::ServiceDiscovery::PrivateDnsNamespace",
@@ -37,7 +40,7 @@ def deploy(cloudformation: Any, changed: Mapping[str, Template] | None = None, p
     """Deploy the stacks in order; those in `changed` as they are there."""
     for name in ORDER:
         template = stand_in((changed or {}).get(name) or read(name), prefix)
-        given = {"Name": prefix, **({"ImageTag": TAG} if name == "services" else {})}
+        given = {"Name": prefix, **(SERVICES if name == "services" else {})}
         cloudformation.create_stack(
             StackName=f"{prefix}-{name}",
             TemplateBody=json.dumps(template),

@@ -6,16 +6,20 @@ import json
 import re
 import urllib.request
 import uuid
+from collections import defaultdict
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
 from dockerfile import parse
-from stacks import INFRA, ORDER, TAG, deploy, of_type, outputs, read, stand_in
+from stacks import DIGESTS, INFRA, ORDER, deploy, of_type, outputs, read, stand_in
 from variables import known
 
+from housing_assets.cli.metrics import summary
+from housing_assets.orchestration.operations import AssetState, Operations
 from housing_serving import __main__ as serving
 
 PROJECT = INFRA.parent
@@ -243,7 +247,7 @@ def test_a_service_runs_its_image_with_its_share(deployed, service, task, cpu, m
     main = definition["containerDefinitions"][-1]
     assert definition["memory"] == str(memory)
     assert [p["containerPort"] for p in main["portMappings"]] == ([port] if port else [])
-    assert main["image"].endswith(f"/housing-{target}:{TAG}")
+    assert main["image"].endswith(f"/housing-{target}@{DIGESTS[target]}")
     assert main["readonlyRootFilesystem"]
     told = of_type(read("services"), "AWS::ECS::TaskDefinition")[task]
     assert (told["Cpu"], told["Memory"], told["NetworkMode"]) == (cpu, memory, "awsvpc")
@@ -330,7 +334,75 @@ def test_the_api_and_the_dashboard_scale_and_every_alarm_is_told_and_explained()
     filters = {
         f["MetricTransformations"][0]["MetricName"] for f in of_type(template, "AWS::Logs::MetricFilter").values()
     }
-    assert filters == {a["MetricName"] for a in alarms.values() if a["Namespace"] == {"Ref": "Name"}}
+    assert filters == {a["MetricName"] for a in alarms.values() if a.get("Namespace") == {"Ref": "Name"}}
+
+
+def test_the_alarms_on_the_work_read_names_that_the_log_line_has():
+    template = read("services")
+    alarms = {a["MetricName"]: a for a in of_type(template, "AWS::CloudWatch::Alarm").values() if "MetricName" in a}
+    line = summary(Operations(datetime.now(UTC), "", {}, defaultdict(AssetState), {}, {}, 0, ()))
+    read_names = set()
+    for told in of_type(template, "AWS::Logs::MetricFilter").values():
+        (change,) = told["MetricTransformations"]
+        if change["MetricValue"].startswith("$."):
+            read_names.add(change["MetricValue"].removeprefix("$."))
+            assert told["FilterPattern"] == f'{{ $.message = "{line["message"]}" && $.up = {line["up"]} }}'
+            alarm = alarms[change["MetricName"]]
+            # Two containers are there for a moment at a deploy: their figures are not added up.
+            assert alarm["Statistic"] == "Maximum"
+            # CloudWatch looks back a day at most.
+            assert alarm["Period"] * alarm["EvaluationPeriods"] <= 86_400
+    assert read_names == {"months_behind", "failed_checks", "drift_warnings", "source_trouble"} < line.keys()
+    every = float(command_of("DaemonTask", "metrics")["--every"])
+    assert every <= min(a["Period"] for a in alarms.values() if a.get("Namespace") == {"Ref": "Name"})
+
+
+def test_the_templates_can_be_given_as_they_are():
+    # Larger ones have to go through a bucket, which `aws cloudformation deploy` then asks for.
+    assert {name for name in (*ORDER, "github") if (INFRA / f"{name}.yaml").stat().st_size > 51_200} == set()
+
+
+def command_of(task: str, name: str) -> dict[str, str]:
+    """The options of a container's command."""
+    words = containers(task)[name]["Command"]
+    return {words[i]: words[i + 1] for i in range(2, len(words), 2)}
+
+
+def test_the_metrics_neither_end_nor_starve_the_daemon_beside_them():
+    daemon = of_type(read("services"), "AWS::ECS::TaskDefinition")["DaemonTask"]
+    beside = containers("DaemonTask")["metrics"]
+    assert beside["Essential"] is False
+    assert beside["RestartPolicy"]["Enabled"] is True
+    assert variables(beside).keys() < variables(containers("DaemonTask")["daemon"]).keys()
+    places = {mount["SourceVolume"] for c in daemon["ContainerDefinitions"] for mount in c["MountPoints"]}
+    assert places == {volume["Name"] for volume in daemon["Volumes"]}
+    assert beside["MountPoints"][0]["SourceVolume"] == "metrics", "DAGSTER_HOME of its own"
+    options = command_of("DaemonTask", "metrics")
+    assert options["--port"] == str(beside["PortMappings"][0]["ContainerPort"])
+
+
+def test_a_minor_version_that_rds_raised_by_itself_is_never_lowered_by_a_deploy():
+    database = of_type(read("data"), "AWS::RDS::DBInstance")["Database"]
+    assert database["AutoMinorVersionUpgrade"] is True
+    assert database["EngineVersion"] == {"Ref": "DatabaseVersion"}
+    assert read("data")["Parameters"]["DatabaseVersion"]["Default"].isdigit(), "a major version alone"
+    compose = (INFRA / "compose.yaml").read_text()
+    assert re.findall(r"image: postgres:(\d+)", compose) == [read("data")["Parameters"]["DatabaseVersion"]["Default"]]
+
+
+def test_a_page_at_the_dashboard_stays_open_and_with_its_process():
+    # Streamlit's page is a websocket: it has to lead to the process that holds the session, and not be cut off idle.
+    # The test server keeps no attributes: as the template has them.
+    targets = of_type(read("network"), "AWS::ElasticLoadBalancingV2::TargetGroup")["DashboardTargets"]
+    attributes = {a["Key"]: a["Value"] for a in targets["TargetGroupAttributes"]}
+    assert (attributes["stickiness.enabled"], attributes["stickiness.type"]) == ("true", "lb_cookie")
+    (balancer,) = of_type(read("network"), "AWS::ElasticLoadBalancingV2::LoadBalancer").values()
+    idle = {a["Key"]: a["Value"] for a in balancer["LoadBalancerAttributes"]}["idle_timeout.timeout_seconds"]
+    assert int(idle) >= 2 * STREAMLIT_PING_SECONDS
+
+
+STREAMLIT_PING_SECONDS = 30
+"""How often Streamlit's server says on an idle page that it is there, at most: the default of its websockets."""
 
 
 def test_every_parameter_and_output_is_in_the_notes_and_no_account_is_in_a_template():
