@@ -58,7 +58,8 @@ def empty_figure(height: int = USUAL_HEIGHT, **layout: Any) -> go.Figure:
 
 
 def for_dark(figure: go.Figure) -> None:
-    """Change the colours of a figure that are too dark on a dark background."""
+    """Change the colours of a figure that are too dark on a dark background, and points that let it through."""
+    figure.update_traces({"marker": {"opacity": 1}}, selector={"mode": "markers"})
     for part in ("line", "marker"):
         figure.for_each_trace(
             lambda trace, part=part: trace.update({part: {"color": BLUE_ON_DARK}}),
