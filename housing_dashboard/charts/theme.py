@@ -124,8 +124,8 @@ def folded(names: Sequence[str]) -> list[str]:
 
 
 def bars_height(names: Sequence[str]) -> int:
-    """Pixels that bars with these names take."""
-    return sum(max(24, 6 + 15 * (1 + name.count("<br>"))) for name in names)
+    """Pixels that bars with these names take: each as many as the longest name needs, since bars lie evenly."""
+    return len(names) * max((max(24, 6 + 15 * (1 + name.count("<br>"))) for name in names), default=0)
 
 
 def make_room_for_legend(figure: go.Figure, names: Iterable[str], below: float = -0.25) -> None:
