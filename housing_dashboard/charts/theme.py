@@ -60,6 +60,7 @@ def empty_figure(height: int = USUAL_HEIGHT, **layout: Any) -> go.Figure:
 def for_dark(figure: go.Figure) -> None:
     """Change the colours of a figure that are too dark on a dark background, and points that let it through."""
     figure.update_traces({"marker": {"opacity": 1}}, selector={"mode": "markers"})
+    figure.update_traces({"increasing": {"marker": {"color": BLUE_ON_DARK}}}, selector={"type": "waterfall"})
     for part in ("line", "marker"):
         figure.for_each_trace(
             lambda trace, part=part: trace.update({part: {"color": BLUE_ON_DARK}}),
