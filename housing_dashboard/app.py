@@ -16,6 +16,8 @@ _STYLE = """<style>
   [data-testid=stMetricValue] {font-size: 1.2rem}
   div:has(> .st-key-map-controls) {order: 1}
   div:has(> .st-key-map-below) {order: 2}
+  .stVerticalBlock:has(> div > .st-key-map-below), div:has(> .stVerticalBlock > div > .st-key-map-below) {
+    display: contents}
   [class*=st-key-figures] [data-testid=stHorizontalBlock] {gap: 0.6rem}
   [class*=st-key-figures] [data-testid=stColumn] {min-width: calc(50% - 0.6rem); flex: 1 1 calc(50% - 0.6rem)}
 }

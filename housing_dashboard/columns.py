@@ -4,6 +4,7 @@ from typing import Any
 
 import streamlit as st
 
+from housing_assets.core.forecasting.schema import PREDICTOR_LABELS
 from housing_dashboard.glossary import help_for
 
 _TEXTS = {
@@ -73,3 +74,9 @@ def column_formats() -> dict[str, Any]:
             for split in ("eval", "holdout")
         },
     }
+
+
+def label_of(name: str) -> str:
+    """How a column without a format of its own is labelled: a predictor by its words, others with a capital letter."""
+    words = PREDICTOR_LABELS.get(name, name.replace("_", " "))
+    return words[:1].upper() + words[1:]

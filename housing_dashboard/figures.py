@@ -344,7 +344,7 @@ def weights_through_time(weights: pl.DataFrame, most: int) -> pl.DataFrame:
     )
     own = order["predictor"].head(most).to_list()
     named = pl.when(pl.col("predictor").is_in(own)).then("predictor").otherwise(pl.lit("others")).alias("predictor")
-    summed = weights.group_by("origin", named).agg(100 * pl.col("weight").sum())
+    summed = weights.group_by("origin", named).agg((100 * pl.col("weight").sum()).alias("weight"))
     wide = summed.pivot("predictor", index="origin", values="weight").fill_null(0).sort("origin")
     return wide.select("origin", *own, *(["others"] if "others" in wide.columns else []))
 

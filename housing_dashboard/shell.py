@@ -15,7 +15,7 @@ import streamlit as st
 
 from housing_assets.core.errors import HousingError
 from housing_dashboard import charts, data
-from housing_dashboard.columns import column_formats
+from housing_dashboard.columns import column_formats, label_of
 from housing_dashboard.glossary import TERMS, help_for
 
 log = logging.getLogger("housing_dashboard")
@@ -263,8 +263,9 @@ def frame(table: pl.DataFrame, key: str, alt: str, **columns: Any) -> None:
         for name, column_format in {**column_formats(), **columns}.items()
         if name in shown.columns and shown.schema[name] != pl.Boolean
     }
+    labels = {name: st.column_config.Column(label_of(name)) for name in shown.columns if name not in formats}
     height = "content" if shown.height <= _WHOLE_ROWS else "auto"
-    st.dataframe(shown, hide_index=True, key=key, alt=alt, column_config=formats, height=height)
+    st.dataframe(shown, hide_index=True, key=key, alt=alt, column_config=labels | formats, height=height)
 
 
 def choice(

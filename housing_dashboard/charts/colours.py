@@ -41,7 +41,7 @@ def scale(diverging: bool, theme: str) -> list[tuple[float, str]]:
 def blends(colours: Sequence[str], steps: int = 8) -> list[tuple[float, ...]]:
     """Colours between those of a scale, as red, green and blue from 0 to 1."""
     return [
-        tuple(a + (b - a) * step / steps for a, b in zip(_rgb(low), _rgb(high), strict=True))
+        tuple(a + (b - a) * step / steps for a, b in zip(rgb(low), rgb(high), strict=True))
         for low, high in pairwise(colours)
         for step in range(steps + 1)
     ]
@@ -53,13 +53,14 @@ def contrast(one: Sequence[float], other: Sequence[float]) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def _rgb(colour: str) -> tuple[float, ...]:
+def rgb(colour: str) -> tuple[float, ...]:
+    """A colour written as `#rrggbb` as red, green and blue from 0 to 1."""
     return tuple(int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
 
 
 def background(theme: str) -> tuple[float, ...]:
     """The background of a theme as red, green and blue from 0 to 1."""
-    return _rgb(BACKGROUND[theme])
+    return rgb(BACKGROUND[theme])
 
 
 def _luminance(rgb: Sequence[float]) -> float:

@@ -80,5 +80,7 @@ def revisions(table: pl.DataFrame) -> go.Figure:
             )
         )
     figure.update_xaxes(type="category", nticks=8)
-    figure.update_yaxes(type="log", ticksuffix="%", title="change", nticks=5)
+    # Plotly's own ticks of a logarithmic axis have digits alone between powers of ten.
+    ticks = [digit * 10.0**power for power in range(-4, 4) for digit in (1, 3)]
+    figure.update_yaxes(type="log", title="change", tickvals=ticks, ticktext=[f"{tick:g}%" for tick in ticks])
     return figure

@@ -45,7 +45,7 @@ def place_map(
         counties: True to draw the borders of counties as well.
         around: places (`x`, `y`) that the map is zoomed to; None shows the whole country.
     """
-    figure = empty_figure(500, showlegend=False, dragmode="pan", uirevision="map")
+    figure = empty_figure(560, showlegend=False, dragmode="pan", uirevision="map")
     state, county = colours.BORDER[theme]
     for kind, colour, shown in ((outlines.COUNTY, county, counties), (outlines.STATE, state, True)):
         if shown:

@@ -58,7 +58,9 @@ def empty_figure(height: int = USUAL_HEIGHT, **layout: Any) -> go.Figure:
 
 
 def for_dark(figure: go.Figure) -> None:
-    """Change the colours of a figure that are too dark on a dark background."""
+    """Change the colours of a figure that are too dark on a dark background, and points that let it through."""
+    figure.update_traces({"marker": {"opacity": 1}}, selector={"mode": "markers"})
+    figure.update_traces({"increasing": {"marker": {"color": BLUE_ON_DARK}}}, selector={"type": "waterfall"})
     for part in ("line", "marker"):
         figure.for_each_trace(
             lambda trace, part=part: trace.update({part: {"color": BLUE_ON_DARK}}),
@@ -123,8 +125,8 @@ def folded(names: Sequence[str]) -> list[str]:
 
 
 def bars_height(names: Sequence[str]) -> int:
-    """Pixels that bars with these names take."""
-    return sum(max(24, 6 + 15 * (1 + name.count("<br>"))) for name in names)
+    """Pixels that bars with these names take: each as many as the longest name needs, since bars lie evenly."""
+    return len(names) * max((max(24, 6 + 15 * (1 + name.count("<br>"))) for name in names), default=0)
 
 
 def make_room_for_legend(figure: go.Figure, names: Iterable[str], below: float = -0.25) -> None:

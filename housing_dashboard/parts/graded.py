@@ -197,11 +197,14 @@ def weights(version: str) -> None:
     table = data.read_table("forecast_weights")
     if table is None or (of_version := table.filter(model_version=version)).is_empty():
         return
+    available = set(of_version["horizon"])
+    horizons = [str(horizon) for horizon in HORIZONS if horizon in available]
+    ahead = shell.choice("Weights through time, months ahead", horizons, "ahead", horizons[-1])
     left, right = st.columns(2)
     with left:
         newest_weights(of_version)
     with right:
-        weights_through_time(of_version)
+        weights_through_time(of_version.filter(horizon=int(ahead)), ahead)
 
 
 def newest_weights(of_version: pl.DataFrame) -> None:
@@ -220,12 +223,9 @@ def newest_weights(of_version: pl.DataFrame) -> None:
     shell.chart(charts.lines(grid, "horizon", names, "months ahead"), sentence, grid, "forecast-weights")
 
 
-def weights_through_time(of_version: pl.DataFrame) -> None:
-    """What each forecaster counted at each origin, at a horizon that is chosen."""
-    available = set(of_version["horizon"])
-    horizons = [str(horizon) for horizon in HORIZONS if horizon in available]
-    ahead = shell.choice("Weights for forecasts so many months ahead", horizons, "ahead", horizons[-1])
-    table = figures.weights_through_time(of_version.filter(horizon=int(ahead)), _SHOWN_WEIGHTS)
+def weights_through_time(of_horizon: pl.DataFrame, ahead: str) -> None:
+    """What each forecaster counted at each origin in forecasts so many months ahead."""
+    table = figures.weights_through_time(of_horizon, _SHOWN_WEIGHTS)
     first, last = table.row(0, named=True), table.row(-1, named=True)
     most = max((name for name in table.columns if name != "origin"), key=lambda name: last[name])
     sentence = (

@@ -116,11 +116,12 @@ def show(
     price = prediction["predictions"][0]
     # An API of an earlier version does not have the field.
     from_history = published.get("from_history", [None])[0]
-    one, two = st.columns(2)
+    headline = st.container(key="figures-live")
+    one, two = headline.columns(2)
     shell.metric(one, "Live prediction", f"${price:,.0f}", border=True)
     shell.metric(two, "90% interval", _interval(prediction), border=True)
     if from_history:
-        one, two = st.columns(2)
+        one, two = headline.columns(2)
         shell.metric(one, "With its history", f"${published['predictions'][0]:,.0f}", border=True)
         shell.metric(two, "90% interval with it", _interval(published), border=True)
         st.markdown(

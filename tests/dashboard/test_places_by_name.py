@@ -14,6 +14,7 @@ from housing_assets.core.evaluation.trust import Record, Trust, doubts, in_words
 from housing_assets.core.panel.areas import chained_mean, matched_outcome, with_people
 from housing_assets.core.vintages.schedule import is_late, next_expected
 from housing_dashboard import charts, data
+from housing_dashboard.charts import colours
 from housing_dashboard.charts.theme import BLUE_ON_DARK
 from housing_dashboard.figures import percent
 
@@ -284,6 +285,16 @@ def test_colours_that_are_too_dark_are_changed_on_a_dark_background():
     figure = charts.lines(frame, "x", {"y": "Y"})
     charts.for_dark(figure)
     assert figure.data[0].line.color == BLUE_ON_DARK
+    behind, least = colours.background(colours.DARK), colours.LEAST_CONTRAST[colours.DARK]
+    every = {name: name for name in "abcdefg"}
+    series = charts.lines(pl.DataFrame({"x": ["x"], **{name: [1.0] for name in every}}), "x", every)
+    charts.for_dark(series)
+    rows = {"actual_price": 1e5, "predicted_price": 1e5, "percent": 0.0, "inside": True, "zipcode": "a", "month": "b"}
+    points = charts.residuals(pl.DataFrame([rows]))
+    charts.for_dark(points)
+    assert points.data[0].marker.opacity == 1
+    for trace in (*series.data, *points.data):
+        assert colours.contrast(colours.rgb(trace.marker.color or trace.line.color), behind) >= least
     place = {"id": "a", "name": "a", "x": 0.0, "y": 0.0, "size": 5.0, "figure": "a", "interval": "b", "value": 1.0}
     places = pl.DataFrame([place])
     drawn = charts.place_map(places, "p", "%", True, "dark", True)
