@@ -76,11 +76,13 @@ RUN groupadd --gid 10001 housing \
     libpam0g login mount openssl passwd sqv > /dev/null 2>&1 \
  && dpkg --purge --force-all debconf libblkid1 libgmp10 libhogweed6t64 libmount1 libnettle8t64 libsemanage2 libsepol2 \
     libsmartcols1 libsystemd0 libudev1 perl-base util-linux > /dev/null 2>&1 \
- && cd /usr/local/lib/python3.11 \
+ && lib=/usr/local/lib/python3.11 \
  && rm -rf /usr/lib/*-linux-gnu/gconv /usr/local/bin/pip* /var/cache/* /var/lib/apt/lists/* /var/lib/dpkg/*-old \
-    distutils ensurepip idlelib lib2to3 lib-dynload/_test* pydoc_data site-packages/* tkinter turtledemo
+    "$lib"/ensurepip "$lib"/idlelib "$lib"/lib2to3 "$lib"/lib-dynload/_test* "$lib"/pydoc_data "$lib"/site-packages/* \
+    "$lib"/tkinter "$lib"/turtledemo
 
 FROM scratch AS runtime
+# hadolint ignore=DL3067
 COPY --from=system / /
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     LANG=C.UTF-8 \

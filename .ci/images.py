@@ -26,7 +26,7 @@ START_ONE = 'as root on Debian, `eval "$(.ci/engine up)"` starts one'
 _SECRETS = {"certificates": "SSL_CERT_FILE", "pip.conf": "PIP_CONFIG_FILE", "uv.toml": "UV_CONFIG_FILE"}
 
 
-class Unbuildable(Exception):
+class BuildError(Exception):
     """Why no image can be built, in one line, with the remedy."""
 
 
@@ -40,7 +40,7 @@ def main() -> int:
         if base:
             check_base(base)
         build(base)
-    except Unbuildable as reason:
+    except BuildError as reason:
         print(f"images: {reason}", file=sys.stderr)
         return 1
     print(f"{'image':<26}{'MB':>6}")
@@ -59,17 +59,17 @@ def name(target: str, tag: str = "local") -> str:
 def check_engine() -> None:
     """Refuse an engine that does not answer, has no BuildKit, or builds for other processors."""
     if shutil.which("docker") is None:
-        raise Unbuildable(f"there is no container engine: install Docker with buildx; {START_ONE}")
+        raise BuildError(f"there is no container engine: install Docker with buildx; {START_ONE}")
     answer = _docker("version", "--format", "{{.Server.Version}}")
     if answer.returncode:
-        raise Unbuildable(f"no container engine answers ({_last(answer)}): start Docker; {START_ONE}")
+        raise BuildError(f"no container engine answers ({_last(answer)}): start Docker; {START_ONE}")
     if _docker("buildx", "version").returncode:
-        raise Unbuildable("the engine has no BuildKit: install Docker's buildx plugin (docker-buildx)")
+        raise BuildError("the engine has no BuildKit: install Docker's buildx plugin (docker-buildx)")
     platforms = re.search(r"Platforms: *(.*)", ask("buildx", "inspect"))
     if platforms and PLATFORM not in re.split(r"[,* ]+", platforms[1]):
-        raise Unbuildable(
-            f"the engine builds for {platforms[1].strip()}, and the images are for {PLATFORM}: build on such a machine, "
-            "or install its emulation (binfmt)"
+        raise BuildError(
+            f"the engine builds for {platforms[1].strip()}, and the images are for {PLATFORM}: "
+            "build on such a machine, or install its emulation (binfmt)"
         )
 
 
@@ -79,7 +79,7 @@ def check_space() -> None:
     if not folder.is_dir() or _docker("image", "inspect", name(TARGETS[-1])).returncode == 0:
         return
     if (free := shutil.disk_usage(folder).free) < SPACE:
-        raise Unbuildable(
+        raise BuildError(
             f"{folder} has {free / 1e9:.1f} GB free, and the images take {SPACE / 1e9:.0f}: make room, "
             "for example with `docker system prune`"
         )
@@ -89,9 +89,9 @@ def check_base(base: str) -> None:
     """Refuse a stand-in of the base image that is not there or is for other processors."""
     found = _docker("image", "inspect", "--format", "{{.Os}}/{{.Architecture}}", base)
     if found.returncode:
-        raise Unbuildable(f"HOUSING_BASE_IMAGE={base}: the engine has no such image: `.ci/engine base` makes one")
+        raise BuildError(f"HOUSING_BASE_IMAGE={base}: the engine has no such image: `.ci/engine base` makes one")
     if (platform := found.stdout.strip()) != PLATFORM:
-        raise Unbuildable(f"HOUSING_BASE_IMAGE={base} is for {platform}, and the images are for {PLATFORM}")
+        raise BuildError(f"HOUSING_BASE_IMAGE={base} is for {platform}, and the images are for {PLATFORM}")
 
 
 def build(base: str) -> None:
@@ -103,7 +103,7 @@ def build(base: str) -> None:
     )  # fmt: skip
     if done.returncode:
         _drop_half_built()
-        raise Unbuildable(reason_of(done.stderr))
+        raise BuildError(reason_of(done.stderr))
     for target in TARGETS:
         ask("tag", name(target, "building"), name(target))
     _drop_half_built()
@@ -153,11 +153,11 @@ def ask(*words: str) -> str:
     """What a command of the engine prints.
 
     Raises:
-        Unbuildable: if it fails.
+        BuildError: if it fails.
     """
     answer = _docker(*words)
     if answer.returncode:
-        raise Unbuildable(f"`docker {' '.join(words)}` failed: {_last(answer)}")
+        raise BuildError(f"`docker {' '.join(words)}` failed: {_last(answer)}")
     return answer.stdout.strip()
 
 

@@ -25,8 +25,8 @@ EVERYWHERE = (
 _SMALL = (
     # XGBoost imports sparse matrices, and nothing else here imports SciPy.
     "scipy.libs", *(f"scipy/{name}" for name in (
-        "cluster", "constants", "datasets", "differentiate", "fft", "fftpack", "integrate", "interpolate", "io", "linalg",
-        "ndimage", "odr", "optimize", "signal", "sparse/csgraph", "sparse/linalg", "spatial", "special", "stats",
+        "cluster", "constants", "datasets", "differentiate", "fft", "fftpack", "integrate", "interpolate", "io",
+        "linalg", "ndimage", "odr", "optimize", "signal", "sparse/csgraph", "sparse/linalg", "spatial", "special", "stats",
     )),
 )  # fmt: skip
 _ONNX = (
@@ -45,15 +45,15 @@ REMOVED = {
 AWS_OF_STORES = ("s3", "sso", "sso-oidc", "sts", "signin")
 """Services whose descriptions stay in images that only read the store, with those that hand out credentials."""
 IMPORTED = {
-    "api": "boto3 fastapi httptools httpx limits msgspec onnxruntime polars prometheus_client pyarrow.csv pyarrow.parquet"
-    " pydantic_settings pythonjsonlogger uvicorn.main uvicorn.protocols.http.httptools_impl uvloop xgboost",
-    "dashboard": "boto3 httpx pandas plotly.graph_objects polars pyarrow.parquet pydantic_settings streamlit.web.cli"
-    " streamlit.web.bootstrap streamlit.runtime.scriptrunner streamlit.testing.v1",
-    "dagster": "boto3 dagster_aws.ecs dagster_aws.s3 dagster_graphql dagster_mlflow dagster_postgres"
-    " dagster_webserver.cli dagster._cli dagster._daemon.cli dagster._grpc.server evidently.presets great_expectations"
-    " httpx matplotlib.pyplot mlflow.server mlflow.xgboost onnx onnxmltools onnxruntime optuna pandas plotly.graph_objects"
-    " polars psycopg2 pyarrow.csv pyarrow.parquet pydantic_settings rich.table scipy.stats sklearn.ensemble typer uvicorn.main"
-    " xgboost",
+    "api": "boto3 fastapi httptools httpx limits msgspec onnxruntime polars prometheus_client pyarrow.csv pyarrow.parquet "
+    "pydantic_settings pythonjsonlogger uvicorn.main uvicorn.protocols.http.httptools_impl uvloop xgboost",
+    "dashboard": "boto3 httpx pandas plotly.graph_objects polars pyarrow.parquet pydantic_settings streamlit.web.cli "
+    "streamlit.web.bootstrap streamlit.runtime.scriptrunner streamlit.testing.v1",
+    "dagster": "boto3 dagster_aws.ecs dagster_aws.s3 dagster_graphql dagster_mlflow dagster_postgres "
+    "dagster_webserver.cli dagster._cli dagster._daemon.cli dagster._grpc.server evidently.presets great_expectations "
+    "httpx matplotlib.pyplot mlflow.server mlflow.xgboost onnx onnxmltools onnxruntime optuna pandas "
+    "plotly.graph_objects polars psycopg2 pyarrow.csv pyarrow.parquet pydantic_settings rich.table scipy.stats "
+    "sklearn.ensemble typer uvicorn.main xgboost",
 }
 """Modules whose bytecode, with that of all that they import, is in the image."""
 
