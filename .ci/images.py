@@ -80,7 +80,7 @@ def check_space() -> None:
         return
     if (free := shutil.disk_usage(folder).free) < SPACE:
         raise BuildError(
-            f"{folder} has {free / 1e9:.1f} GB free, and the images take {SPACE / 1e9:.0f}: make room, "
+            f"{folder} has {free / 1e9:.1f} GB free, and the images take {SPACE / 1e9:.0f} GB: make room, "
             "for example with `docker system prune`"
         )
 

@@ -26,7 +26,8 @@ _SMALL = (
     # XGBoost imports sparse matrices, and nothing else here imports SciPy.
     "scipy.libs", *(f"scipy/{name}" for name in (
         "cluster", "constants", "datasets", "differentiate", "fft", "fftpack", "integrate", "interpolate", "io",
-        "linalg", "ndimage", "odr", "optimize", "signal", "sparse/csgraph", "sparse/linalg", "spatial", "special", "stats",
+        "linalg", "ndimage", "odr", "optimize", "signal", "sparse/csgraph", "sparse/linalg", "spatial", "special",
+        "stats",
     )),
 )  # fmt: skip
 _ONNX = (
@@ -45,8 +46,9 @@ REMOVED = {
 AWS_OF_STORES = ("s3", "sso", "sso-oidc", "sts", "signin")
 """Services whose descriptions stay in images that only read the store, with those that hand out credentials."""
 IMPORTED = {
-    "api": "boto3 fastapi httptools httpx limits msgspec onnxruntime polars prometheus_client pyarrow.csv pyarrow.parquet "
-    "pydantic_settings pythonjsonlogger uvicorn.main uvicorn.protocols.http.httptools_impl uvloop xgboost",
+    "api": "boto3 fastapi httptools httpx limits msgspec onnxruntime polars prometheus_client pyarrow.csv "
+    "pyarrow.parquet pydantic_settings pythonjsonlogger uvicorn.main uvicorn.protocols.http.httptools_impl uvloop "
+    "xgboost",
     "dashboard": "boto3 httpx pandas plotly.graph_objects polars pyarrow.parquet pydantic_settings streamlit.web.cli "
     "streamlit.web.bootstrap streamlit.runtime.scriptrunner streamlit.testing.v1",
     "dagster": "boto3 dagster_aws.ecs dagster_aws.s3 dagster_graphql dagster_mlflow dagster_postgres "

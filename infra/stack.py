@@ -77,9 +77,7 @@ def check_values(values: Mapping[str, str]) -> None:
         if not value:
             raise StackError(f"{name} has no value in {ENV_FILE}: `openssl rand -hex 24` makes a good one")
         if name in SECRETS and len(value) < SHORTEST:
-            raise StackError(
-                f"{name} has {len(value)} characters, and {SHORTEST} are the fewest: `openssl rand -hex 24`"
-            )
+            raise StackError(f"{name} has {len(value)} characters, fewer than {SHORTEST}: `openssl rand -hex 24`")
         if not re.fullmatch(r"[\w.~+/=-]+", value, re.ASCII):
             raise StackError(f"{name} has other characters than letters, digits and .~+/=-_: `openssl rand -hex 24`")
     for name in PORTS:

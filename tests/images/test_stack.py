@@ -164,6 +164,12 @@ def test_a_prediction_comes_over_http_and_without_the_key_it_does_not(stack, row
     assert httpx.post(f"{stack.url('API_PORT')}/predict", json=[row]).status_code == 401
 
 
+def test_mlflow_answers_to_its_name_in_the_network_and_to_no_other(stack):
+    url = f"{stack.url('MLFLOW_PORT')}/api/2.0/mlflow/experiments/get?experiment_id=0"
+    for host, status in (("mlflow:5000", 200), ("127.0.0.1:5000", 200), ("elsewhere.example", 403)):
+        assert httpx.get(url, headers={"Host": host}).status_code == status
+
+
 def test_the_dashboard_shows_the_store_in_a_browser(stack):
     from playwright.sync_api import expect, sync_playwright
 
