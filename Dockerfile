@@ -34,7 +34,8 @@ COPY pyproject.toml LICENSE ./
 RUN --mount=type=secret,id=certificates,target=/etc/ssl/certs/ca-certificates.crt \
     --mount=type=secret,id=uv.toml,target=/etc/uv/uv.toml \
     --mount=type=cache,target=/root/.cache/uv \
-    : > README.md && mkdir housing_assets housing_serving housing_dashboard \
+    : > README.md \
+ && for name in housing_assets housing_serving housing_dashboard; do mkdir "$name" && : > "$name/__init__.py"; done \
  && /opt/uv/bin/uv pip install --quiet --no-deps --build-constraints requirements/assets.txt \
     --python /opt/venv/bin/python --prefix /opt/project --editable .
 
