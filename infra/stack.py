@@ -34,13 +34,8 @@ def main(arguments: list[str]) -> int:
                 check_values(values)
                 check_ports(values)
                 _compose("up", "--detach", "--wait", "--wait-timeout", str(START_SECONDS))
-                for variable, path in (
-                    ("DAGSTER_PORT", ""),
-                    ("API_PORT", "/docs"),
-                    ("DASHBOARD_PORT", ""),
-                    ("MLFLOW_PORT", ""),
-                ):
-                    print(f"http://127.0.0.1:{port_of(values, variable)}{path}")
+                for name in PORTS:
+                    print(f"{name.removesuffix('_PORT').lower():<12}http://127.0.0.1:{port_of(values, name)}")
             case ["down"]:
                 _compose("down")
             case _:

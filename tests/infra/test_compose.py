@@ -169,4 +169,5 @@ def test_a_port_that_is_taken_is_one_line_before_anything_starts(tmp_path):
 
 
 def test_with_good_values_everything_is_started(tmp_path):
-    assert make_stack(tmp_path) == (0, "", True)
+    code, said, started = make_stack(tmp_path)
+    assert (code, said, started) == (0, "", True)
