@@ -10,7 +10,7 @@ UV := $(BIN)/uv
 LOCKS := $(addprefix requirements/,assets.txt serving.txt dashboard.txt)
 # Tests wait for processes a third of their time.
 TEST_PROCESSES := $(shell n=$$(nproc); echo $$((n + n / 2)))
-FAST := not process and not browser and not database and not s3 and not slow
+FAST := not process and not browser and not database and not s3 and not slow and not images
 STACKS := $(addprefix infra/,network.yaml data.yaml services.yaml github.yaml)
 
 export UV_COMPILE_BYTECODE := 1
@@ -21,9 +21,10 @@ unexport PYTHONDONTWRITEBYTECODE
 
 export DAGSTER_HOME ?= $(CURDIR)/data/dagster
 
-.PHONY: help run api serve notebook check fast-tests test bench soak lint audit docs wheels format lock clean
+.PHONY: help run api serve notebook check fast-tests test bench soak lint audit images stack stack-down docs wheels format \
+  lock clean
 help: ## what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 run: $(VENV)/.installed-assets ## raw panel to monthly predictions, on the embedded default
 	@$(BIN)/housing run
@@ -66,6 +67,15 @@ lint: $(VENV)/.installed-dev ## ruff, pyright, import-linter, and the checks of 
 
 audit: $(VENV)/.installed-dev ## known vulnerabilities of the locked packages; says so where nobody can be asked
 	@$(BIN)/python .ci/audit.py $(if $(REQUIRED),--required)
+
+images: ## the three images, with the container engine that is there
+	@$(PYTHON) .ci/images.py
+
+stack: images ## the whole platform in containers, as infra/.env says, until `make stack-down`
+	@$(PYTHON) infra/stack.py up
+
+stack-down: ## stop it; what it stored stays
+	@$(PYTHON) infra/stack.py down
 
 docs: $(VENV)/.installed-dev ## write the pages that are generated from the code
 	@$(BIN)/housing checks > housing_assets/orchestration/checks/README.md

@@ -44,10 +44,10 @@ def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
 
 
 _SLOWEST = (
+    "test_stack.py",
     "test_unattended.py",
     "test_cli.py",
     "test_restart.py",
-    "test_images.py",
     "test_second_vintage.py",
     "test_gates.py",
     "test_champion.py",

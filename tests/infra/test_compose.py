@@ -1,19 +1,17 @@
 """What the compose file claims."""
 
-import os
 import re
-import signal
+import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 from dockerfile import PROJECT, parse
 from platform_fixtures import free_port
+from stacks import of_type, read
 from variables import known
 
 INFRA = PROJECT / "infra"
@@ -40,7 +38,7 @@ def test_ports_are_those_of_the_images_and_on_loopback_alone():
     published = {}
     for name, service in SERVICES.items():
         for port in service.get("ports", ()):
-            host, outside, inside = port.split(":")
+            host, outside, inside = re.fullmatch(r"(.*):\$\{[A-Z]+_PORT:-(\d+)\}:(\d+)", port).groups()
             assert host == "127.0.0.1", name
             published[name] = (int(outside), int(inside))
     assert published == {
@@ -92,42 +90,84 @@ def test_secrets_come_from_a_file_that_git_ignores_and_that_has_an_example():
     example = dict(re.findall(r"^([A-Z0-9_]+)=(.*)$", (INFRA / ".env.example").read_text(), re.MULTILINE))
     assert used == example.keys()
     assert not any(example[name] for name in example if re.search("PASSWORD|SECRET|_KEY$", name))
+    defaults = dict(re.findall(r"\$\{([A-Z]+_PORT):-(\d+)", text))
+    assert defaults == {name: value for name, value in example.items() if name.endswith("_PORT")}
     ignored = subprocess.run(["git", "check-ignore", "-q", "infra/.env"], cwd=PROJECT, check=False)
     assert ignored.returncode == 0
     required = {name for name in used if re.search("PASSWORD|SECRET|_KEY$", name)}
     assert not [name for name in required if f"${{{name}}}" in text or f"${{{name}:-" in text]
 
 
+def test_memory_is_limited_as_in_the_task_definitions():
+    template = read("services")
+    tasks = {t["Family"]["Fn::Sub"]: t["Memory"] for t in of_type(template, "AWS::ECS::TaskDefinition").values()}
+    of_run = template["Parameters"]["RunMemory"]["Default"]
+    services = {"api": "api", "dashboard": "streamlit", "webserver": "dagster-webserver", "mlflow": "mlflow"}
+    for service, family in services.items():
+        assert SERVICES[service]["mem_limit"] == f"{tasks[f'${{Name}}-{family}']}m"
+    assert SERVICES["daemon"]["mem_limit"] == f"{of_run}m"
+
+
+# ---------------------------------------------------------------- make stack, where it cannot
+
+
+GOOD = {
+    "POSTGRES_PASSWORD": "0123456789abcdef",
+    "S3_ACCESS_KEY_ID": "housing",
+    "S3_SECRET_ACCESS_KEY": "0123456789abcdef",
+    "HOUSING_API_KEY": "0123456789abcdef",
+}
+
+
+def make_stack(folder: Path, **values: str) -> tuple[int, str, bool]:
+    """Exit code and message of `make stack` with values of `.env`, and whether a service was started."""
+    engine = folder / "docker"
+    engine.write_text('#!/bin/sh\ncase "$*" in *" up "*) touch "$0.up" ;; esac\n')
+    engine.chmod(0o755)
+    file = folder / "stack.env"
+    ports = {name: str(free_port()) for name in ("DAGSTER_PORT", "API_PORT", "DASHBOARD_PORT", "MLFLOW_PORT")}
+    file.write_text("".join(f"{name}={value}\n" for name, value in {**GOOD, **ports, **values}.items()))
+    done = subprocess.run(
+        [sys.executable, INFRA / "stack.py", "up"], capture_output=True, text=True, check=False,
+        env={"PATH": f"{folder}:/usr/bin:/bin", "HOUSING_STACK_ENV": str(file)},
+    )  # fmt: skip
+    return done.returncode, done.stderr, (folder / "docker.up").exists()
+
+
 @pytest.mark.parametrize(
-    ("host", "status"), [("mlflow:5000", 200), ("127.0.0.1:5000", 200), ("elsewhere.example", 403)]
+    ("name", "value", "message"),
+    [
+        ("POSTGRES_PASSWORD", "", "POSTGRES_PASSWORD has no value in"),
+        ("S3_SECRET_ACCESS_KEY", "short", "S3_SECRET_ACCESS_KEY has 5 characters, fewer than 16"),
+        ("S3_ACCESS_KEY_ID", "a,b", "S3_ACCESS_KEY_ID has other characters than letters, digits"),
+        ("HOUSING_API_KEY", "0123456789abcdef,0123456789", "HOUSING_API_KEY has other characters"),
+        ("API_PORT", "http", "API_PORT=http is no port: a whole number from 1 to 65535"),
+        ("API_PORT", "70000", "API_PORT=70000 is no port"),
+        ("bad name", "1", "is not NAME=value"),
+    ],
 )
-def test_mlflow_answers_to_its_name_in_the_network_and_to_no_other(mlflow_server, host, status):
-    asked = httpx.get(f"{mlflow_server}/api/2.0/mlflow/experiments/get?experiment_id=0", headers={"Host": host})
-    assert asked.status_code == status
+def test_a_bad_value_is_one_line_before_anything_starts(tmp_path, name, value, message):
+    code, said, started = make_stack(tmp_path, **{name: value})
+    assert code == 1
+    assert said.startswith("stack: ")
+    assert message in said
+    assert said.count("\n") == 1
+    assert not started
+    assert "0123456789abcdef" not in said
 
 
-@pytest.fixture(scope="module")
-def mlflow_server(tmp_path_factory):
-    """MLflow with the compose file's command and settings, but for the database, the artifacts and the port."""
-    told, port, folder = SERVICES["mlflow"], free_port(), tmp_path_factory.mktemp("mlflow")
-    env = {name: str(value) for name, value in told["environment"].items() if name.startswith("MLFLOW_")}
-    env |= {"MLFLOW_BACKEND_STORE_URI": f"sqlite:///{folder}/mlflow.db", "MLFLOW_ARTIFACTS_DESTINATION": str(folder)}
-    swap = {"0.0.0.0": "127.0.0.1", "5000": str(port), "mlflow": str(Path(sys.executable).parent / "mlflow")}
-    command = [swap.get(word, word) for word in told["command"]]
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            command, env={**outside, **env}, cwd=folder, stdout=log, stderr=log, start_new_session=True
-        )
-    try:
-        for _ in range(1_200):
-            try:
-                if httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200:
-                    break
-            except httpx.TransportError:
-                assert server.poll() is None, (folder / "log").read_text()
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(server.pid, signal.SIGKILL)  # it has child processes, and nothing to lose
-        server.wait(30)
+def test_a_port_that_is_taken_is_one_line_before_anything_starts(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        code, said, started = make_stack(tmp_path, API_PORT=str(port))
+        twice = make_stack(tmp_path, API_PORT="8000", MLFLOW_PORT="8000")[1]
+    assert code == 1
+    assert said.startswith(f"stack: port {port} is taken on 127.0.0.1: end what has it, or set API_PORT to another in")
+    assert said.count("\n") == 1
+    assert not started
+    assert "API_PORT and MLFLOW_PORT are both 8000" in twice
+
+
+def test_with_good_values_everything_is_started(tmp_path):
+    code, said, started = make_stack(tmp_path)
+    assert (code, said, started) == (0, "", True)
