@@ -48,6 +48,7 @@ _SLOWEST = (
     "test_unattended.py",
     "test_cli.py",
     "test_restart.py",
+    "test_wheels.py",
     "test_second_vintage.py",
     "test_gates.py",
     "test_champion.py",
