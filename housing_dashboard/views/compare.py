@@ -35,9 +35,10 @@ def page() -> None:
     if not chosen:
         shell.empty("No place is chosen", "Choose up to five: type a zip code, a city, a county or a metro.")
         return
-    lines = {}
+    lines, forecasts = {}, {}
     with shell.guard():
-        lines = {place: _line(place) for place in chosen}
+        forecasts = {place: _forecasts(place) for place in chosen}
+        lines = {place: _line(place, _newest(forecasts[place])) for place in chosen}
     if all(line.is_empty() for line in lines.values()):
         shell.empty("There is no history yet", "Run `predictions_job` in Dagster, which makes `price_history`.")
         return
@@ -54,11 +55,11 @@ def page() -> None:
             sentence += " Those of metros and the nation are means of zips, weighted by the people who live there."
         shell.chart(charts.compare(frame, dollars), sentence, frame, "compare")
     with shell.guard():
-        _table(lines)
+        _table(lines, forecasts)
     st.caption("The address of this page has the places and the unit in it: whoever opens it sees the same.")
 
 
-def _line(place: Place) -> pl.DataFrame:
+def _line(place: Place, path: pl.DataFrame) -> pl.DataFrame:
     """Known prices and the newest forecast of a place, as `_SCHEMA` has them."""
     known = data.known_prices(place)
     if known is None or known.is_empty():
@@ -70,7 +71,6 @@ def _line(place: Place) -> pl.DataFrame:
         *(pl.lit(None, pl.Float64).alias(name) for name in ("low", "high")),
         pl.lit(False).alias("forecast"),
     )
-    path = _newest(place)
     if path.is_empty():
         return past
     ahead = path.select(
@@ -85,13 +85,16 @@ def _line(place: Place) -> pl.DataFrame:
     return pl.concat([past, ahead.filter(pl.col("date") > last)])
 
 
-def _newest(place: Place) -> pl.DataFrame:
-    """The forecast of a place from the newest origin."""
+def _forecasts(place: Place) -> pl.DataFrame:
+    """Forecasts of a place from every origin, with what became of them."""
     read = data.forecasts_of(place)
     shell.damaged(read.damaged)
-    if read.frame.is_empty():
-        return forecast.NOTHING
-    return read.frame.filter(origin=data.months_of("monthly_forecasts")[-1])
+    return read.frame if read.frame.height else forecast.NOTHING
+
+
+def _newest(forecasts: pl.DataFrame) -> pl.DataFrame:
+    """Those from the newest origin of all places."""
+    return forecasts.filter(origin=data.months_of("monthly_forecasts")[-1]) if forecasts.height else forecasts
 
 
 def _in_unit(lines: dict[Place, pl.DataFrame]) -> tuple[pl.DataFrame, bool]:
@@ -118,16 +121,15 @@ def _indexed(frame: pl.DataFrame, base: pl.Expr) -> pl.DataFrame:
     return frame.with_columns(*((100 * pl.col(name) / base).alias(name) for name in ("value", "low", "high")))
 
 
-def _table(lines: dict[Place, pl.DataFrame]) -> None:
+def _table(lines: dict[Place, pl.DataFrame], forecasts: dict[Place, pl.DataFrame]) -> None:
     """Price, changes, forecast and record of each place."""
     rows = []
     for place, line in lines.items():
         known = line.filter(~pl.col("forecast"))
         last, year = known["value"][-1], known["value"][-13] if known.height > 12 else None
-        path = _newest(place)
+        path, read = _newest(forecasts[place]), forecasts[place]
         ends = path.filter(horizon=_AHEAD)
         end = ends.row(0, named=True) if ends.height else {}
-        read = data.forecasts_of(place).frame
         record = record_of(read.filter(horizon=_AHEAD)) if read.height else None
         predicted = end.get("predicted_price")
         rows.append(

@@ -86,6 +86,18 @@ def choose(page: Page, label: str, option: str) -> None:
     settled(page)
 
 
+def names_for_a_screen_reader(page: Page) -> dict[str, list[str]]:
+    """The names of controls and charts by role, as a screen reader is told them."""
+    roles = ("button", "link", "combobox", "spinbutton", "slider", "switch", "figure")
+    nodes = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
+    named: dict[str, list[str]] = {role: [] for role in roles}
+    for node in nodes:
+        role = node.get("role", {}).get("value")
+        if role in named and not node["ignored"]:
+            named[role].append(node.get("name", {}).get("value", "").strip())
+    return named
+
+
 def mean_error(rows: pl.DataFrame) -> str:
     off = (rows["predicted_price"] / rows["actual_price"] - 1).abs().mean()
     return percent(100 * float(off))  # type: ignore[arg-type]
@@ -198,6 +210,11 @@ def test_every_page_fits_a_phone_and_a_dark_theme(browser, address, made, page_n
             r"\d+", page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor")
         )[:3]
         assert max(map(int, (red, green, blue))) < 60
+        named = names_for_a_screen_reader(page)
+        assert [role for role, names in named.items() if "" in names] == []
+        assert len(named["figure"]) == page.get_by_test_id("stPlotlyChart").count()
+        # The order of focus is that of the page.
+        assert page.evaluate("[...document.querySelectorAll('[tabindex]')].filter(e => e.tabIndex > 0).length") == 0
 
 
 def test_an_address_opened_first_after_a_start_is_the_app_s_and_names_a_bad_value(browser, made, tmp_path):
@@ -262,3 +279,6 @@ def test_pages_of_forecasts_fit_a_phone_and_a_dark_theme(browser, forecasting, p
             "[...document.querySelectorAll('[data-testid=stMetricValue] *')].filter(e => e.scrollWidth > e.clientWidth)"
         )
         assert page.evaluate(f"{cut}.map(e => e.innerText)") == []
+        named = names_for_a_screen_reader(page)
+        assert [role for role, names in named.items() if "" in names] == []
+        assert len(named["figure"]) == page.get_by_test_id("stPlotlyChart").count()
