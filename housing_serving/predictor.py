@@ -17,6 +17,7 @@ import polars as pl
 from housing_assets.core.features.history import History
 from housing_assets.core.features.monthly import FEATURES, FeatureInputs, make_matrix
 from housing_assets.core.intervals.conformal import interval_ends
+from housing_assets.core.models.engine import import_xgboost
 from housing_assets.core.models.onnx import twin_output
 from housing_assets.core.models.price import PriceModel, open_model_twin, twin_problem
 from housing_assets.core.models.publication import MODEL
@@ -26,7 +27,6 @@ from housing_assets.core.panel.gaps import GapRule
 from housing_assets.core.panel.places import place_of
 from housing_assets.core.panel.schema import NUMERIC_FEATURES
 from housing_assets.store.bundles import Bundle, BundleError
-from housing_serving.engine import import_xgboost
 from housing_serving.history_prices import HistoryPriceTables
 from housing_serving.rows import FEATURE_NUMBERS, Rows
 

@@ -102,13 +102,14 @@ def process(store: str, folder: Path, wait: bool = True, **env: str) -> Iterator
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from loop_pauses import add_pauses
-from housing_serving import __main__ as serving
-add_pauses(serving.app)
+from housing_serving.__main__ import main
+from housing_serving.app import app
+add_pauses(app)
 heavy = {{"dagster", "mlflow", "sklearn", "great_expectations", "evidently", "pandas"}}
-@serving.app.get("/modules", include_in_schema=False)
+@app.get("/modules", include_in_schema=False)
 async def modules():
     return sorted(heavy & {{name.partition(".")[0] for name in sys.modules}})
-serving.main()
+main()
 """
     own = {"HOUSING_STORE_URI": store, "HOUSING_API_PORT": str(port), "HOUSING_LEAVE_SECONDS": "1.5"}
     server = subprocess.Popen([sys.executable, "-c", program], env={**os.environ, **own, **env}, cwd=folder)

@@ -15,6 +15,7 @@ import numpy as np
 from housing_assets.core.errors import HousingError
 from housing_assets.core.features.monthly import FEATURES
 from housing_assets.core.models.anchor import Anchor
+from housing_assets.core.models.engine import import_xgboost
 from housing_assets.core.models.rows import feature_matrix
 from housing_assets.core.models.trees import PriceTrees, Target, TrainingParams, fit_labels, training_labels
 from housing_assets.core.text import first_line
@@ -115,6 +116,8 @@ def _fit(
     """
     import dask.array as da
     from dask.delayed import delayed
+
+    import_xgboost()
     from xgboost import dask as dxgb
     from xgboost.collective import Config
 

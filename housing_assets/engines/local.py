@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from housing_assets.config.settings import Settings
 from housing_assets.core.errors import HousingError
+from housing_assets.core.models.engine import import_xgboost
 from housing_assets.core.models.trees import PriceTrees, TrainingParams, train_trees
 from housing_assets.store.table import TableFile
 
@@ -43,6 +44,7 @@ def train_here(rows: TableFile, params: TrainingParams, progress: Callable[[int,
     Raises:
         HousingError: the rows cannot be trained on, or memory ran out.
     """
+    import_xgboost()
     from xgboost.core import XGBoostError
 
     try:

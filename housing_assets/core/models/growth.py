@@ -14,6 +14,7 @@ from housing_assets.core.baselines.forecaster import require_modelled
 from housing_assets.core.baselines.growth import DAMPED_MOMENTUM, METRO_GROWTH, reference_growth
 from housing_assets.core.errors import BundleError
 from housing_assets.core.features.history import HISTORY_FEATURES, LONGEST_HORIZON, HistoryAtOrigin
+from housing_assets.core.models.engine import import_xgboost
 from housing_assets.core.models.ridge import Ridge, ridges_from_file
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class GrowthModel:
         TreeSHAP: Lundberg et al. (2020), "From local explanations to global understanding with explainable AI for
         trees".
         """
+        import_xgboost()
         import xgboost as xgb
 
         features = at.features(horizon)[rows]
@@ -111,6 +113,7 @@ def ridge_and_trees_from_files(files: Mapping[str, bytes], mark: str = "") -> Gr
     """
     if _TREE_FILE.format(mark) not in files:
         return None
+    import_xgboost()
     import xgboost as xgb
 
     try:

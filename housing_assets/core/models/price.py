@@ -28,6 +28,7 @@ from housing_assets.core.features.monthly import FEATURE_INPUTS, FEATURES, make_
 from housing_assets.core.intervals.conformal import RESIDUAL_COLUMNS, interval
 from housing_assets.core.models.anchor import Anchor
 from housing_assets.core.models.combination import Combination, combination_files, combination_from_files
+from housing_assets.core.models.engine import import_xgboost
 from housing_assets.core.models.growth import GrowthModel
 from housing_assets.core.models.onnx import TWIN_TOLERANCE, open_twin, to_onnx, twin_output
 from housing_assets.core.models.publication import (
@@ -242,6 +243,7 @@ def model_from_files(files: Mapping[str, bytes], version: str) -> PriceModel:
         BundleError: a file is missing, the features or the predictor are not known to this code, or a golden row gets
             another price than it did.
     """
+    import_xgboost()
     import xgboost as xgb
 
     try:

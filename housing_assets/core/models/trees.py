@@ -11,6 +11,7 @@ import polars as pl
 from housing_assets.core.errors import HousingError
 from housing_assets.core.features.monthly import FEATURES
 from housing_assets.core.models.anchor import ANCHOR_FEATURES, Anchor, fit_anchor
+from housing_assets.core.models.engine import import_xgboost
 from housing_assets.core.models.rows import Rows, WholeFrame, feature_matrix
 from housing_assets.core.panel.schema import BY_NAME
 
@@ -152,6 +153,7 @@ def train_trees(
     Raises:
         HousingError: no rows, or a price that is null, not finite or not positive.
     """
+    import_xgboost()
     import xgboost as xgb
     from xgboost.callback import TrainingCallback
 

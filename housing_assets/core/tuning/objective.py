@@ -13,6 +13,7 @@ from housing_assets.core.errors import HousingError
 from housing_assets.core.features.encoding import fit_encoders
 from housing_assets.core.features.monthly import FEATURES, KEYS, make_features
 from housing_assets.core.models.anchor import Anchor
+from housing_assets.core.models.engine import import_xgboost
 from housing_assets.core.models.rows import feature_matrix
 from housing_assets.core.models.trees import (
     TARGETS,
@@ -67,6 +68,7 @@ class FoldData:
 
     def with_labels(self, params: TrainingParams) -> tuple["xgboost.QuantileDMatrix", "xgboost.QuantileDMatrix"]:
         """Training and validation matrices that carry the labels of the parameters' target."""
+        import_xgboost()
         import xgboost as xgb
 
         if params.max_bin not in self._matrices:
@@ -83,6 +85,7 @@ class FoldData:
 
     def score(self, params: TrainingParams, patience: int, threads: int) -> tuple[float, int]:
         """RMSE over the mean price of the validation months, and the number of trees with the least error."""
+        import_xgboost()
         import xgboost as xgb
 
         train, validation = self.with_labels(params)

@@ -25,9 +25,10 @@ from housing_assets.core.models.trees import (
 )
 from housing_assets.core.processes import is_known_dead, this_process
 from housing_assets.core.text import first_line
+from housing_assets.core.tuning.choice import choose_trial, rate_divisor
 from housing_assets.core.tuning.folds import rolling_folds
 from housing_assets.core.tuning.objective import FoldData, fold_scores
-from housing_assets.core.tuning.space import FINAL_LEARNING_RATE, FIRST_TRIAL, TuningSpec, params_within, suggest_params
+from housing_assets.core.tuning.space import FIRST_TRIAL, TuningSpec, params_within, suggest_params
 
 if TYPE_CHECKING:
     import optuna
@@ -63,14 +64,16 @@ class TuningResult:
     """The outcome of a study.
 
     Attributes:
-        params: the best trial's hyperparameters, its rate divided and its trees multiplied by the same whole
+        params: the hyperparameters of `choose_trial`, the rate divided and the trees multiplied by the same whole
             number, so that the rate is about `FINAL_LEARNING_RATE`.
+        chosen: number of the trial that they are from.
         trials: one row a trial: `trial`, `state`, `score`, `trees`, `seconds`, a score for each fold, and the
             hyperparameters. A score is the RMSE of a fold over its mean price; a trial's is the folds' mean.
         importances: `parameter`, `importance` (shares that add up to 1); empty with too few trials.
     """
 
     params: TrainingParams
+    chosen: int
     trials: pl.DataFrame
     importances: pl.DataFrame
 
@@ -121,12 +124,13 @@ def tune(
         else:
             time.sleep(_LOOK_SECONDS)  # other processes run the last trials
         report_finished()
-    best = study.best_trial
-    slower = max(1, round(best.params["learning_rate"] / FINAL_LEARNING_RATE))
-    chosen = best.params | {"learning_rate": best.params["learning_rate"] / slower}
-    params = TrainingParams(**chosen, n_estimators=best.user_attrs[_TREES] * slower, seed=spec.seed)
     rows = _trial_rows(study)
-    return TuningResult(params, pl.DataFrame(rows, infer_schema_length=None), _importances(study))
+    chosen = choose_trial(rows)
+    slower = rate_divisor(chosen["learning_rate"])
+    drawn = {name: chosen[name] for name in spec.space} | {"learning_rate": chosen["learning_rate"] / slower}
+    params = TrainingParams(**drawn, n_estimators=chosen["trees"] * slower, seed=spec.seed)
+    table = pl.DataFrame(rows, infer_schema_length=None)
+    return TuningResult(params, chosen["trial"], table, _importances(study))
 
 
 def _open_study(storage: str, name: str) -> "tuple[optuna.Study, optuna.storages.RDBStorage]":

@@ -201,6 +201,7 @@ def _tuning_metadata(
         "study": study,
         "best parameters": dg.MetadataValue.json(asdict(result.params)),
         "best trial, RMSE / mean price": float(_complete(result)["score"].min()),  # type: ignore[arg-type]
+        "trained trial, the smallest within noise of the best": result.chosen,
         "trials": table(result.trials),
         "parameter importances": table(result.importances),
         **{name: picture(png) for name, png in pictures.items()},

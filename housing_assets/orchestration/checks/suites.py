@@ -15,6 +15,7 @@ import polars as pl
 
 from housing_assets.core.quality.measurement import Measurement
 from housing_assets.core.quality.rules import Rule, Severity, rules_of
+from housing_assets.orchestration.checks.quick_import import import_great_expectations
 
 if TYPE_CHECKING:
     from great_expectations.core.batch_definition import BatchDefinition
@@ -55,6 +56,7 @@ def judge(asset: str, measurements: Sequence[Measurement]) -> list[Finding]:
     rules = rules_of(asset)
     if not measurements:
         return []
+    import_great_expectations()
     measurement_by_key = {(m.month, m.column, m.measure): m for m in measurements}
     table = _table(measurements, dict.fromkeys(rule.measure for rule in rules))
     expectations = [_expectation(rule) for rule in rules]

@@ -14,6 +14,7 @@ from platform_fixtures import wait_for
 from housing_assets.core.errors import HousingError
 from housing_assets.core.months import Split, month_of, month_range
 from housing_assets.core.tuning import study
+from housing_assets.core.tuning.choice import choose_trial
 from housing_assets.core.tuning.folds import rolling_folds
 from housing_assets.core.tuning.space import DEFAULT_SPACE, FINAL_LEARNING_RATE, Range, TuningSpec, search_space
 from housing_assets.core.tuning.study import TuningResult, tune
@@ -70,8 +71,27 @@ def test_too_few_months_are_told():
 # ---------------------------------------------------------------- the search
 
 
-def test_the_best_trial_is_what_is_trained_at_a_slower_rate(undisturbed):
-    best = undisturbed.trials.filter(state="complete").sort("score").row(0, named=True)
+def trial(number: int, folds: tuple[float, float, float], trees: int, state: str = "complete") -> dict:
+    scores = {f"fold {i + 1}": score for i, score in enumerate(folds)}
+    drawn = {"learning_rate": 0.1, "max_depth": 6}
+    return {"trial": number, "state": state, "score": sum(folds) / 3, "trees": trees, **scores, **drawn}
+
+
+def test_a_smaller_model_within_noise_of_the_best_is_taken():
+    best = trial(0, (0.200, 0.210, 0.220), 300)
+    same = trial(1, (0.201, 0.209, 0.2206), 100)
+    assert choose_trial([best, same])["trial"] == 1
+    # Worse in every fold by as much, which is no noise.
+    assert choose_trial([best, trial(1, (0.2005, 0.2105, 0.2205), 100)])["trial"] == 0
+    # Within noise, but worse by more than half a percent.
+    assert choose_trial([best, trial(1, (0.220, 0.200, 0.216), 100)])["trial"] == 0
+    assert choose_trial([best, trial(1, (0.1, 0.1, 0.1), 100, "pruned")])["trial"] == 0
+    assert choose_trial([best, trial(1, (0.200, 0.210, 0.220), 400)])["trial"] == 0
+
+
+def test_the_chosen_trial_is_what_is_trained_at_a_slower_rate(undisturbed):
+    best = choose_trial(undisturbed.trials.to_dicts())
+    assert best["trial"] == undisturbed.chosen
     params = undisturbed.params
     slower = round(best["learning_rate"] / FINAL_LEARNING_RATE)
     assert params.learning_rate == pytest.approx(best["learning_rate"] / slower)
