@@ -18,6 +18,9 @@ PARTS: tuple[tuple[str, str, type[BaseSettings]], ...] = (
 OTHERS = {
     "GIT_COMMIT": ("that of the work tree", "Commit that models and experiments name, where there is no git"),
     "HOUSING_TEST_STRICT": ("", "1: a skipped test is a failed one, as in CI"),
+    "HOUSING_BASE_IMAGE": ("that of the Dockerfile", "Image that `make images` builds on, in the engine already"),
+    "HOUSING_ENGINE_CACHE": ("`~/.cache/housing-engine`", "Folder of the engine that `.ci/engine` starts"),
+    "HOUSING_ENGINE_RUN": ("`/run/housing-engine`", "Folder of its sockets"),
     "SOAK_SECONDS": ("600", "Seconds of `make soak`"),
     "FULL": ("", "1: `make bench` at full scale"),
     "ONLY": ("every group", "Groups of `make bench`, comma-separated"),
