@@ -64,7 +64,7 @@ def traffic(stack: Stack, row: dict[str, str]) -> Iterator[list[str]]:
 
     def ask() -> None:
         nonlocal answered
-        while not done.is_set():
+        while not done.wait(0.05):
             try:
                 with stack.api() as api:
                     if api.get("/health/ready").status_code != 200:
