@@ -21,6 +21,7 @@ OTHERS = {
     "HOUSING_BASE_IMAGE": ("that of the Dockerfile", "Image that `make images` builds on, in the engine already"),
     "HOUSING_ENGINE_CACHE": ("`~/.cache/housing-engine`", "Folder of the engine that `.ci/engine` starts"),
     "HOUSING_ENGINE_RUN": ("`/run/housing-engine`", "Folder of its sockets"),
+    "HOUSING_STACK_ENV": ("`infra/.env`", "File of what `make stack` is told"),
     "SOAK_SECONDS": ("600", "Seconds of `make soak`"),
     "FULL": ("", "1: `make bench` at full scale"),
     "ONLY": ("every group", "Groups of `make bench`, comma-separated"),
