@@ -20,7 +20,7 @@ from variables import known
 
 from housing_assets.cli.metrics import summary
 from housing_assets.orchestration.operations import AssetState, Operations
-from housing_serving import __main__ as serving
+from housing_serving import process as serving
 
 PROJECT = INFRA.parent
 KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
