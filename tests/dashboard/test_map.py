@@ -1,6 +1,7 @@
 """The map: where places are drawn, in which colours, and what the page says of them."""
 
 import re
+from urllib.parse import unquote
 
 import numpy as np
 import polars as pl
@@ -67,6 +68,23 @@ def test_outlines_are_small_and_have_gaps_between_borders():
     x, y = outlines.borders(outlines.STATE)
     assert np.array_equal(np.isnan(x), np.isnan(y))
     assert np.isnan(x[-1])
+
+
+def test_the_picture_of_the_outlines_has_every_border_where_it_lies():
+    x, y = outlines.borders(outlines.STATE)
+    drawn = outlines.drawing(outlines.STATE, "#123456")
+    assert (drawn.left, drawn.top) == pytest.approx((np.nanmin(x), np.nanmax(y)))
+    assert (drawn.width, drawn.height) == pytest.approx((np.nanmax(x) - drawn.left, drawn.top - np.nanmin(y)))
+    address, svg = unquote(drawn.source).split(",", 1)
+    assert address == "data:image/svg+xml"
+    assert 'stroke="#123456"' in svg
+    assert svg.count("M") == np.isnan(x).sum()
+    # The first border begins and ends where it does in the picture, whose unit is a tenth of a kilometre.
+    begin, steps = re.search(r"M([^l]+)l([^M\"]+)", svg).groups()  # type: ignore[union-attr]
+    path = np.cumsum([np.array(begin.split(), int), *np.array(steps.split(), int).reshape(-1, 2)], axis=0) / 10
+    own = int(np.flatnonzero(np.isnan(x))[0])
+    assert drawn.left + path[:, 0] == pytest.approx(x[:own])
+    assert drawn.top - path[:, 1] == pytest.approx(y[:own])
 
 
 @pytest.mark.parametrize("theme", [colours.LIGHT, colours.DARK])
