@@ -272,7 +272,10 @@ def test_all_stopped_and_started_again_loses_nothing(stack, row, backfilled):
     before, records = predict(stack, row), kept(stack, backfilled)
     stack.compose("stop")
     stopped = {service: stack.inspect(service)["State"] for service in SERVING}
-    assert {service: state["ExitCode"] for service, state in stopped.items()} == dict.fromkeys(SERVING, 0)
+    # Dagster's webserver, which keeps nothing, does not always end by itself on SIGTERM: the engine then kills it.
+    codes = {service: state["ExitCode"] for service, state in stopped.items() if service != "webserver"}
+    assert codes == dict.fromkeys(codes, 0)
+    assert stopped["webserver"]["ExitCode"] in (0, 137)
     assert not [service for service, state in stopped.items() if state["OOMKilled"]]
     started = stack.run("up")
     assert started.returncode == 0, started.stderr
