@@ -56,7 +56,6 @@ _SLOWEST = (
     "test_tracking.py",
     "test_pages.py",
     "test_faults.py",
-    "test_browser.py",
     "test_checks_alone.py",
     "test_platform.py",
     "test_serve.py",
@@ -70,9 +69,11 @@ _SLOWEST = (
     "test_champions.py",
     "test_prices_alone.py",
     "test_other_places.py",
+    "test_browser.py",
 )
 """Names of files by how long they take, the longest first. Those that mostly wait for processes of their own stand
-between others, so that not all processes wait at once."""
+between others, so that not all processes wait at once. The browser's come last: by then the stack of containers, which
+takes a processor to itself, has ended."""
 
 
 _NEEDS = {
