@@ -19,6 +19,7 @@ from housing_dashboard.figures import percent
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="this machine has no chromium (apt-get install chromium)")
 WAIT = 180_000
 """Milliseconds that something may take to appear on a busy machine."""
+expect.set_options(timeout=WAIT)
 LIST_PRICE = "{0.description} ({0.unit})".format(BY_NAME["median_list_price"])
 TITLES = dict(zip(PAGES, ("Overview", "Map", "Place", "Compare", "What if", "Model", "Data health"), strict=True))
 
