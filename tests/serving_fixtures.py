@@ -140,7 +140,7 @@ class Load:
         over = threading.Event()
 
         def call(rows: int) -> None:
-            with httpx.Client(timeout=30) as client:
+            with httpx.Client(timeout=120) as client:
                 while not over.is_set():
                     begun = time.monotonic()
                     answer = client.post(f"{self.url}/predict", json=[self.row] * rows)

@@ -53,8 +53,8 @@ class Cluster:
     def wait_for(self, workers: int) -> None:
         from distributed import Client
 
-        with Client(self.address, timeout=30, set_as_default=False) as client:
-            client.wait_for_workers(workers, timeout=60)
+        with Client(self.address, timeout=120, set_as_default=False) as client:
+            client.wait_for_workers(workers, timeout=240)
 
 
 @pytest.fixture

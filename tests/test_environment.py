@@ -73,7 +73,7 @@ def test_every_variable_on_the_page_is_used():
 def start(*command: str, **env: str) -> subprocess.CompletedProcess[str]:
     known = {k: v for k, v in os.environ.items() if not k.startswith("HOUSING_")}
     return subprocess.run(
-        [sys.executable, "-m", *command], env={**known, **env}, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-m", *command], env={**known, **env}, capture_output=True, text=True, check=False, timeout=240
     )
 
 

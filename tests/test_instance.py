@@ -129,7 +129,7 @@ def test_a_backfill_launched_as_the_ui_does_runs_in_postgresql_with_its_logs_in_
 
     def ask(query: str, **variables: object) -> dict:
         body = {"query": query, "variables": variables}
-        return httpx.post(f"http://127.0.0.1:{port}/graphql", json=body, timeout=60).raise_for_status().json()["data"]
+        return httpx.post(f"http://127.0.0.1:{port}/graphql", json=body, timeout=240).raise_for_status().json()["data"]
 
     try:
         until = time.monotonic() + 240

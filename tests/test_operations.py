@@ -240,7 +240,7 @@ def test_the_server_answers_logs_a_line_and_leaves_when_asked(tmp_path):
     try:
         wait_for(lambda: "housing_status_up 1.0" in answer(), 120)
         process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=120)
     finally:
         process.kill()
     assert process.returncode == 0

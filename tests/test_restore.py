@@ -20,7 +20,9 @@ MONTH = HELD[0]
 
 
 def restore(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(
+        [sys.executable, SCRIPT, *arguments], capture_output=True, text=True, check=False, timeout=240
+    )
 
 
 @pytest.fixture

@@ -63,14 +63,14 @@ def test_a_second_publication_becomes_forecasts_over_http_and_on_the_dashboard(t
         def answered(path: str) -> dict:
             """Nothing while files are newer than their checks: these follow at once."""
             assert server.poll() is None
-            answer = httpx.get(f"{api}/{path}", timeout=60)
+            answer = httpx.get(f"{api}/{path}", timeout=240)
             assert answer.status_code == 200 or answer.json()["title"] == "Not checked yet", answer.text
             return answer.json() if answer.status_code == 200 else {}
 
         def is_up() -> bool:
             assert server.poll() is None
             try:
-                return httpx.get(f"{api}/health/ready", timeout=60).status_code == 200
+                return httpx.get(f"{api}/health/ready", timeout=240).status_code == 200
             except httpx.TransportError:
                 return False
 
@@ -101,12 +101,12 @@ def test_a_second_publication_becomes_forecasts_over_http_and_on_the_dashboard(t
 
             monkeypatch.setenv("HOUSING_STORE_URI", str(line.folder))
             monkeypatch.setenv("HOUSING_API_URL", api)
-            wait_for(is_shown, 60)
-            assert httpx.get(f"{dashboard}/_stcore/health", timeout=60).text == "ok"
+            wait_for(is_shown, 240)
+            assert httpx.get(f"{dashboard}/_stcore/health", timeout=240).text == "ok"
             (vintages,) = [d.value for d in page("health").dataframe if "publisher" in d.value.columns]
             assert vintages["months"].to_list() == [f"{SPEC.start} to {NEXT}"] * 2
             assert vintages["vintages"].min() >= 2
         finally:
             server.send_signal(signal.SIGTERM)
-            _, said = server.communicate(timeout=60)
+            _, said = server.communicate(timeout=240)
     assert server.returncode == 0, said

@@ -57,7 +57,7 @@ def test_all_services_answer_and_end_together(made, tmp_path):
         assert not any("mlflow.server.jobs" in command for command in running)
     finally:
         server.send_signal(signal.SIGTERM)
-        server.communicate(timeout=60)
+        server.communicate(timeout=240)
     assert server.returncode == 0
     assert not any(map(answers, ports.values()))
     assert len(children) > len(ports), "some services have children of their own"

@@ -187,7 +187,7 @@ def test_an_interrupted_run_is_killed_in_mlflow_and_the_champion_stays(tmp_path,
     try:
         wait_for(lambda: len(finished_trials(line)) >= 1 or process.poll() is not None)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        process.communicate(timeout=240)
     finally:
         process.kill()
     assert process.returncode != 0

@@ -201,7 +201,7 @@ query Status($id: String!) {
 def ask_dagster(stack: Stack, query: str, **variables: object) -> dict:
     """The data of a call of Dagster's GraphQL."""
     body = {"query": query, "variables": variables}
-    answer = httpx.post(f"{stack.url('DAGSTER_PORT')}/graphql", json=body, timeout=60).raise_for_status().json()
+    answer = httpx.post(f"{stack.url('DAGSTER_PORT')}/graphql", json=body, timeout=240).raise_for_status().json()
     assert "errors" not in answer, answer
     return answer["data"]
 

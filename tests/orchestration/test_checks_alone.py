@@ -47,7 +47,7 @@ class Webserver:
     url: str
 
     def ask(self, query: str, **variables: Any) -> dict[str, Any]:
-        answer = httpx.post(f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=60).json()
+        answer = httpx.post(f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=240).json()
         assert "errors" not in answer, answer
         return answer["data"]
 

@@ -161,8 +161,8 @@ def test_the_openapi_example_can_be_predicted_as_it_stands(client):
 
 def test_a_server_process_is_light_and_leaves_when_asked(made, tmp_path):
     with process(str(made.folder), tmp_path) as (server, url):
-        assert httpx.post(f"{url}/predict", json=ROW * 1_000, timeout=30).status_code == 200
-        assert httpx.post(f"{url}/explain", json=ROW, timeout=30).status_code == 200
+        assert httpx.post(f"{url}/predict", json=ROW * 1_000, timeout=120).status_code == 200
+        assert httpx.post(f"{url}/explain", json=ROW, timeout=120).status_code == 200
         status = Path(f"/proc/{server.pid}/status").read_text()
         resident = int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
         assert resident < 250_000, f"{resident} kB"
@@ -212,7 +212,7 @@ def test_it_starts_from_the_last_good_champion_while_the_store_is_away(made, tmp
     with process("s3://bucket/store", tmp_path, **away, **keys) as (_, url):
         assert httpx.post(f"{url}/predict", json=ROW).json() == expected
         assert "from its copy" in httpx.get(f"{url}/health").json()["reason"]
-        assert httpx.get(f"{url}/latest_predictions", timeout=60).status_code == 503
+        assert httpx.get(f"{url}/latest_predictions", timeout=240).status_code == 503
 
 
 def test_a_store_in_s3_serves_too(made, bucket, s3_env):

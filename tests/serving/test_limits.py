@@ -127,7 +127,7 @@ def test_two_hundred_bodies_at_once_are_all_answered(made, tmp_path):
         watcher = threading.Thread(target=watch)
         watcher.start()
         with (
-            httpx.Client(timeout=60, limits=httpx.Limits(max_connections=200)) as client,
+            httpx.Client(timeout=240, limits=httpx.Limits(max_connections=200)) as client,
             ThreadPoolExecutor(200) as pool,
         ):
             calls = [pool.submit(client.post, f"{url}/predict", content=rows, headers=JSON) for _ in range(200)]
