@@ -99,6 +99,20 @@ def names_for_a_screen_reader(page: Page) -> dict[str, list[str]]:
     return named
 
 
+def assert_all_is_named(page: Page) -> None:
+    """Each chart and each control has a name for a screen reader."""
+    charts = page.get_by_test_id("stPlotlyChart").count()
+    named = names_for_a_screen_reader(page)
+    # A chart has its name once it is drawn, which is after the script of the page has ended.
+    for _ in range(WAIT // 500):
+        if len(named["figure"]) == charts:
+            break
+        page.wait_for_timeout(500)
+        named = names_for_a_screen_reader(page)
+    assert len(named["figure"]) == charts
+    assert [role for role, names in named.items() if "" in names] == []
+
+
 def mean_error(rows: pl.DataFrame) -> str:
     off = (rows["predicted_price"] / rows["actual_price"] - 1).abs().mean()
     return percent(100 * float(off))  # type: ignore[arg-type]
@@ -211,16 +225,7 @@ def test_every_page_fits_a_phone_and_a_dark_theme(browser, address, made, page_n
             r"\d+", page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor")
         )[:3]
         assert max(map(int, (red, green, blue))) < 60
-        charts = page.get_by_test_id("stPlotlyChart").count()
-        named = names_for_a_screen_reader(page)
-        # A chart has its name once it is drawn, which is after the script of the page has ended.
-        for _ in range(WAIT // 500):
-            if len(named["figure"]) == charts:
-                break
-            page.wait_for_timeout(500)
-            named = names_for_a_screen_reader(page)
-        assert len(named["figure"]) == charts
-        assert [role for role, names in named.items() if "" in names] == []
+        assert_all_is_named(page)
         # The order of focus is that of the page.
         assert page.evaluate("[...document.querySelectorAll('[tabindex]')].filter(e => e.tabIndex > 0).length") == 0
 
@@ -287,13 +292,4 @@ def test_pages_of_forecasts_fit_a_phone_and_a_dark_theme(browser, forecasting, p
             "[...document.querySelectorAll('[data-testid=stMetricValue] *')].filter(e => e.scrollWidth > e.clientWidth)"
         )
         assert page.evaluate(f"{cut}.map(e => e.innerText)") == []
-        charts = page.get_by_test_id("stPlotlyChart").count()
-        named = names_for_a_screen_reader(page)
-        # A chart has its name once it is drawn, which is after the script of the page has ended.
-        for _ in range(WAIT // 500):
-            if len(named["figure"]) == charts:
-                break
-            page.wait_for_timeout(500)
-            named = names_for_a_screen_reader(page)
-        assert len(named["figure"]) == charts
-        assert [role for role, names in named.items() if "" in names] == []
+        assert_all_is_named(page)

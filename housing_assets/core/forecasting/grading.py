@@ -50,7 +50,8 @@ def grade(
         pl.col("month").str.slice(0, 4).alias("year"),
         metro.alias("metro"),
     )
-    graded = [_graded_by(_with_errors(known, _GROUPS), by) for by in _GROUPS]
+    errors = _with_errors(known, _GROUPS)
+    graded = [_graded_by(errors, by) for by in _GROUPS]
     if first is not None and first.height:
         against = _with_errors(_against_first(history, known, first), (FIRST_PUBLISHED,))
         graded.append(_graded_by(against, FIRST_PUBLISHED))

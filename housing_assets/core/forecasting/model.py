@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from housing_assets.core import limits
 from housing_assets.core.baselines import growth
 from housing_assets.core.errors import BundleError, HousingError
 from housing_assets.core.features import history as history_features
@@ -25,7 +26,7 @@ from housing_assets.core.models.combination import (
 )
 from housing_assets.core.months import TimeSplit, add_months
 
-_FITTING = (history_features, series, growth, ridge, autoregression, combination)
+_FITTING = (limits, history_features, series, growth, ridge, autoregression, combination)
 """The modules that decide what a fit is: once one of them changes, every fit is made again."""
 
 
