@@ -113,7 +113,7 @@ def run_platform(
         else:
             trials = settings.tune_trials if trials is None else trials
             config = {"ops": {TUNED_MODEL: {"config": {"trials": trials}}}}
-            trained_on = training_digest(data_stamps(store, CLEANED), split)
+            trained_on = training_digest(data_stamps(store, CLEANED), split, settings.refit_months)
             stages.run(TRAINING_JOB, [*inputs, trained_on, trials], None, _trained(store), config)
         held = [m for m in run_months if m >= split.holdout_start and m not in stages.stopped]
         _predict(stages, inputs, held)

@@ -18,9 +18,9 @@ from housing_assets.core.features.encoding import Encoders
 from housing_assets.core.features.history import History
 from housing_assets.core.features.monthly import FEATURES, KEYS
 from housing_assets.core.intervals.conformal import calibrate
-from housing_assets.core.models.combination import fit_combination
 from housing_assets.core.models.price import PriceModel, model_files
 from housing_assets.core.models.publication import MODEL, widen
+from housing_assets.core.models.refitted import fit_refitted
 from housing_assets.core.models.rows import feature_matrix
 from housing_assets.core.models.trees import TrainingParams, feature_importance
 from housing_assets.core.months import Split
@@ -121,7 +121,13 @@ def _fit(training: Training) -> PriceModel:
     growth = None
     if training.history is not None:
         try:
-            growth = fit_combination(training.history, [settings.publication_lag], settings.split.eval_start, log.info)
+            growth = fit_refitted(
+                training.history,
+                [settings.publication_lag],
+                settings.split.eval_start,
+                settings.refit_months,
+                log.info,
+            )
         except HousingError as error:
             log.warning(f"zips are predicted without their history: {error}")
     return PriceModel(
@@ -179,7 +185,11 @@ def _publish(training: Training, graded: _Graded, facts: Mapping[str, Any], fing
             "months": training.months,
             "training_data_sha256": training.data.digest(),
             "source": "synthetic sample" if settings.uses_sample else without_password(settings.source_uri),
-            "history": {"used": model.uses_history, "publication_lag": settings.publication_lag},
+            "history": {
+                "used": model.uses_history,
+                "publication_lag": settings.publication_lag,
+                "fitted_before": model.fitted_before,
+            },
             "judged": asdict(settings.judged),
             "published": {"predictor": publication.predictor, "told": publication.words()},
             **facts,

@@ -26,6 +26,7 @@ from housing_assets.core.catalogue import (
     REPORTS,
     TRAINING_JOB,
 )
+from housing_assets.core.models.refitted import months_from_eval
 from housing_assets.core.months import TimeSplit, add_months, consecutive
 from housing_assets.ingestion.panel_split import known_split
 from housing_assets.store.histories import stale_months
@@ -88,6 +89,7 @@ class Facts:
 
     Attributes:
         months: of the panel.
+        refit_months: months between fits of the forecasters from eval on.
         split: the time split. Months before its holdout keep the predictions that they have.
         counted_from: the newest month of the panel, if the split counts from it; else empty.
         can_forecast: are there months enough for a forecast model?
@@ -100,6 +102,7 @@ class Facts:
     """
 
     months: Sequence[str]
+    refit_months: int
     split: TimeSplit
     counted_from: str
     can_forecast: bool
@@ -123,6 +126,7 @@ def read_facts(settings: Settings, store: Store) -> Facts:
     decided = read_verdicts(store, CHAMPION_MODEL, [""]).get("")
     return Facts(
         settings.months,
+        settings.refit_months,
         settings.split,
         settings.newest_month if settings.moves else "",
         settings.can_forecast,
@@ -154,7 +158,7 @@ def work_to_do(facts: Facts) -> list[Task]:
     held = [m for m in facts.months if m >= facts.split.holdout_start and cleaned.is_sound(m)]
     before = [m for m in facts.months if m < facts.split.holdout_start]
     is_whole = all(cleaned.is_sound(m) for m in before)
-    known = training_digest(cleaned.stamps, facts.split)
+    known = training_digest(cleaned.stamps, facts.split, facts.refit_months)
     # The split moves as soon as a vintage has a month more. What else the vintage changes is ingested first.
     has_arrived = not facts.counted_from or facts.counted_from in raw.stamps
     if is_whole and has_arrived and (facts.champion is None or facts.trained_on not in ("", known)):
@@ -201,10 +205,18 @@ def prediction_stamps(store: Store) -> Callable[[str], str]:
     return lambda month: _digest([stamps.get(month, "")])
 
 
-def training_digest(cleaned: Mapping[str, str], split: TimeSplit) -> str:
-    """The digest of what models are trained and judged on: the split, and its cleaned months by their files' stamps."""
+def training_digest(cleaned: Mapping[str, str], split: TimeSplit, refit_months: int) -> str:
+    """The digest of what models are trained and judged on: the split, its cleaned months by their files' stamps, and
+    the month before which the newest fit of the forecasters is due.
+
+    Args:
+        cleaned: stamps by month.
+        split: the time split.
+        refit_months: months between fits from eval on.
+    """
     months = (f"{month} {stamp}" for month, stamp in sorted(cleaned.items()) if month < split.holdout_start)
-    return _digest([split.eval_start, *months])
+    newest = max(cleaned, default=split.eval_start)
+    return _digest([split.eval_start, months_from_eval(split.eval_start, newest, refit_months)[-1], *months])
 
 
 def _tasks(

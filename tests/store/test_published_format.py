@@ -14,8 +14,9 @@ from housing_assets.core.errors import BundleError
 from housing_assets.core.features.monthly import FEATURES
 from housing_assets.core.forecasting.model import forecast_model_from_files
 from housing_assets.core.forecasting.publishing import forecast
-from housing_assets.core.forecasting.schema import HORIZONS, INTERVAL_SCHEMA, MODEL, WEIGHT_SCHEMA
+from housing_assets.core.forecasting.schema import HORIZONS, INTERVAL_SCHEMA, MODEL
 from housing_assets.core.models.price import twin_problem
+from housing_assets.core.models.refitted import WEIGHT_SCHEMA
 from housing_assets.store.bundles import FORMAT, load_bundle
 from housing_assets.store.histories import read_sound_history
 from housing_assets.store.layout import Store

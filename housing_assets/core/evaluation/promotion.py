@@ -54,6 +54,7 @@ class Evidence:
         champion_judged: how the champion was judged otherwise than the candidate, in words; empty if it was not.
         compared_months: where it was: the months that both are graded on anew; empty: there are none.
         compared_mae: the candidate's on these months, US dollars; `champion_mae` is of the same.
+        is_later: True if the candidate's newest fit of growth knows later months than the champion's.
         others: eval MAE of other models that may serve while there is no sound one, by version.
         published: what the candidate publishes other than its own numbers as measured, in words; empty: nothing.
         margin: see `MARGIN`.
@@ -75,6 +76,7 @@ class Evidence:
     champion_judged: str = ""
     compared_months: Sequence[str] = ()
     compared_mae: float | None = None
+    is_later: bool = False
     others: Mapping[str, float] = field(default_factory=dict)
     published: str = ""
     margin: float = MARGIN
@@ -220,12 +222,9 @@ def decide_forecast(evidence: ForecastEvidence) -> Decision:
     if e.champion_problem:
         tests.append(("beats the champion", False, e.champion_problem))
     elif e.champion_error is not None:
-        # A refit knows more of the present: it takes over unless it turns out worse on the past.
-        limit = e.champion_error * (1 + e.margin if e.is_later else 1 - e.margin)
-        verb = "is" if e.candidate_error <= limit else "is not"
-        than = "fitted on later months and at most {0} worse than" if e.is_later else "at least {0} better than"
-        figures = f"{verb} {than.format(f'{e.margin:.1%}')} the champion's {e.champion_error:.2f}%"
-        tests.append(("beats the champion", e.candidate_error <= limit, figures))
+        better, than = _better_than_champion(e.candidate_error, e.champion_error, e)
+        figures = f"{'is' if better else 'is not'} {than} the champion's {e.champion_error:.2f}%"
+        tests.append(("beats the champion", better, figures))
     return _decide(e, tuple(tests))
 
 
@@ -267,14 +266,24 @@ def _champion_test(e: Evidence) -> tuple[bool, str]:
     mae = e.candidate_mae if e.compared_mae is None else e.compared_mae
     if e.champion_mae is None:
         raise HousingError(f"no eval error of the champion {e.champion}: materialize model_evaluation again")
-    better = mae <= e.champion_mae * (1 - e.margin)
+    better, than = _better_than_champion(mae, e.champion_mae, e)
     anew = ""
     if e.champion_judged:
         anew = f" on {describe_months(list(e.compared_months))}, since it was judged by {e.champion_judged}"
     return better, (
-        f"eval MAE {mae:,.0f} {'is' if better else 'is not'} at least {e.margin:.1%} better than the champion's "
-        f"{e.champion_mae:,.0f} US dollars{anew}"
+        f"eval MAE {mae:,.0f} {'is' if better else 'is not'} {than} the champion's {e.champion_mae:,.0f} US "
+        f"dollars{anew}"
     )
+
+
+def _better_than_champion(error: float, champions: float, e: "Evidence | ForecastEvidence") -> tuple[bool, str]:
+    """Whether a candidate's error lets it take over, and what it has to be, in words.
+
+    A refit knows more of the present: it takes over unless it turns out worse on the past.
+    """
+    if e.is_later:
+        return error <= champions * (1 + e.margin), f"fitted on later months and at most {e.margin:.1%} worse than"
+    return error <= champions * (1 - e.margin), f"at least {e.margin:.1%} better than"
 
 
 def _coverage_test(e: Evidence) -> tuple[bool, str]:

@@ -11,8 +11,9 @@ from housing_assets.core.errors import HousingError
 from housing_assets.core.features.history import History, HistoryAtOrigin
 from housing_assets.core.forecasting.intervals import ForecastErrors, noise
 from housing_assets.core.forecasting.model import ForecastModel
-from housing_assets.core.forecasting.schema import HORIZONS, MODEL, PREDICTORS, WEIGHT_SCHEMA
-from housing_assets.core.models.combination import Losses, combine, walk
+from housing_assets.core.forecasting.schema import HORIZONS, MODEL, PREDICTORS
+from housing_assets.core.models.combination import combine
+from housing_assets.core.models.refitted import WEIGHT_SCHEMA, Losses, walk
 from housing_assets.core.months import add_months
 
 _DECILES = 10

@@ -14,16 +14,8 @@ from housing_assets.core.features import series
 from housing_assets.core.features.history import History
 from housing_assets.core.forecasting.schema import HORIZONS
 from housing_assets.core.models import autoregression, combination, ridge
-from housing_assets.core.models.combination import (
-    LEAST_FORECAST_MONTHS,
-    REFIT_MONTHS,
-    Examples,
-    GrowthFit,
-    fit_files,
-    fit_from_files,
-    fit_growth,
-    yearly_before,
-)
+from housing_assets.core.models.combination import GrowthFit, fit_files, fit_from_files
+from housing_assets.core.models.refitted import REFIT_MONTHS, fit_as_known, refit_months
 from housing_assets.core.months import TimeSplit, add_months
 
 _FITTING = (limits, history_features, series, growth, ridge, autoregression, combination)
@@ -73,7 +65,7 @@ def fit_forecast_model(
     history: History,
     split: TimeSplit,
     progress: Callable[[str], None] = lambda _: None,
-    refit_months: int = REFIT_MONTHS,
+    every: int = REFIT_MONTHS,
     former: ForecastModel | None = None,
 ) -> ForecastModel:
     """Fit as it would have been done at the time: each year before eval, and from eval on every few months.
@@ -84,36 +76,20 @@ def fit_forecast_model(
         history: of all zips. A fit sees the months before its own alone.
         split: the time split.
         progress: called with a line of text after each fit.
-        refit_months: months between fits from eval on.
+        every: months between fits from eval on.
         former: fitted before; None: there is none.
 
     Raises:
         HousingError: the panel has too few months or zips.
     """
-    fits: dict[str, GrowthFit] = {}
-    examples = Examples(history)
-    months = backtest_fits(history, split, refit_months)
-    kept = _kept_fits(history, former, months)
-    for month in months:
-        if month in kept:
-            fits[month] = kept[month]
-            continue
-        try:
-            fits[month] = fit_growth(history, HORIZONS, month, examples)
-        except HousingError as error:
-            if month < split.eval_start:
-                continue  # earlier fits only let weights and intervals begin earlier
-            raise HousingError(
-                f"forecasts need {LEAST_FORECAST_MONTHS} months before HOUSING_EVAL_START={split.eval_start}, the "
-                f"panel begins with {history.first_month}: set HOUSING_EVAL_START later, or give it a longer panel"
-            ) from error
-        progress(f"fitted on targets before {month}: horizons {fits[month].horizons[0]} to {fits[month].horizons[-1]}")
+    kept = kept_fits(history, former, refit_months(history, split.eval_start, every))
+    fits = fit_as_known(history, HORIZONS, split.eval_start, every, progress, kept)
     if kept:
         progress(f"{len(kept)} fits are those of {former.version if former else ''}: no month before them has changed")
     return ForecastModel(fits, made_from=_digest(history, max(fits)))
 
 
-def _kept_fits(history: History, former: ForecastModel | None, months: Sequence[str]) -> dict[str, GrowthFit]:
+def kept_fits(history: History, former: ForecastModel | None, months: Sequence[str]) -> dict[str, GrowthFit]:
     """The fits of a former model that would be the same again. What one was made from holds what earlier ones were."""
     if former is None or max(former.fits) not in months or former.made_from != _digest(history, max(former.fits)):
         return {}
@@ -126,18 +102,6 @@ def _digest(history: History, before: str) -> str:
     for module in _FITTING:
         digest.update(Path(str(module.__file__)).read_bytes())
     return digest.hexdigest()
-
-
-def backtest_fits(history: History, split: TimeSplit, refit_months: int = REFIT_MONTHS) -> list[str]:
-    """Months before which the fits of a walk are made: a year apart before eval, `refit_months` apart from then on.
-
-    The last one is at most a month after the history, so that a month that is not there yet is forecast by a fit on
-    all that there is.
-    """
-    months = [split.eval_start]
-    while (following := add_months(months[-1], refit_months)) <= add_months(history.last_month, 1):
-        months.append(following)
-    return [*yearly_before(history, split.eval_start), *months]
 
 
 def forecast_files(model: ForecastModel, metrics: Mapping[str, object]) -> dict[str, bytes]:

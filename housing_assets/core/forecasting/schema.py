@@ -77,13 +77,5 @@ INTERVAL_SCHEMA: dict[str, pl.DataType] = {
 """Columns of `forecast_intervals`: half the width of a 90% interval in log price of a zip of usual noise, the outcomes
 that it rests on, and its parts, see `housing_assets.core.forecasting.intervals`. Earlier versions lack the parts."""
 
-WEIGHT_SCHEMA: dict[str, pl.DataType] = {
-    "origin": pl.String(),
-    "horizon": pl.Int64(),
-    "predictor": pl.String(),
-    "weight": pl.Float64(),
-}
-"""Columns of `forecast_weights`: what each forecaster counts in the model's forecast. They add up to 1."""
-
 LEAST_OUTCOMES = 30
 """Forecasts with a known outcome that a 90% interval needs at least."""

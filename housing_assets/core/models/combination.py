@@ -7,10 +7,9 @@ say less (Timmermann 2006, "Forecast Combinations", on why equal weights are har
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 
@@ -44,8 +43,6 @@ LEAST_TRAIN_MONTHS = 24
 """Origins of a horizon that its ridge needs: fewer do not cover the season twice."""
 LEAST_FORECAST_MONTHS = LEAST_MONTHS + LEAST_TRAIN_MONTHS + 1
 """Months before a fit that a forecast one month ahead needs: a year of history, the origins, an outcome."""
-REFIT_MONTHS = 3
-"""Months between fits. On half of the real metro indices, refitting each quarter erred 1% less than each year."""
 
 _DISCOUNT = 0.97
 """Share of its weight that a known error keeps from month to month: half after 23 months."""
@@ -53,8 +50,6 @@ _RATE = 3.0
 """How fast a forecaster loses weight with its errors: with 10% more loss than the best over 33 months it has 0.18 of
 the best one's weight one month ahead, and 0.61 twelve months ahead."""
 _LEAST_LOSS = 1e-9
-_THREADS = 2
-"""Horizons of an origin that are forecast at a time: arithmetic on arrays, which leaves Python to the other thread."""
 _ROWS_AN_ORIGIN = 250
 _VOLATILITY = ORIGIN_FEATURES.index("own_volatility_12")
 
@@ -276,109 +271,8 @@ def _fit_ridges(history: History, horizons: Sequence[int], before: str, examples
     return RidgeGrowth(ridges)
 
 
-@dataclass
-class Losses:
-    """Mean absolute log errors of the members, by origin and horizon, as outcomes become known."""
-
-    members: tuple[str, ...]
-    by_horizon: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
-
-    def add(self, history: History, origin: str, horizon: int, growth: np.ndarray) -> None:
-        """Keep the losses of a forecast, if its outcome is in the history: growth of shape (members, zips)."""
-        outcome = history.outcome(origin, horizon)
-        has_outcome = np.isfinite(outcome) & history.known(origin)
-        if has_outcome.any():
-            losses = np.abs(growth[:, has_outcome] - outcome[has_outcome]).mean(axis=1)
-            self.by_horizon.setdefault(horizon, {})[origin] = losses
-
-    def weights(self, origin: str, horizon: int) -> np.ndarray:
-        """Weights of the members from the outcomes that were known at an origin."""
-        losses = self.by_horizon.get(horizon, {})
-        known = [past for past in losses if add_months(past, horizon) <= origin]
-        ages = np.array([month_index(origin) - month_index(past) - horizon for past in known])
-        table = np.array([losses[past] for past in known]).reshape(len(known), len(self.members))
-        return learn_weights(table, ages, horizon)
-
-
-def walk(
-    history: History,
-    fits: Mapping[str, GrowthFit],
-    horizons: Sequence[int],
-    last: str,
-    losses: Losses | None = None,
-) -> Iterator[tuple[HistoryAtOrigin, int, np.ndarray, np.ndarray]]:
-    """Every origin and horizon from the first fit on, each by the newest fit before it and the weights known then.
-
-    Args:
-        history: of all zips.
-        fits: by the month before which they were fitted.
-        horizons: months ahead.
-        last: the last origin.
-        losses: to add the losses to; None: of this walk alone.
-
-    Yields:
-        The history at the origin, the horizon, growth of shape (members, zips), and the weights of the members.
-    """
-    record = Losses(tuple(next(iter(fits.values())).members)) if losses is None else losses
-    with ThreadPoolExecutor(_THREADS) as threads:
-        for origin in month_range(min(fits), last):
-            fit, at = fits[max(month for month in fits if month <= origin)], history.at(origin)
-            at.prepare()
-            growths = threads.map(partial(fit.growth, at), horizons)
-            for horizon, growth in zip(horizons, growths, strict=True):
-                weights = record.weights(origin, horizon)
-                record.add(history, origin, horizon, growth)
-                yield at, horizon, growth, weights
-
-
-def fit_combination(
-    history: History,
-    horizons: Sequence[int],
-    before: str,
-    progress: Callable[[str], None] = lambda _: None,
-) -> Combination:
-    """Fit the forecasters before a month, and learn their weights from the years before it.
-
-    Args:
-        history: may go on after `before`. Later months are not used, and change nothing.
-        horizons: months ahead.
-        before: every target lies in a month before this one.
-        progress: called with a line of text after each fit.
-
-    Raises:
-        HousingError: see `fit_growth`.
-    """
-    examples = Examples(history)
-    newest = fit_growth(history, horizons, before, examples)
-    fits = {before: newest}
-    for month in yearly_before(history, before):
-        fits[month] = fit_growth(history, horizons, month, examples)
-        progress(f"fitted on months before {month}")
-    last = add_months(before, -1)
-    losses = Losses(tuple(newest.members))
-    known = history.until(last)
-    for _ in walk(known, fits, horizons, last, losses):
-        pass
-    weights = {h: dict(zip(newest.members, losses.weights(last, h).tolist(), strict=True)) for h in horizons}
-    return Combination(newest, weights)
-
-
-YEARS_BEFORE = 8
-"""Years before eval that are walked, to learn weights and interval widths from: a fit a year."""
-
-
-def yearly_before(history: History, month: str) -> list[str]:
-    """Months a year apart before a month, for which the history is long enough, at most `YEARS_BEFORE` of them."""
-    earliest = add_months(history.first_month, LEAST_FORECAST_MONTHS)
-    months = [add_months(month, -12 * years) for years in range(1, YEARS_BEFORE + 1)]
-    return sorted(m for m in months if m >= earliest)
-
-
-_RIDGES, _AUTOREGRESSIONS, _WEIGHTS = (
-    "growth_ridges{}.parquet",
-    "growth_autoregressions{}.parquet",
-    "growth_weights{}.json",
-)
+_RIDGES, _AUTOREGRESSIONS = "growth_ridges{}.parquet", "growth_autoregressions{}.parquet"
+_WEIGHTS = "growth_weights.json"
 
 
 def fit_files(fit: GrowthFit, mark: str = "") -> dict[str, bytes]:
@@ -416,14 +310,8 @@ def fit_from_files(files: Mapping[str, bytes], mark: str = "") -> GrowthFit | No
     return GrowthFit({ridge.name: ridge, **autoregressions})
 
 
-def combination_files(model: Combination) -> dict[str, bytes]:
-    """The files of a combination, by name: those of its fit, and its weights."""
-    weights = {str(horizon): dict(of_member) for horizon, of_member in model.weights.items()}
-    return fit_files(model.fit) | {_WEIGHTS.format(""): (json.dumps(weights, indent=2) + "\n").encode()}
-
-
 def combination_from_files(files: Mapping[str, bytes]) -> Combination | GrowthModel | None:
-    """Read a combination back, or the growth model of an earlier bundle; None where there is neither.
+    """Read the one fit of an earlier bundle back, or the growth model of a still earlier one; None where there is none.
 
     Raises:
         BundleError: see `fit_from_files`.
@@ -435,7 +323,7 @@ def combination_from_files(files: Mapping[str, bytes]) -> Combination | GrowthMo
     if isinstance(former, GrowthModel):
         return former
     try:
-        weights = json.loads(files[_WEIGHTS.format("")])
+        weights = json.loads(files[_WEIGHTS])
     except KeyError as error:
         raise BundleError(f"the growth model lacks {error}: publish it again") from error
     return Combination(fit, {int(horizon): of_member for horizon, of_member in weights.items()})

@@ -27,7 +27,7 @@ from housing_assets.core.features.history import History
 from housing_assets.core.features.monthly import FEATURE_INPUTS, FEATURES, make_features
 from housing_assets.core.intervals.conformal import RESIDUAL_COLUMNS, interval
 from housing_assets.core.models.anchor import Anchor
-from housing_assets.core.models.combination import Combination, combination_files, combination_from_files
+from housing_assets.core.models.combination import Combination, combination_from_files
 from housing_assets.core.models.engine import import_xgboost
 from housing_assets.core.models.growth import GrowthModel
 from housing_assets.core.models.onnx import TWIN_TOLERANCE, open_twin, to_onnx, twin_output
@@ -40,6 +40,7 @@ from housing_assets.core.models.publication import (
     publication_file,
     publication_from_file,
 )
+from housing_assets.core.models.refitted import RefittedCombination, refitted_files, refitted_from_files
 from housing_assets.core.models.rows import feature_matrix
 from housing_assets.core.models.trees import PriceTrees
 from housing_assets.core.months import add_months
@@ -93,7 +94,8 @@ class PriceModel:
         encoders: fitted on the model's own train months.
         intervals: calibration as `housing_assets.core.intervals.conformal.calibrate` gives them.
         version: of the bundle it came from; empty before it was published.
-        growth: the model of how a known price grows; None if history is not used.
+        growth: how a known price grows, by fits of which each forecasts from its month on. That of an earlier bundle
+            has one fit. None if history is not used.
         lag: months from the last price that is known to the month predicted: the publication lag.
         publication: the predictor of rows with a history, and how much intervals are widened.
         max_list_price: US dollars. Rows with a higher `median_list_price` were not trained on. None if not known.
@@ -103,7 +105,7 @@ class PriceModel:
     encoders: Encoders
     intervals: pl.DataFrame
     version: str = ""
-    growth: Combination | GrowthModel | None = None
+    growth: RefittedCombination | Combination | GrowthModel | None = None
     lag: int = 1
     publication: Publication = AS_IT_IS
     max_list_price: float | None = None
@@ -119,6 +121,11 @@ class PriceModel:
         if self.publication.predictor == MODEL:
             return self.growth
         return NAIVE_FORECASTERS[self.publication.predictor]
+
+    @property
+    def fitted_before(self) -> str:
+        """The month before which all that the newest fit of `growth` learned lies; empty without one that says it."""
+        return self.growth.fitted_before if isinstance(self.growth, RefittedCombination) else ""
 
     def itself(self) -> "PriceModel":
         """The same model publishing its own numbers, by which it is graded beside the baselines."""
@@ -210,11 +217,11 @@ def model_files(model: PriceModel, golden: pl.DataFrame, metrics: Mapping[str, o
     """
     rows = golden.head(GOLDEN_ROWS).select(FEATURE_INPUTS)
     expected = rows.with_columns(pl.Series("expected_price", model.prices_without_history(rows)))
-    if isinstance(model.growth, GrowthModel):
+    if isinstance(model.growth, Combination | GrowthModel):
         raise BundleError(
             f"model {model.version} has the growth model of an earlier version, which is read only: train again"
         )
-    grown = {} if model.growth is None else combination_files(model.growth)
+    grown = {} if model.growth is None else refitted_files(model.growth)
     return {
         "model.ubj": bytes(model.trees.booster.save_raw("ubj")),
         "model.onnx": to_onnx(model.trees.booster),
@@ -261,7 +268,7 @@ def model_from_files(files: Mapping[str, bytes], version: str) -> PriceModel:
             Encoders.from_table(pl.read_parquet(io.BytesIO(files["encoders.parquet"]))),
             pl.read_parquet(io.BytesIO(files["intervals.parquet"])),
             version,
-            combination_from_files(files),
+            refitted_from_files(files) or combination_from_files(files),
             description["publication_lag"],
             publication_from_file(files[PUBLICATION_FILE] if "max_list_price" in description else None),
             description.get("max_list_price"),

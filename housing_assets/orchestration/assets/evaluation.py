@@ -17,10 +17,9 @@ from housing_assets.orchestration.plots import bars, lines_by_month, predicted_a
 from housing_assets.orchestration.resources.io_manager import AS_JSON, MonthReader
 from housing_assets.orchestration.resources.tracking import Tracker
 from housing_assets.store.bundles import BundleError, load_bundle
-from housing_assets.store.gates import require
+from housing_assets.store.gates import require, sound_months
 from housing_assets.store.layout import Store
 from housing_assets.store.pointers import champion_version
-from housing_assets.store.verdicts import PASSING, states
 
 CANDIDATE = TUNED_MODEL
 BASELINE = BASELINE_MODEL
@@ -49,8 +48,7 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         store: Store = context.resources.store
         cleaned.months.require([*train, *held])
         require(store, MODEL_EVALUATION, {CLEANED: [*train, *held]})
-        month_states = states(store, CLEANED, later)
-        sound = {month for month in cleaned.months.available() if month_states.get(month) in PASSING}
+        sound = sound_months(store, CLEANED)
         columns = list(dict.fromkeys([*FEATURE_INPUTS, "price"]))
         graded = [*held, *(m for m in later if m in sound)]
         rows = with_split(cleaned.months.read_many(graded, columns), settings.split)

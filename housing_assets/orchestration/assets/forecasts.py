@@ -29,9 +29,9 @@ from housing_assets.core.forecasting.schema import (
     FORECAST_SCHEMA,
     HORIZONS,
     PUBLISHED,
-    WEIGHT_SCHEMA,
 )
 from housing_assets.core.forecasting.unpredicted import reasons, unpredicted
+from housing_assets.core.models.refitted import WEIGHT_SCHEMA
 from housing_assets.core.models.ridge import RidgeGrowth
 from housing_assets.core.months import Split, TimeSplit
 from housing_assets.ingestion.source import source_fingerprint

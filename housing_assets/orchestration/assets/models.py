@@ -26,7 +26,7 @@ from housing_assets.orchestration.plots import bars, trial_history
 from housing_assets.orchestration.resources.io_manager import AS_FILE, MonthReader
 from housing_assets.orchestration.resources.tracking import Tracker
 from housing_assets.store.bundles import BundleError, load_bundle
-from housing_assets.store.gates import require
+from housing_assets.store.gates import require, sound_months
 from housing_assets.store.layout import Store
 from housing_assets.store.table import TableFile
 
@@ -74,6 +74,7 @@ class TuningConfig(dg.Config):
 def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """`baseline_model` and `tuned_model`."""
     before_holdout = [*settings.split_months(Split.TRAIN), *settings.split_months(Split.EVAL)]
+    every = [*before_holdout, *settings.split_months(Split.HOLDOUT)]
     golden = settings.split_months(Split.EVAL)[0]
 
     @described_asset(
@@ -109,12 +110,13 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         settings,
         required_resource_keys={"store", "mlflow"},
         ins={
-            CLEANED: dg.AssetIn(partition_mapping=dg.SpecificPartitionsPartitionMapping(before_holdout)),
+            CLEANED: dg.AssetIn(partition_mapping=dg.SpecificPartitionsPartitionMapping(every)),
             TRAINING_FEATURES: AS_FILE,
         },
         description="XGBoost with hyperparameters from a seeded Optuna study over rolling-origin folds inside the "
-        "train months, for zips without a history; growth of the last known price for those with one. Eval and holdout "
-        "take no part in either. An interrupted study goes on where it stopped.",
+        "train months, for zips without a history; growth of the last known price for those with one, refitted as "
+        "months become known. No fit and no trial sees a month that it predicts. An interrupted study goes on where it "
+        "stopped.",
     )
     def tuned_model(
         context: dg.AssetExecutionContext,
@@ -125,20 +127,23 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     ) -> dict:
         options = config.model_dump()
         use_history = options.pop("use_history")
-        require(context.resources.store, TUNED_MODEL, {CLEANED: before_holdout if use_history else [golden]})
+        store: Store = context.resources.store
+        require(store, TUNED_MODEL, {CLEANED: before_holdout if use_history else [golden]})
         if options["trials"] is None:
             options["trials"] = settings.tune_trials
         rows = cleaned.months.read(golden)
         history = None
         if use_history:
-            history = History.from_months(frame for _, frame in cleaned.iterate(list(HISTORY_SCHEMA)))
+            later = sound_months(store, CLEANED, settings.split_months(Split.HOLDOUT))
+            read = cleaned.months.iterate([*before_holdout, *later], list(HISTORY_SCHEMA))
+            history = History.from_months(frame for _, frame in read)
 
         def train_with(params: TrainingParams, facts: Mapping[str, Any]) -> Trained:
             training = Training(settings, context, TUNED_MODEL, params, training_features, encoders, rows, history)
             return train_and_publish(training, facts)
 
         if options["trials"] == 0:
-            params, origin = _params_without_search(context.resources.store)
+            params, origin = _params_without_search(store)
             context.log.info(f"no search: the hyperparameters are those of {origin}")
             trained = train_with(params, {"tuning": {"trials": 0, "hyperparameters_of": origin}})
             context.add_output_metadata({**trained.metadata, "hyperparameters of": origin})

@@ -20,7 +20,7 @@ from housing_assets.orchestration.described import described_asset
 from housing_assets.orchestration.metadata import table
 from housing_assets.orchestration.resources.io_manager import AS_JSON
 from housing_assets.orchestration.resources.tracking import Tracker
-from housing_assets.store.bundles import BundleError, load_bundle
+from housing_assets.store.bundles import Bundle, BundleError, load_bundle
 from housing_assets.store.gates import problems
 from housing_assets.store.layout import Store
 from housing_assets.store.pointers import champion_version, point_to, provisional_reason, record_decision
@@ -140,10 +140,18 @@ def _compared(store: Store, candidate: str, champion: str | None, table: pl.Data
     months = by_month["group"].unique().sort().to_list()
     common = months_to_compare(ours, other, theirs.model().uses_history, months)
     graded = by_month.filter(pl.col("group").is_in(common))
-    comparison: dict[str, Any] = {"champion_mae": _mae(graded, CHAMPION)}
+    comparison: dict[str, Any] = {
+        "champion_mae": _mae(graded, CHAMPION),
+        "is_later": _fitted_before(mine) > _fitted_before(theirs),
+    }
     if differs := ours.differs(other):
         comparison |= {"champion_judged": differs, "compared_months": common, "compared_mae": _mae(graded, CANDIDATE)}
     return comparison
+
+
+def _fitted_before(bundle: Bundle) -> str:
+    """The month before which all that a bundle's newest fit of growth learned lies; empty where it does not say it."""
+    return bundle.manifest.get("history", {}).get("fitted_before", "")
 
 
 def _mae(by_month: pl.DataFrame, predictor: str) -> float | None:

@@ -19,7 +19,7 @@ from housing_assets.core.catalogue import (
 )
 from housing_assets.core.features.encoding import ENCODER_COLUMNS
 from housing_assets.core.models.price import PriceModel, twin_difference
-from housing_assets.core.months import Split, TimeSplit, month_range
+from housing_assets.core.months import Split, month_range
 from housing_assets.core.quality.measurement import Measurement
 from housing_assets.core.quality.training import (
     measure_champion,
@@ -78,7 +78,7 @@ def training_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
 
     return [
         _checks_of_table(ENCODERS, encoders),
-        _checks_of_table(TRAINING_FEATURES, matrix, lambda store: _training_months(store, settings.split)),
+        _checks_of_table(TRAINING_FEATURES, matrix, lambda store: _training_months(store, settings)),
         _checks_of_table(BASELINE_MODEL, model(BASELINE_MODEL)),
         _checks_of_table(TUNED_MODEL, model(TUNED_MODEL)),
         _checks_of_table(MODEL_EVALUATION, evaluation),
@@ -86,8 +86,8 @@ def training_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     ]
 
 
-def _training_months(store: Store, split: TimeSplit) -> Callable[[str], str]:
-    digest = training_digest(data_stamps(store, CLEANED), split)
+def _training_months(store: Store, settings: Settings) -> Callable[[str], str]:
+    digest = training_digest(data_stamps(store, CLEANED), settings.split, settings.refit_months)
     return lambda _: digest
 
 

@@ -7,7 +7,7 @@ import pytest
 from housing_assets.core.baselines.forecaster import Forecaster, forecast_prices
 from housing_assets.core.baselines.growth import DAMPING, NAIVE_FORECASTERS, NAIVE_GROWTH, reference_growth
 from housing_assets.core.features.history import HISTORY_FEATURES, LONGEST_HORIZON, History, history_table
-from housing_assets.core.models.combination import fit_combination
+from housing_assets.core.models.refitted import fit_refitted
 from housing_assets.core.months import add_months, month_end
 from housing_assets.core.sample.spec import SampleSpec
 from housing_assets.core.sample.writers import sample_frame
@@ -30,7 +30,7 @@ def history(table) -> History:
 @pytest.fixture(scope="module")
 def forecasters(history) -> dict[str, Forecaster]:
     """All that the platform has."""
-    model = fit_combination(history, range(1, LONGEST_HORIZON + 1), ORIGIN)
+    model = fit_refitted(history, range(1, LONGEST_HORIZON + 1), ORIGIN)
     return {model.name: model, **NAIVE_FORECASTERS}
 
 

@@ -21,7 +21,6 @@ from housing_assets.core.forecasting.grading import (
 )
 from housing_assets.core.forecasting.intervals import forecast_intervals, log_widths, noise
 from housing_assets.core.forecasting.model import (
-    backtest_fits,
     fit_forecast_model,
     forecast_files,
     forecast_model_from_files,
@@ -37,6 +36,7 @@ from housing_assets.core.forecasting.schema import (
     PUBLISHED,
 )
 from housing_assets.core.models.combination import COMBINED_NAIVE
+from housing_assets.core.models.refitted import refit_months
 from housing_assets.core.months import TimeSplit, add_months, month_end, month_range
 from housing_assets.core.sample.spec import SampleSpec
 from housing_assets.core.sample.writers import sample_frame
@@ -90,10 +90,10 @@ def widths(walked) -> pl.DataFrame:
 
 
 def test_a_walk_has_a_fit_a_year_before_eval_and_one_each_quarter_from_then_on(history):
-    months = backtest_fits(history, SPLIT)
+    months = refit_months(history, SPLIT.eval_start)
     assert months[:3] == ["2016-01", "2017-01", "2018-01"]
     assert months[2:] == month_range("2018-01", "2021-01")[::3]
-    assert backtest_fits(history, SPLIT, 12)[2:] == ["2018-01", "2019-01", "2020-01", "2021-01"]
+    assert refit_months(history, SPLIT.eval_start, 12)[2:] == ["2018-01", "2019-01", "2020-01", "2021-01"]
 
 
 @pytest.mark.slow

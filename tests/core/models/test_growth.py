@@ -1,6 +1,7 @@
 """Combined growth models: what they learn, what they must not see, and that they come back from their files."""
 
 import io
+import json
 
 import numpy as np
 import polars as pl
@@ -15,14 +16,14 @@ from housing_assets.core.models.autoregression import LAGS
 from housing_assets.core.models.combination import (
     LEAST_TRAIN_MONTHS,
     Combination,
-    combination_files,
     combination_from_files,
     combine,
-    fit_combination,
+    fit_files,
     fit_growth,
     learn_weights,
 )
 from housing_assets.core.models.growth import shrinkage_weight
+from housing_assets.core.models.refitted import RefittedCombination, fit_refitted, refitted_files, refitted_from_files
 from housing_assets.core.models.ridge import fit_ridge
 from housing_assets.core.months import add_months, month_range
 from housing_assets.core.sample.spec import SampleSpec
@@ -43,7 +44,13 @@ def history(table) -> History:
 
 @pytest.fixture(scope="module")
 def model(history):
-    return fit_combination(history, [1, 3, 12], BEFORE)
+    return fit_refitted(history, [1, 3, 12], BEFORE)
+
+
+def known_before(model: RefittedCombination, month: str) -> dict[str, bytes]:
+    """The files of what was fitted and weighed before a month."""
+    fits = {before: fit for before, fit in model.fits.items() if before <= month}
+    return refitted_files(RefittedCombination(fits, model.weights.filter(pl.col("origin") < month)))
 
 
 def mape(history: History, horizon: int, said) -> float:
@@ -60,8 +67,9 @@ def test_nothing_from_the_month_on_is_learned_from(table, history, model):
         price=pl.when(later).then(pl.col("price") * (1 + pl.int_range(pl.len()) % 7)).otherwise("price"),
         inventory=pl.when(later).then(None).otherwise("inventory"),
     )
-    again = fit_combination(History.from_table(changed), [1, 3, 12], BEFORE)
-    assert combination_files(again) == combination_files(model)
+    again = fit_refitted(History.from_table(changed), [1, 3, 12], BEFORE)
+    assert known_before(again, BEFORE) == known_before(model, BEFORE)
+    assert refitted_files(again) != refitted_files(model), "the refits saw what was changed"
     origin = add_months(BEFORE, -1)
     np.testing.assert_array_equal(
         again.log_growth(History.from_table(changed).at(origin), 1), model.log_growth(history.at(origin), 1)
@@ -71,8 +79,24 @@ def test_nothing_from_the_month_on_is_learned_from(table, history, model):
 def test_what_comes_before_it_is(table, model):
     earlier = pl.col("date").dt.strftime("%Y-%m") == add_months(BEFORE, -1)
     changed = table.with_columns(price=pl.when(earlier).then(pl.col("price") * 1.05).otherwise("price"))
-    again = fit_combination(History.from_table(changed), [1, 3, 12], BEFORE)
-    assert combination_files(again) != combination_files(model)
+    again = fit_refitted(History.from_table(changed), [1, 3, 12], BEFORE)
+    assert known_before(again, BEFORE) != known_before(model, BEFORE)
+
+
+def test_each_origin_is_forecast_by_the_newest_fit_before_it(history, model):
+    """A fit a year before eval, as far as the history goes, and one each quarter from then on."""
+    assert list(model.fits) == ["2017-07", "2018-07", "2019-07", "2019-10", "2020-01", "2020-04", "2020-07"]
+    by_origin = {"2018-06": "2017-07", "2019-06": "2018-07", "2019-07": "2019-07", "2019-09": "2019-07", "2020-03": "2020-01"}
+    for origin, before in by_origin.items():
+        assert model.at(origin).fit is model.fits[before]
+    assert model.at("2017-06").fit is model.fits["2017-07"], "it saw 2017-06 and no month after it"
+    assert model.at("2017-05") is None
+    assert np.isnan(model.log_growth(history.at("2017-05"), 1)).all()
+
+
+def test_an_origin_after_the_last_known_has_the_weights_of_that_one(history, model):
+    assert model.at("2020-09").weights == model.at(history.last_month).weights
+    assert model.at("2017-06").weights[1]["ridge"] == pytest.approx(1 / len(model.at("2017-06").fit.members))
 
 
 def test_one_month_ahead_it_errs_less_than_every_naive_baseline(history, model):
@@ -91,8 +115,9 @@ def test_the_models_say_shrinks_with_the_horizon():
 def test_a_forecast_and_its_explanation_are_the_weighted_sums_of_the_members(history, model):
     origin, horizon = "2019-09", 12
     at, rows = history.at(origin), np.arange(5)
-    members = {name: f.log_growth(at, horizon) for name, f in model.fit.members.items()}
-    weights = model.weights[horizon]
+    combined = model.at(origin)
+    members = {name: f.log_growth(at, horizon) for name, f in combined.fit.members.items()}
+    weights = combined.weights[horizon]
     assert sum(weights.values()) == pytest.approx(1)
     expected = sum(weights[name] * growth for name, growth in members.items())
     assert model.log_growth(at, horizon) == pytest.approx(expected)
@@ -195,27 +220,47 @@ def test_no_loss_at_all_is_no_division_by_zero():
 
 
 def test_a_model_comes_back_from_its_files_to_the_last_bit(history, model):
-    files = combination_files(model)
-    again = combination_from_files(files)
-    assert isinstance(again, Combination)
+    again = refitted_from_files(refitted_files(model))
     for horizon in model.horizons:
         expected = model.log_growth(history.at("2019-09"), horizon)
         np.testing.assert_array_equal(again.log_growth(history.at("2019-09"), horizon), expected)
+    assert refitted_from_files({}) is None
+
+
+def test_the_one_fit_of_an_earlier_bundle_is_read(history, model):
+    kept = model.at("2019-09")
+    weights = {str(horizon): of_member for horizon, of_member in kept.weights.items()}
+    files = fit_files(kept.fit) | {"growth_weights.json": json.dumps(weights).encode()}
+    again = combination_from_files(files)
+    assert isinstance(again, Combination)
+    np.testing.assert_array_equal(
+        again.log_growth(history.at("2019-09"), 3), model.log_growth(history.at("2019-09"), 3)
+    )
+    del files["growth_weights.json"]
+    with pytest.raises(BundleError, match=r"lacks 'growth_weights\.json': publish it again"):
+        combination_from_files(files)
     assert combination_from_files({}) is None
 
 
 def test_its_coefficients_are_tables_one_can_read(model):
-    files = combination_files(model)
-    ridges = pl.read_parquet(io.BytesIO(files["growth_ridges.parquet"]))
+    files = refitted_files(model)
+    ridges = pl.read_parquet(io.BytesIO(files["growth_ridges-2019-07.parquet"]))
     assert ridges.columns == ["feature", "horizon", "mean", "scale", "weight", "intercept"]
     assert ridges.height == 3 * len(HISTORY_FEATURES)
-    lags = pl.read_parquet(io.BytesIO(files["growth_autoregressions.parquet"]))
+    lags = pl.read_parquet(io.BytesIO(files["growth_autoregressions-2019-07.parquet"]))
     assert lags.columns == ["name", "level", "lag", "coefficient", "usual"]
     assert lags.height == 3 * 3 * LAGS
 
 
-@pytest.mark.parametrize("name", ["growth_autoregressions.parquet", "growth_weights.json"])
-def test_a_file_that_is_missing_is_named(model, name):
-    files = {n: content for n, content in combination_files(model).items() if n != name}
-    with pytest.raises(BundleError, match=f"lacks '{name}': publish it again"):
-        combination_from_files(files)
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("growth_autoregressions-2019-07.parquet", "'growth_autoregressions-2019-07.parquet'"),
+        ("growth_ridges-2019-10.parquet", "the fit of 2019-10"),
+        ("growth_weights.parquet", "'growth_weights.parquet'"),
+    ],
+)
+def test_a_file_that_is_missing_is_named(model, name, told):
+    files = {n: content for n, content in refitted_files(model).items() if n != name}
+    with pytest.raises(BundleError, match=f"lacks {told}: publish it again"):
+        refitted_from_files(files)

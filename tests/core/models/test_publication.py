@@ -13,7 +13,6 @@ from housing_assets.core.errors import BundleError
 from housing_assets.core.evaluation.models import ITSELF, decide_publication, evaluate_models
 from housing_assets.core.features.history import History, history_table
 from housing_assets.core.intervals.conformal import calibrate
-from housing_assets.core.models.combination import fit_combination
 from housing_assets.core.models.price import PriceModel, model_files, model_from_files
 from housing_assets.core.models.publication import (
     AS_IT_IS,
@@ -24,6 +23,7 @@ from housing_assets.core.models.publication import (
     measure_widening,
     widen,
 )
+from housing_assets.core.models.refitted import fit_refitted
 from housing_assets.core.months import Split, TimeSplit, month_end, month_of
 from housing_assets.core.panel.cleaning import clean_month
 
@@ -48,8 +48,10 @@ def history(steady) -> History:
 
 @pytest.fixture(scope="module")
 def unpublished(model, history) -> PriceModel:
-    """A model with a growth model of the panel, before it is decided what it publishes."""
-    return replace(model, growth=fit_combination(history, [1], SPLIT.eval_start))
+    """A model that says that no price changes, before it is decided what it publishes."""
+    fitted = fit_refitted(history, [1], SPLIT.eval_start)
+    flat_alone = pl.when(pl.col("predictor") == "flat").then(1.0).otherwise(0.0)
+    return replace(model, growth=replace(fitted, weights=fitted.weights.with_columns(weight=flat_alone)))
 
 
 def held(panel: pl.DataFrame) -> pl.DataFrame:
