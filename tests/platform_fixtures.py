@@ -26,7 +26,7 @@ import pytest
 from quick_databases import close_idle_connections
 
 from housing_assets.config.settings import Settings
-from housing_assets.core.months import month_index, month_of, month_range
+from housing_assets.core.months import add_months, month_index, month_range
 from housing_assets.core.sample.spec import SampleSpec
 from housing_assets.core.sample.writers import sample_frame, write_sample
 from housing_assets.orchestration import plots
@@ -84,27 +84,27 @@ def write_long_source(path: Path, zips: int = 12) -> Path:
     return path
 
 
-def momentum_panel(zips: int, start: str, end: str, eval_start: str, noise_grows: float) -> pl.DataFrame:
-    """A clean raw panel in which each zip grows at a rate of its own, month after month, with little noise.
+def turning_panel(zips: int, start: str, end: str, eval_start: str, noise_grows: float) -> pl.DataFrame:
+    """A clean raw panel of a market that turns: prices wander until three months before eval, and from then on each zip
+    grows at a rate of its own.
 
-    That the growth of the last months goes on is all there is to know of it: a model cannot do better.
+    That the growth of the last months goes on is all there is to know of eval, and nothing before it says so: a model
+    does worse.
 
     Args:
         zips, start, end: as in `SampleSpec`.
-        eval_start: month from which the noise grows.
+        eval_start: first month of eval, from which the noise grows.
         noise_grows: by which factor a month. Above 1, intervals that rest on the months before miss.
     """
-    raw = sample_frame(SampleSpec(zips, start, end))
+    raw = sample_frame(SampleSpec(zips, start, end)).sort("zipcode", "date")
     draws = np.random.default_rng(5)
-    names = raw["zipcode"].unique().sort()
-    growth = dict(zip(names, draws.normal(0.003, 0.01, len(names)), strict=True))
-    level = dict(zip(names, draws.uniform(2e5, 8e5, len(names)), strict=True))
-    since, late = (
-        np.array([month_index(month_of(d)) - month_index(m) for d in raw["date"]]) for m in (start, eval_start)
-    )
-    noise = draws.normal(size=raw.height) * 3e-4 * noise_grows ** np.maximum(late, 0)
-    of_zip = [raw["zipcode"].replace_strict(table, return_dtype=pl.Float64).to_numpy() for table in (level, growth)]
-    return raw.with_columns(pl.Series("price", of_zip[0] * np.exp(of_zip[1] * since + noise)))
+    months, turn = month_range(start, end), month_index(add_months(eval_start, -3)) - month_index(start)
+    growth = draws.normal(0, 0.005, (zips, len(months)))
+    growth[:, turn:] = draws.normal(0.003, 0.01, (zips, 1))
+    late = np.maximum(np.arange(len(months)) - turn - 3, 0)
+    noise = draws.normal(size=growth.shape) * 3e-4 * noise_grows**late
+    price = draws.uniform(2e5, 8e5, (zips, 1)) * np.exp(np.cumsum(growth, axis=1) + noise)
+    return raw.with_columns(pl.Series("price", price.ravel())).sort("date", "zipcode", maintain_order=True)
 
 
 _CANVAS, _DRAW, _REPORT = plots._canvas, plots._png, monitoring.drift_html

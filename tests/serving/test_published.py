@@ -2,7 +2,7 @@
 
 import polars as pl
 import pytest
-from platform_fixtures import LONG, QUIET, Platform, command_line, failure_text, momentum_panel
+from platform_fixtures import LONG, QUIET, Platform, command_line, failure_text, turning_panel
 from serving_fixtures import open_client, rows_of, wait_ready
 
 from housing_assets.core.features.history import HISTORY_FEATURES
@@ -16,12 +16,12 @@ MONTH = "2020-05"
 
 @pytest.fixture(scope="module")
 def panel() -> pl.DataFrame:
-    return momentum_panel(40, LONG["panel_start"], LONG["panel_end"], LONG["eval_start"], 1.3)
+    return turning_panel(40, LONG["panel_start"], LONG["panel_end"], LONG["eval_start"], 1.3)
 
 
 @pytest.fixture(scope="module")
 def steady(tmp_path_factory, panel) -> Platform:
-    """A platform over a panel on which momentum cannot be beaten, and whose intervals miss on eval."""
+    """A platform over a panel that turns before eval: momentum cannot be beaten, and intervals miss on eval."""
     root = tmp_path_factory.mktemp("steady")
     panel.write_parquet(root / "panel.parquet")
     made = Platform(root, root / "panel.parquet", {**LONG, "max_list_price": 18_000_000})

@@ -185,10 +185,10 @@ class RefittedCombination:
     label: str = field(default="the model", init=False)
     words: str = field(default="several forecasters, each by how well it did lately", init=False)
 
-    @cached_property
+    @property
     def horizons(self) -> tuple[int, ...]:
         """Months ahead that it forecasts, in order."""
-        return tuple(self.weights["horizon"].unique().sort())
+        return tuple(next(iter(self._weights.values())))
 
     @property
     def fitted_before(self) -> str:

@@ -86,7 +86,13 @@ def test_what_comes_before_it_is(table, model):
 def test_each_origin_is_forecast_by_the_newest_fit_before_it(history, model):
     """A fit a year before eval, as far as the history goes, and one each quarter from then on."""
     assert list(model.fits) == ["2017-07", "2018-07", "2019-07", "2019-10", "2020-01", "2020-04", "2020-07"]
-    by_origin = {"2018-06": "2017-07", "2019-06": "2018-07", "2019-07": "2019-07", "2019-09": "2019-07", "2020-03": "2020-01"}
+    by_origin = {
+        "2018-06": "2017-07",
+        "2019-06": "2018-07",
+        "2019-07": "2019-07",
+        "2019-09": "2019-07",
+        "2020-03": "2020-01",
+    }
     for origin, before in by_origin.items():
         assert model.at(origin).fit is model.fits[before]
     assert model.at("2017-06").fit is model.fits["2017-07"], "it saw 2017-06 and no month after it"

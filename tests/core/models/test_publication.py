@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
-from platform_fixtures import momentum_panel
+from platform_fixtures import turning_panel
 
 from housing_assets.core.baselines.growth import NAIVE_GROWTH
 from housing_assets.core.baselines.prices import history_naive_predictions
@@ -33,8 +33,8 @@ MONTH = "2022-02"
 
 @pytest.fixture(scope="module")
 def steady() -> pl.DataFrame:
-    """A panel on which momentum cannot be beaten, and whose eval grows ever less certain; cleaned."""
-    raw = momentum_panel(40, "2016-01", "2022-03", SPLIT.eval_start, 1.15)
+    """A panel that turns before eval, where momentum cannot be beaten, and grows ever less certain; cleaned."""
+    raw = turning_panel(40, "2016-01", "2022-03", SPLIT.eval_start, 1.15)
     return pl.concat(
         clean_month(rows.with_columns(split=pl.lit(SPLIT.of(month_of(day)).value))).frame
         for (day,), rows in raw.group_by("date", maintain_order=True)
@@ -48,10 +48,8 @@ def history(steady) -> History:
 
 @pytest.fixture(scope="module")
 def unpublished(model, history) -> PriceModel:
-    """A model that says that no price changes, before it is decided what it publishes."""
-    fitted = fit_refitted(history, [1], SPLIT.eval_start)
-    flat_alone = pl.when(pl.col("predictor") == "flat").then(1.0).otherwise(0.0)
-    return replace(model, growth=replace(fitted, weights=fitted.weights.with_columns(weight=flat_alone)))
+    """A model with a growth model of the panel, before it is decided what it publishes."""
+    return replace(model, growth=fit_refitted(history, [1], SPLIT.eval_start))
 
 
 def held(panel: pl.DataFrame) -> pl.DataFrame:
