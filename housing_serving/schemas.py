@@ -96,6 +96,9 @@ class KnownHistory(Struct):
     last_month: Month
     zips: int
     publication_lag: Annotated[int, Meta(description="Months from the last known price to the month predicted")]
+    fitted_before: Annotated[
+        str, Meta(description="The newest fit of growth learned from the months before; empty: not recorded")
+    ]
 
 
 class Source(Struct):

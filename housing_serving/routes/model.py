@@ -58,7 +58,9 @@ def _known_history(serving: Predictor) -> KnownHistory | None:
     if serving.history_prices is None:
         return None
     history = serving.history_prices.history
-    return KnownHistory(history.first_month, history.last_month, len(history.zips), serving.model.lag)
+    return KnownHistory(
+        history.first_month, history.last_month, len(history.zips), serving.model.lag, serving.model.fitted_before
+    )
 
 
 def _judged(serving: Predictor) -> dict[str, Any]:

@@ -195,22 +195,22 @@ class RefittedCombination:
         """The month before which every target of the newest fit lies."""
         return max(self.fits)
 
-    def at(self, origin: str) -> Combination | None:
-        """What is combined at an origin; None before the first fit.
+    @property
+    def first_origin(self) -> str:
+        """The first origin that it forecasts from: the last month that the first fit saw."""
+        return add_months(min(self.fits), -1)
 
-        The first fit also forecasts from the month before its own, which is the last one that it saw.
-        """
-        first = min(self.fits)
-        fits = [month for month in self.fits if month <= origin] or [first] * (first <= add_months(origin, 1))
-        if not fits:
+    def at(self, origin: str) -> Combination | None:
+        """What is combined at an origin; None before `first_origin`, of which every fit saw later months."""
+        if origin < self.first_origin:
             return None
-        fit = self.fits[max(fits)]
+        fit = self.fits[max((month for month in self.fits if month <= origin), default=min(self.fits))]
         known = [month for month in self._weights if month <= origin]
         equal = dict.fromkeys(fit.members, 1 / len(fit.members))
         return Combination(fit, self._weights[max(known)] if known else dict.fromkeys(self.horizons, equal))
 
     def log_growth(self, at: HistoryAtOrigin, horizon: int) -> np.ndarray:
-        """See the protocol. It is NaN for every zip before the first fit."""
+        """See the protocol. It is NaN for every zip before `first_origin`."""
         require_modelled(horizon, self.horizons)
         combination = self.at(at.origin)
         return np.full(len(at.history.zips), np.nan) if combination is None else combination.log_growth(at, horizon)
@@ -219,11 +219,11 @@ class RefittedCombination:
         """See the protocol.
 
         Raises:
-            HousingError: the origin is before the first fit.
+            HousingError: the origin is before `first_origin`.
         """
         combination = self.at(at.origin)
         if combination is None:
-            raise HousingError(f"nothing is fitted before {at.origin}: choose an origin from {min(self.fits)} on")
+            raise HousingError(f"nothing was fitted before {at.origin}: choose an origin from {self.first_origin} on")
         return combination.contributions(at, horizon, rows)
 
     @cached_property

@@ -88,6 +88,20 @@ def test_coverage_is_told_and_does_not_decide(change, told):
     assert told in decision.reason
 
 
+@pytest.mark.parametrize(("mae", "outcome"), [(40_000.0, "promoted"), (39_930.0, "promoted"), (39_900.0, "refused")])
+def test_a_model_that_was_refitted_takes_over_unless_it_errs_more(mae, outcome):
+    decision = decide(replace(SECOND, is_later=True, champion_mae=mae))
+    assert decision.outcome == outcome
+    verb = "is" if outcome == "promoted" else "is not"
+    assert f"{verb} fitted on later months and at most 0.2% worse than the champion's {mae:,.0f}" in decision.reason
+
+
+@pytest.mark.parametrize(("is_later", "outcome"), [(True, "promoted"), (False, "refused")])
+def test_a_refitted_forecast_model_takes_over_unless_it_errs_more(is_later, outcome):
+    evidence = ForecastEvidence("forecast-2", 2.0, "forecast-1", 2.0, 9, {"cleaned": ""}, is_later=is_later)
+    assert decide_forecast(evidence).outcome == outcome
+
+
 def test_what_a_candidate_publishes_is_in_the_reasons():
     told = "rows with a history get the number of momentum_3; intervals of rows with a history are widened by 1.30"
     assert told in decide(replace(SECOND, published=told)).reason
