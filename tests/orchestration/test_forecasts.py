@@ -97,6 +97,20 @@ def test_the_same_again_is_the_same_version_and_byte_for_byte_the_same(copy):
     assert red_checks(result).keys() <= {"every_horizon_is_graded", "forecasts_have_intervals"}
 
 
+def test_a_month_more_is_no_other_version_until_a_refit_is_due(copy):
+    """The newest fit is before 2020-04 or, once 2020-06 is known, before 2020-07."""
+    versions = []
+    for end in ("2020-04", "2020-05", "2020-06"):
+        until = Platform(copy.root, copy.source, {**copy.changes, "panel_end": end})
+        for asset in ("price_history", "forecast_model"):
+            result = until.select(dg.AssetSelection.assets(asset))
+            assert result.success, failure_text(result)
+        versions.append(until.store.read_json("forecast_model.json")["version"])
+    assert versions[0] == versions[1] != versions[2]
+    first, newest = (load_bundle(copy.store, version).manifest["months"]["history"] for version in versions[1:])
+    assert (first, newest) == (["2015-06", "2020-03"], ["2015-06", "2020-06"])
+
+
 def test_errors_on_eval_are_metrics_of_the_run(copy):
     from mlflow import MlflowClient
 

@@ -283,6 +283,14 @@ class History:
             signals={name: values[:, :end] for name, values in self.signals.items()},
         )
 
+    def zips_until(self, last: str) -> int:
+        """Number of zips that have a price in a month or before it.
+
+        Raises:
+            HousingError: the month is outside the history.
+        """
+        return int(np.isfinite(self.log_price[:, : self.column(last) + 1]).any(axis=1).sum())
+
     def known(self, origin: str) -> np.ndarray:
         """See `HistoryAtOrigin.known`."""
         return self.at(origin).known

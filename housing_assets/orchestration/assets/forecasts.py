@@ -33,7 +33,7 @@ from housing_assets.core.forecasting.schema import (
 from housing_assets.core.forecasting.unpredicted import reasons, unpredicted
 from housing_assets.core.models.refitted import WEIGHT_SCHEMA
 from housing_assets.core.models.ridge import RidgeGrowth
-from housing_assets.core.months import Split, TimeSplit
+from housing_assets.core.months import Split, TimeSplit, add_months
 from housing_assets.ingestion.source import source_fingerprint
 from housing_assets.orchestration.asset_pictures import nation_picture
 from housing_assets.orchestration.described import described_asset
@@ -88,10 +88,12 @@ def _forecast_model(settings: Settings) -> dg.AssetsDefinition:
         tracker: Tracker = context.resources.mlflow
         require(store, FORECAST_MODEL)
         model = fit_forecast_model(price_history, split, context.log.info, every, _former(store))
+        # Of what the fits learned from alone: months after them make no other version.
+        learned = min(add_months(max(model.fits), -1), price_history.last_month)
         facts = {
-            "months": {"history": [price_history.first_month, price_history.last_month]},
+            "months": {"history": [price_history.first_month, learned]},
             "fits": {month: list(fit.horizons) for month, fit in model.fits.items()},
-            "zips": len(price_history.zips),
+            "zips": price_history.zips_until(learned),
             "source": settings.source_label,
         }
         origin = {
