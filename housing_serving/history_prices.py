@@ -32,7 +32,7 @@ class HistoryPriceTables:
             history: of all zips.
         """
         self.model, self.history = model, history
-        self._first = month_index(max(add_months(history.first_month, model.lag), model.first_month))
+        self._first = month_index(history.first_month) + model.lag
         self._last = month_index(history.last_month) + model.lag
         self._tables: dict[int, np.ndarray] = {}
         self._computing = threading.Lock()
@@ -73,9 +73,6 @@ class HistoryPriceTables:
         if month_index(month) > self._last:
             message = f"{month} is after the history of {zipcode}, which ends with {last}: {instead}"
             return "date", f"{message}. For forecasts: GET /forecasts/{zipcode}"
-        if month < self.model.first_month:
-            message = f"{month} is before {self.model.first_month}, the first month that is predicted from a history"
-            return "date", f"{message}: {instead}"
         origin = add_months(month, -self.model.lag)
         needed = f"{history_needed(origin)} (the panel begins with {first})"
         message = f"{zipcode} has too little history for {month}, which needs {needed}"

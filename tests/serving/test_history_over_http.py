@@ -283,7 +283,13 @@ def test_before_a_history_is_published_rows_are_predicted_from_their_figures(fol
 
 def test_the_model_and_the_months_on_file_tell_of_history(seen, grown):
     told = seen.get("/model").json()["history"]
-    assert told == {"first_month": "2015-06", "last_month": "2020-06", "zips": 12, "publication_lag": 1}
+    assert told == {
+        "first_month": "2015-06",
+        "last_month": "2020-06",
+        "zips": 12,
+        "publication_lag": 1,
+        "fitted_before": "2020-07",
+    }
     rows = seen.get("/latest_predictions").json()["preview"]
     assert [row["from_history"] for row in rows] == [True] * 5
 

@@ -127,13 +127,6 @@ class PriceModel:
         """The month before which all that the newest fit of `growth` learned lies; empty without one that says it."""
         return self.growth.fitted_before if isinstance(self.growth, RefittedCombination) else ""
 
-    @property
-    def first_month(self) -> str:
-        """The first month that is predicted from a history, by a fit that saw no later month; empty: any month."""
-        if self.publication.predictor == MODEL and isinstance(self.growth, RefittedCombination):
-            return add_months(self.growth.first_origin, self.lag)
-        return ""
-
     def itself(self) -> "PriceModel":
         """The same model publishing its own numbers, by which it is graded beside the baselines."""
         return replace(self, publication=AS_IT_IS)

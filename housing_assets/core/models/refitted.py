@@ -18,7 +18,6 @@ from functools import cached_property, partial
 import numpy as np
 import polars as pl
 
-from housing_assets.core.baselines.forecaster import require_modelled
 from housing_assets.core.errors import BundleError, HousingError
 from housing_assets.core.features.history import History, HistoryAtOrigin
 from housing_assets.core.models.combination import (
@@ -195,36 +194,24 @@ class RefittedCombination:
         """The month before which every target of the newest fit lies."""
         return max(self.fits)
 
-    @property
-    def first_origin(self) -> str:
-        """The first origin that it forecasts from: the last month that the first fit saw."""
-        return add_months(min(self.fits), -1)
+    def at(self, origin: str) -> Combination:
+        """What is combined at an origin: the newest fit before it, and the weights that were known there.
 
-    def at(self, origin: str) -> Combination | None:
-        """What is combined at an origin; None before `first_origin`, of which every fit saw later months."""
-        if origin < self.first_origin:
-            return None
+        An origin before the first fit is one of the months that this fit learned from. It has that fit and equal
+        weights.
+        """
         fit = self.fits[max((month for month in self.fits if month <= origin), default=min(self.fits))]
         known = [month for month in self._weights if month <= origin]
         equal = dict.fromkeys(fit.members, 1 / len(fit.members))
         return Combination(fit, self._weights[max(known)] if known else dict.fromkeys(self.horizons, equal))
 
     def log_growth(self, at: HistoryAtOrigin, horizon: int) -> np.ndarray:
-        """See the protocol. It is NaN for every zip before `first_origin`."""
-        require_modelled(horizon, self.horizons)
-        combination = self.at(at.origin)
-        return np.full(len(at.history.zips), np.nan) if combination is None else combination.log_growth(at, horizon)
+        """See the protocol."""
+        return self.at(at.origin).log_growth(at, horizon)
 
     def contributions(self, at: HistoryAtOrigin, horizon: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See the protocol.
-
-        Raises:
-            HousingError: the origin is before `first_origin`.
-        """
-        combination = self.at(at.origin)
-        if combination is None:
-            raise HousingError(f"nothing was fitted before {at.origin}: choose an origin from {self.first_origin} on")
-        return combination.contributions(at, horizon, rows)
+        """See the protocol."""
+        return self.at(at.origin).contributions(at, horizon, rows)
 
     @cached_property
     def _weights(self) -> dict[str, dict[int, dict[str, float]]]:
