@@ -60,28 +60,36 @@ def grade(
 
 
 def _with_errors(known: pl.DataFrame, groups: Sequence[str]) -> pl.DataFrame:
-    """What rows are grouped by, with the log error of each predictor under its name."""
-    log_errors = [pl.col(predictor) - pl.col("growth") for predictor in _GRADED]
-    return known.select("split", "horizon", *groups, *log_errors)
+    """What rows are grouped by, with three errors of each predictor: `relative`, `absolute` and `log`.
+
+    They are made once for all groups, as float32: an error of 1% is kept to 1e-9.
+    """
+    columns = []
+    for predictor in _GRADED:
+        log_error = pl.col(predictor) - pl.col("growth")
+        relative = log_error.exp() - 1
+        errors = {"relative": relative, "absolute": relative.abs(), "log": log_error.abs()}
+        columns += [values.cast(pl.Float32).alias(f"{predictor} {kind}") for kind, values in errors.items()]
+    return known.select("split", "horizon", *(pl.col(name).cast(pl.Categorical) for name in groups), *columns)
 
 
 def _graded_by(errors: pl.DataFrame, by: str) -> pl.DataFrame:
     """Error figures of each predictor by the values of a column, in percent but for the log."""
     figures = []
     for predictor in _GRADED:
-        log_error = pl.col(predictor)
-        error = log_error.exp() - 1
+        relative, absolute, log = (pl.col(f"{predictor} {kind}") for kind in ("relative", "absolute", "log"))
         figures.append(
             pl.struct(
                 pl.lit(predictor).alias("predictor"),
-                log_error.count().alias("rows"),
-                (error.abs().mean() * 100).alias("mape"),
-                (error.abs().median() * 100).alias("mdape"),
-                log_error.abs().mean().alias("log_mae"),
-                (error.mean() * 100).alias("bias"),
+                relative.count().alias("rows"),
+                (absolute.cast(pl.Float64).mean() * 100).alias("mape"),
+                (absolute.median().cast(pl.Float64) * 100).alias("mdape"),
+                log.cast(pl.Float64).mean().alias("log_mae"),
+                (relative.cast(pl.Float64).mean() * 100).alias("bias"),
             ).alias(predictor)
         )
-    groups = errors.group_by("split", pl.col(by).alias("group"), "horizon", maintain_order=True).agg(figures)
+    group = pl.col(by).cast(pl.String).alias("group")
+    groups = errors.group_by("split", by, "horizon", maintain_order=True).agg(figures).with_columns(group).drop(by)
     table = groups.unpivot(_GRADED, index=["split", "group", "horizon"], variable_name="name", value_name="figures")
     graded = table.drop("name").unnest("figures").filter(pl.col("rows") > 0)
     return graded.with_columns(pl.lit(by).alias("by"))
