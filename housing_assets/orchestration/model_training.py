@@ -22,7 +22,7 @@ from housing_assets.core.models.price import PriceModel, model_files
 from housing_assets.core.models.publication import MODEL, widen
 from housing_assets.core.models.refitted import fit_refitted
 from housing_assets.core.models.rows import feature_matrix
-from housing_assets.core.models.trees import TrainingParams, feature_importance
+from housing_assets.core.models.trees import PriceTrees, SavedTrees, TrainingParams, feature_importance
 from housing_assets.core.months import Split
 from housing_assets.engines.local import fit_trees
 from housing_assets.ingestion.source import source_fingerprint
@@ -57,6 +57,7 @@ class Training:
         encoders: the encoder table.
         golden: standardized rows whose predictions are kept in the bundle.
         history: of all zips; None: the model does not use it.
+        is_final: True to fit the trees that serve on eval too, after they were graded on it.
     """
 
     settings: Settings
@@ -67,6 +68,7 @@ class Training:
     encoders: pl.DataFrame
     golden: pl.DataFrame
     history: History | None = None
+    is_final: bool = False
 
     @property
     def months(self) -> dict[str, list[str]]:
@@ -94,7 +96,7 @@ class _Graded:
 
 
 def train_and_publish(training: Training, facts: Mapping[str, Any]) -> Trained:
-    """Train on train, grade on eval, publish the bundle with golden rows, and log all of it.
+    """Train on train, grade on eval, fit the trees that serve on both, publish the bundle with golden rows, and log it.
 
     Args:
         training: what the model is trained from.
@@ -103,6 +105,8 @@ def train_and_publish(training: Training, facts: Mapping[str, Any]) -> Trained:
     train, held = training.data.of(Split.TRAIN).read(KEYS), training.data.of(Split.EVAL).read()
     training.context.log.info(f"training {training.params.n_estimators} trees on {train.height:,} rows")
     graded = _grade(training, _fit(training), train, held)
+    if training.is_final:
+        graded = replace(graded, model=_final_fit(training, graded.model))
     fingerprint = source_fingerprint(training.context.instance)
     rows = {"train": train.height, "eval": held.height}
     version = _publish(training, graded, {"rows": rows, **facts}, fingerprint)
@@ -111,13 +115,8 @@ def train_and_publish(training: Training, facts: Mapping[str, Any]) -> Trained:
 
 def _fit(training: Training) -> PriceModel:
     """The trees and the growth model, without intervals."""
-    settings, log, params = training.settings, training.context.log, training.params
-
-    def progress(done: int, total: int) -> None:
-        if done % max(1, total // 5) == 0:
-            log.info(f"{done} of {total} trees")
-
-    trees = fit_trees(settings, training.data.of(Split.TRAIN), params, progress, log.info)
+    settings, log = training.settings, training.context.log
+    trees = _fit_trees(training, training.data.of(Split.TRAIN))
     growth = None
     if training.history is not None:
         try:
@@ -137,6 +136,27 @@ def _fit(training: Training) -> PriceModel:
         growth=growth,
         lag=settings.publication_lag,
         max_list_price=settings.max_list_price,
+    )
+
+
+def _fit_trees(training: Training, rows: TableFile) -> PriceTrees:
+    log = training.context.log
+
+    def progress(done: int, total: int) -> None:
+        if done % max(1, total // 5) == 0:
+            log.info(f"{done} of {total} trees")
+
+    return fit_trees(training.settings, rows, training.params, progress, log.info)
+
+
+def _final_fit(training: Training, graded: PriceModel) -> PriceModel:
+    """The model with trees that learned from eval too; those that were graded on it stay beside them."""
+    training.context.log.info("fitting the trees that serve on train and eval")
+    return replace(
+        graded,
+        trees=_fit_trees(training, training.data),
+        judged=SavedTrees.of(graded.trees),
+        unseen_from=training.settings.split.holdout_start,
     )
 
 
@@ -191,6 +211,7 @@ def _publish(training: Training, graded: _Graded, facts: Mapping[str, Any], fing
                 "fitted_before": model.fitted_before,
             },
             "judged": asdict(settings.judged),
+            "trees_learned_before": model.unseen_from or settings.split.eval_start,
             "published": {"predictor": publication.predictor, "told": publication.words()},
             **facts,
         },

@@ -106,7 +106,7 @@ def evaluate_models(
     beaten = {f"{n}{ITSELF}": m.itself() for n, m in models.items() if m.publication.predictor != MODEL}
     models = {**models, **beaten}
     by_history = {name: model.history_prices(rows, history) for name, model in models.items()}
-    predicted = {name: model.prices_beside(rows, by_history[name]) for name, model in models.items()}
+    predicted = {name: model.prices_beside(rows, by_history[name], unseen=True) for name, model in models.items()}
     intervals = {
         name: _rolling_intervals(rows, predicted[name], np.isfinite(by_history[name]), model)
         for name, model in models.items()

@@ -42,7 +42,7 @@ from housing_assets.core.models.publication import (
 )
 from housing_assets.core.models.refitted import RefittedCombination, refitted_files, refitted_from_files
 from housing_assets.core.models.rows import feature_matrix
-from housing_assets.core.models.trees import PriceTrees
+from housing_assets.core.models.trees import PriceTrees, SavedTrees
 from housing_assets.core.months import add_months
 
 PREDICTED_SCHEMA: dict[str, pl.DataType] = {
@@ -81,6 +81,7 @@ PREDICTION_DESCRIPTIONS: dict[str, str] = {
 
 GOLDEN_ROWS = 64
 """Rows kept in a bundle with the prices they must get, so that a loader recognizes a wrong model."""
+_JUDGED_FILE = "judged_model.ubj"
 GOLDEN_TOLERANCE = 1e-6
 """Largest relative difference of a golden row: the same engine must give the same number."""
 
@@ -99,6 +100,9 @@ class PriceModel:
         lag: months from the last price that is known to the month predicted: the publication lag.
         publication: the predictor of rows with a history, and how much intervals are widened.
         max_list_price: US dollars. Rows with a higher `median_list_price` were not trained on. None if not known.
+        judged: the trees of the same hyperparameters, fitted on train alone, by which months that `trees` learned from
+            are graded. None if `trees` learned from train alone.
+        unseen_from: the first month that `trees` did not learn from; empty where `judged` is None.
     """
 
     trees: PriceTrees
@@ -109,6 +113,8 @@ class PriceModel:
     lag: int = 1
     publication: Publication = AS_IT_IS
     max_list_price: float | None = None
+    judged: SavedTrees | None = None
+    unseen_from: str = ""
 
     @property
     def uses_history(self) -> bool:
@@ -135,17 +141,35 @@ class PriceModel:
         """Prices in US dollars, shape (n,), of n standardized rows, from their history where that is known."""
         return self.prices_beside(rows, self.history_prices(rows, history))
 
-    def prices_beside(self, rows: pl.DataFrame, grown: np.ndarray) -> np.ndarray:
-        """Prices in US dollars, shape (n,): those from history, as `history_prices` gives them, the trees' where it
-        gives none. Trees score these rows alone, which are few."""
+    def prices_beside(self, rows: pl.DataFrame, grown: np.ndarray, unseen: bool = False) -> np.ndarray:
+        """Prices in US dollars, shape (n,): those from history, the trees' where it gives none. Trees score these rows
+        alone, which are few.
+
+        Args:
+            rows: n standardized rows.
+            grown: their prices as `history_prices` gives them.
+            unseen: as `unseen_prices_without_history` gives those of the trees.
+        """
         prices, is_missing = grown.copy(), ~np.isfinite(grown)
         if is_missing.any():
-            prices[is_missing] = self.prices_without_history(rows.filter(is_missing))
+            of_trees = self.unseen_prices_without_history if unseen else self.prices_without_history
+            prices[is_missing] = of_trees(rows.filter(is_missing))
         return prices
 
     def prices_without_history(self, rows: pl.DataFrame) -> np.ndarray:
         """Prices in US dollars, shape (n,), from the figures of the rows alone."""
         return self.trees.prices(make_features(rows, self.encoders))
+
+    def unseen_prices_without_history(self, rows: pl.DataFrame) -> np.ndarray:
+        """Prices in US dollars, shape (n,), from the figures of the rows alone, each by trees that did not learn from
+        its month if that is one of eval or later: what a model is graded and its intervals are measured by."""
+        if self.judged is None:
+            return self.prices_without_history(rows)
+        is_seen = rows["date"].dt.strftime("%Y-%m") < self.unseen_from
+        prices = np.empty(rows.height)
+        prices[~is_seen.to_numpy()] = self.prices_without_history(rows.filter(~is_seen))
+        prices[is_seen.to_numpy()] = self.judged.trees.prices(make_features(rows.filter(is_seen), self.encoders))
+        return prices
 
     def history_prices(self, rows: pl.DataFrame, history: History | None) -> np.ndarray:
         """Prices in US dollars, shape (n,), from the zips' history alone; NaN where that says nothing."""
@@ -167,7 +191,11 @@ class PriceModel:
         return forecast_prices(forecaster, history, add_months(month, -self.lag), self.lag)
 
     def predict(
-        self, rows: pl.DataFrame, history: History | None = None, intervals: pl.DataFrame | None = None
+        self,
+        rows: pl.DataFrame,
+        history: History | None = None,
+        intervals: pl.DataFrame | None = None,
+        unseen: bool = False,
     ) -> pl.DataFrame:
         """Predictions of n standardized rows: n rows in the same order, `PREDICTED_SCHEMA`.
 
@@ -175,10 +203,11 @@ class PriceModel:
             rows: to predict.
             history: of their zips; None: they are predicted without.
             intervals: a newer calibration than the model's own.
+            unseen: see `prices_beside`.
         """
         grown = self.history_prices(rows, history)
         from_history = np.isfinite(grown)
-        prices = self.prices_beside(rows, grown)
+        prices = self.prices_beside(rows, grown, unseen)
         table = self.intervals if intervals is None else intervals
         low, high = interval(rows["city_full"], prices, table, from_history)
         return rows.select("date", "zipcode", "city_full").with_columns(
@@ -199,7 +228,7 @@ class PriceModel:
         """
         priced = rows.filter(pl.col("price").is_not_null())
         frame = priced.select("city_full", pl.col("price").alias("actual"))
-        kinds = (self.prices_without_history(priced), False), (self.history_prices(priced, history), True)
+        kinds = (self.unseen_prices_without_history(priced), False), (self.history_prices(priced, history), True)
         both = [
             frame.with_columns(pl.Series("predicted", predicted, pl.Float64), pl.lit(kind).alias("from_history"))
             for predicted, kind in kinds
@@ -235,12 +264,20 @@ def model_files(model: PriceModel, golden: pl.DataFrame, metrics: Mapping[str, o
                 "anchor": asdict(model.trees.anchor) if model.trees.anchor else None,
                 "publication_lag": model.lag,
                 "max_list_price": model.max_list_price,
+                **({"judged": _judged_facts(model)} if model.judged else {}),
             }
         ),
         PUBLICATION_FILE: publication_file(model.publication),
         "metrics.json": _json(dict(metrics)),
+        **({_JUDGED_FILE: model.judged.data} if model.judged else {}),
         **grown,
     }
+
+
+def _judged_facts(model: PriceModel) -> dict[str, Any]:
+    """What `features.json` says of the trees that a model was judged by."""
+    anchor = model.judged.anchor if model.judged else None
+    return {"unseen_from": model.unseen_from, "anchor": asdict(anchor) if anchor else None}
 
 
 def model_from_files(files: Mapping[str, bytes], version: str) -> PriceModel:
@@ -263,6 +300,7 @@ def model_from_files(files: Mapping[str, bytes], version: str) -> PriceModel:
         booster = xgb.Booster({"nthread": 1})
         booster.load_model(bytearray(files["model.ubj"]))
         anchor = _anchor(description["anchor"])
+        judged: Mapping[str, Any] = description.get("judged", {})
         model = PriceModel(
             PriceTrees(booster, description["target"], anchor),
             Encoders.from_table(pl.read_parquet(io.BytesIO(files["encoders.parquet"]))),
@@ -272,6 +310,8 @@ def model_from_files(files: Mapping[str, bytes], version: str) -> PriceModel:
             description["publication_lag"],
             publication_from_file(files[PUBLICATION_FILE] if "max_list_price" in description else None),
             description.get("max_list_price"),
+            SavedTrees(files[_JUDGED_FILE], description["target"], _anchor(judged["anchor"])) if judged else None,
+            judged.get("unseen_from", ""),
         )
         golden = pl.read_parquet(io.BytesIO(files["golden_rows.parquet"]))
     except KeyError as error:

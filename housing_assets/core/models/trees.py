@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -136,6 +137,35 @@ class PriceTrees:
     def to_prices(self, raw: np.ndarray, features: pl.DataFrame) -> np.ndarray:
         """The output of these trees, shape (n,), as prices in US dollars."""
         return prices_from_trees(raw, features, self.target, self.anchor)
+
+
+@dataclass(frozen=True)
+class SavedTrees:
+    """Trees as the bytes of their file, parsed when they are first asked for: serving never asks.
+
+    Attributes:
+        data: XGBoost's UBJSON.
+        target, anchor: see `PriceTrees`.
+    """
+
+    data: bytes
+    target: Target
+    anchor: Anchor | None = None
+
+    @classmethod
+    def of(cls, trees: PriceTrees) -> "SavedTrees":
+        """Save trees."""
+        return cls(bytes(trees.booster.save_raw("ubj")), trees.target, trees.anchor)
+
+    @cached_property
+    def trees(self) -> PriceTrees:
+        """The trees."""
+        import_xgboost()
+        import xgboost as xgb
+
+        booster = xgb.Booster({"nthread": 1})
+        booster.load_model(bytearray(self.data))
+        return PriceTrees(booster, self.target, self.anchor)
 
 
 def train_trees(

@@ -216,7 +216,7 @@ def measure_drift_month(table: pl.DataFrame, month: str) -> list[Measurement]:
 def eval_errors(rows: pl.DataFrame, model: PriceModel, history: History | None = None) -> dict[str | None, float]:
     """Mean absolute % error of the champion on eval rows, by metro; None: all of them."""
     known = rows.filter(pl.col("price").is_not_null())
-    said = pl.Series(model.prices(known, history))
+    said = pl.Series(model.prices_beside(known, model.history_prices(known, history), unseen=True))
     errors = known.select("city_full", (said / pl.col("price") - 1).abs().alias("error"))
     errors_by_metro: dict[str | None, float] = dict(
         errors.drop_nulls("city_full").group_by("city_full").agg(100 * pl.col("error").mean()).iter_rows()

@@ -139,7 +139,9 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             history = History.from_months(frame for _, frame in read)
 
         def train_with(params: TrainingParams, facts: Mapping[str, Any]) -> Trained:
-            training = Training(settings, context, TUNED_MODEL, params, training_features, encoders, rows, history)
+            training = Training(
+                settings, context, TUNED_MODEL, params, training_features, encoders, rows, history, is_final=True
+            )
             return train_and_publish(training, facts)
 
         if options["trials"] == 0:

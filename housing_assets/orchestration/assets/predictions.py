@@ -151,7 +151,7 @@ def _monthly_predictions(settings: Settings) -> dg.AssetsDefinition:
                 first = first_prices.read(rows.select(*WANTED_SCHEMA), used[month])
                 for problem in first.damaged:
                     context.log.warning(f"first prices of {month} are not known: {problem}")
-                predicted = model.predict(rows, history, calibrations[month])
+                predicted = model.predict(rows, history, calibrations[month], unseen=True)
                 predicted = with_vintage(predicted, used[month], first.prices)
                 found = _accuracy(predicted)
                 found["from history, %"] = 100 * float(predicted["from_history"].mean() or 0)  # type: ignore[arg-type]

@@ -22,8 +22,8 @@ from housing_assets.core.models.price import (
     twin_difference,
     twin_problem,
 )
-from housing_assets.core.models.trees import TARGETS, TrainingParams, train_trees
-from housing_assets.core.months import Split
+from housing_assets.core.models.trees import TARGETS, SavedTrees, TrainingParams, train_trees
+from housing_assets.core.months import Split, TimeSplit
 
 NAMES = {
     "model.ubj",
@@ -137,6 +137,38 @@ def test_a_model_of_any_target_comes_back_as_one_with_a_twin_that_agrees(feature
     assert min(again.prices(rows)) > 10_000
     assert twin_difference(kept, again) < 1e-4
     assert twin_problem(kept, again) is None
+
+
+@pytest.fixture(scope="module")
+def final(model, features) -> PriceModel:
+    """The model after a final fit, whose trees learned from eval too."""
+    trees = train_trees(features, TrainingParams(n_estimators=12, max_depth=4))
+    return replace(model, trees=trees, judged=SavedTrees.of(model.trees), unseen_from=TimeSplit().holdout_start)
+
+
+def test_a_month_that_the_trees_learned_from_is_graded_by_those_that_did_not(final, model, panel, rows):
+    """Who asks for a price gets it from all that is known."""
+    held = panel.filter(split=Split.EVAL).head(50)
+    both = pl.concat([held, rows])
+    expected = [*model.prices_without_history(held), *final.prices_without_history(rows)]
+    assert final.unseen_prices_without_history(both).tolist() == expected
+    assert final.prices(held).tolist() != model.prices(held).tolist()
+    unseen = final.predict(held, unseen=True)["predicted_price"]
+    assert unseen.equals(model.predict(held)["predicted_price"])
+    residuals = final.residuals(held)
+    assert_frame_equal(residuals, model.residuals(held), check_exact=True)
+
+
+def test_the_trees_that_were_graded_come_back_beside_those_that_serve(final, panel, rows):
+    kept = model_files(final, rows, {})
+    assert set(kept) == NAMES | {"judged_model.ubj"}
+    again = model_from_files(kept, "v")
+    assert again.unseen_from == "2022-01"
+    assert again.prices(rows).tolist() == final.prices(rows).tolist()
+    held = panel.filter(split=Split.EVAL).head(50)
+    assert again.unseen_prices_without_history(held).tolist() == final.unseen_prices_without_history(held).tolist()
+    with pytest.raises(BundleError, match=r"model v lacks 'judged_model\.ubj'"):
+        model_from_files({name: data for name, data in kept.items() if name != "judged_model.ubj"}, "v")
 
 
 def test_a_twin_that_disagrees_is_told_with_the_difference(files, features, encoders, model, rows):
