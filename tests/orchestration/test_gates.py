@@ -282,6 +282,19 @@ def test_a_report_of_every_month_is_the_default(copy):
     assert reports == [f"drift_report/{m}.html" for m in HELD]
 
 
+def test_months_like_train_need_no_report(copy):
+    config = {"ops": {"drift_report": {"config": {"drifted_report_only": True}}}}
+    for key in [k for k in copy.store.blobs.keys("drift_report/") if k.endswith(".html")]:
+        copy.store.blobs.delete(key)
+    months = copy.store.months("cleaned")
+    unlike = months.read(HELD[1]).with_columns(pl.col(pl.Float64).exclude("price", "latitude", "longitude") * 3)
+    months.write(HELD[1], unlike)
+    assert copy.select(dg.AssetSelection.checks_for_assets("cleaned"), HELD[:2]).success
+    assert copy.job("monitoring_job", HELD[:2], config).success
+    reports = [k for k in copy.store.blobs.keys("drift_report/") if k.endswith(".html")]
+    assert reports == [f"drift_report/{HELD[1]}.html"]
+
+
 def test_months_unlike_train_warn_and_three_of_them_ask_for_training(copy):
     sensor = copy.definitions.resolve_sensor_def("retraining_sensor")
 
