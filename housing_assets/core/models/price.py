@@ -236,8 +236,13 @@ def model_files(model: PriceModel, golden: pl.DataFrame, metrics: Mapping[str, o
     }
 
 
-def model_from_files(files: Mapping[str, bytes], version: str) -> PriceModel:
+def model_from_files(files: Mapping[str, bytes], version: str, threads: int = 1) -> PriceModel:
     """Read a model back. The caller has verified the hashes of `files`. Earlier bundles are read too.
+
+    Args:
+        files: of the bundle, by name.
+        version: of the bundle.
+        threads: that its trees predict with.
 
     Raises:
         BundleError: a file is missing, the features or the predictor are not known to this code, or a golden row gets
@@ -253,7 +258,7 @@ def model_from_files(files: Mapping[str, bytes], version: str) -> PriceModel:
                 f"model {version} was made with other features ({len(description['features'])}) than this version "
                 f"of the platform makes ({len(FEATURES)}): train again, or run the version that made it"
             )
-        booster = xgb.Booster({"nthread": 1})
+        booster = xgb.Booster({"nthread": threads})
         booster.load_model(bytearray(files["model.ubj"]))
         anchor = _anchor(description["anchor"])
         model = PriceModel(
