@@ -134,7 +134,7 @@ def _predict(stages: "_Stages", inputs: Sequence[object], months: Sequence[str])
         # Promoted by code that kept no verdict: the bundle is verified now.
         point_to(store, version, provisional_reason(store, version))
     stages.run_months(PREDICTIONS_JOB, [*inputs, version], months)
-    config = {"ops": {DRIFT_REPORT: {"config": {"newest_report_only": True}}}}
+    config = {"ops": {DRIFT_REPORT: {"config": {"newest_report_only": True, "drifted_report_only": True}}}}
     measured = [m for m in months if m not in stages.stopped]
     stages.run_months(MONITORING_JOB, [*inputs, version], measured, config)
 

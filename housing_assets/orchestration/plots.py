@@ -161,7 +161,7 @@ def trial_history(trials: Sequence[int], scores: Sequence[float], pruned: Sequen
     figure, axes = _canvas(6.5, 4)
     at, score, cut = np.array(trials), np.array(scores), np.array(pruned)
     axes.scatter(at[~cut], score[~cut], color=_COLOURS[0], label="complete")
-    axes.scatter(at[cut], score[cut], facecolors="none", edgecolors=_COLOURS[0], label="pruned between folds")
+    axes.scatter(at[cut], score[cut], facecolors="none", edgecolors=_COLOURS[0], label="pruned at a stage")
     best = np.minimum.accumulate(np.where(cut, np.inf, score))
     axes.step(at, best, where="post", color=_LINE, linewidth=1, label="best so far")
     axes.set(xlabel="trial", ylabel="RMSE / mean price, mean of the folds")

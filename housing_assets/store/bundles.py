@@ -32,9 +32,9 @@ class Bundle:
     manifest: dict[str, Any]
     files: dict[str, bytes]
 
-    def model(self) -> PriceModel:
-        """The model, checked against its golden rows."""
-        return model_from_files(self.files, self.version)
+    def model(self, threads: int = 1) -> PriceModel:
+        """The model, checked against its golden rows. Its trees predict with so many threads."""
+        return model_from_files(self.files, self.version, threads)
 
     def metrics(self) -> dict[str, Any]:
         """What evaluation found when the bundle was made."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import data_path
 import national
 import numpy as np
+import search as searches
 import sources
 import training
 import usual_way
@@ -92,6 +93,11 @@ def bare_training(folder: str, trees: str) -> float:
 def own_training(folder: str, trees: str) -> float:
     """Training as the assets do it, from `training_features` in the store."""
     return timed(lambda: training.own(data_path.Store.open(folder), int(trees)))
+
+
+def search(folder: str, kind: str) -> float:
+    """The search for hyperparameters, from `training_features` in the store."""
+    return timed(lambda: searches.run(Path(folder), kind))
 
 
 def ready(folder: str, split: str) -> float:
@@ -181,6 +187,7 @@ PIECES: dict[str, Callable[..., float]] = {
         ready,
         bare_training,
         own_training,
+        search,
         dagster,
         forecast_fit,
         forecast_month,

@@ -29,6 +29,7 @@ from markets import is_index, market_figures
 from national import national_figures
 from rich.console import Console
 from rich.table import Table
+from search import search_figures
 from serving import serving
 from sources import source_figures
 
@@ -301,6 +302,12 @@ def training(bench: Bench) -> Iterator[Figure]:
     yield Figure("training", "the same / bare", f"{ratio:.2f}", *full_target(bench, "1.15", ratio <= 1.15))
 
 
+def search(bench: Bench) -> Iterator[Figure]:
+    """What successive halving saves of the search, and what it costs."""
+    _ = bench.data
+    yield from search_figures(bench.folder / "pure")
+
+
 def tuning(bench: Bench) -> Iterator[Figure]:
     """Trials, and the whole of `housing run`."""
     made = bench.platform
@@ -438,6 +445,7 @@ GROUPS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "data": data,
     "dagster": dagster,
     "training": training,
+    "search": search,
     "growth": growth,
     "tuning": tuning,
     "accuracy": lambda bench: accuracy(bench.platform.store),

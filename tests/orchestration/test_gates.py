@@ -1,6 +1,7 @@
 """A broken month stops at its check: nothing downstream of it is made, the other months go on, gates hold."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -282,6 +283,27 @@ def test_a_report_of_every_month_is_the_default(copy):
     assert reports == [f"drift_report/{m}.html" for m in HELD]
 
 
+def make_unlike_train(copy: Platform, months: Sequence[str]) -> None:
+    """Triple much of cleaned months, but prices and keys, within the ranges of the columns."""
+    names = ["median_list_price", "median_ppsf", "median_list_ppsf", "inventory", "homes_sold", "pending_sales"]
+    names += ["new_listings", "median_dom", "Median Rent", "Per Capita Income", "Median Home Value", "restaurant"]
+    names += ["school", "park", "bank"]
+    cleaned = copy.store.months("cleaned")
+    for month in months:
+        cleaned.write(month, cleaned.read(month).with_columns(pl.col(names) * 3))
+    assert copy.select(dg.AssetSelection.checks_for_assets("cleaned"), HELD).success
+
+
+def test_months_like_train_need_no_report(copy):
+    for key in [k for k in copy.store.blobs.keys("drift_report/") if k.endswith(".html")]:
+        copy.store.blobs.delete(key)
+    make_unlike_train(copy, HELD[1:2])
+    config = {"ops": {"drift_report": {"config": {"drifted_report_only": True}}}}
+    assert copy.job("monitoring_job", HELD[:2], config).success
+    reports = [k for k in copy.store.blobs.keys("drift_report/") if k.endswith(".html")]
+    assert reports == [f"drift_report/{HELD[1]}.html"]
+
+
 def test_months_unlike_train_warn_and_three_of_them_ask_for_training(copy):
     sensor = copy.definitions.resolve_sensor_def("retraining_sensor")
 
@@ -289,15 +311,7 @@ def test_months_unlike_train_warn_and_three_of_them_ask_for_training(copy):
         return sensor(dg.build_sensor_context(instance=copy.instance, definitions=copy.definitions))
 
     assert isinstance(asked(), dg.SkipReason)
-    months = copy.store.months("cleaned")
-    for month in HELD:
-        frame = months.read(month)
-        # Everything but prices and keys is tripled, in its range.
-        names = ["median_list_price", "median_ppsf", "median_list_ppsf", "inventory", "homes_sold", "pending_sales"]
-        names += ["new_listings", "median_dom", "Median Rent", "Per Capita Income", "Median Home Value", "restaurant"]
-        names += ["school", "park", "bank"]
-        months.write(month, frame.with_columns(pl.col(names) * 3))
-    assert copy.select(dg.AssetSelection.checks_for_assets("cleaned"), HELD).success
+    make_unlike_train(copy, HELD)
     result = copy.job("monitoring_job", HELD, NEWEST_REPORT)
     assert result.success
     assert f"{HELD[0]}: (rows): " in red_checks(result)["features_are_as_in_train"]

@@ -42,7 +42,7 @@ from housing_assets.core.models.publication import (
 )
 from housing_assets.core.models.refitted import RefittedCombination, refitted_files, refitted_from_files
 from housing_assets.core.models.rows import feature_matrix
-from housing_assets.core.models.trees import PriceTrees, SavedTrees
+from housing_assets.core.models.trees import PriceTrees, SavedTrees, Target
 from housing_assets.core.months import add_months
 
 PREDICTED_SCHEMA: dict[str, pl.DataType] = {
@@ -156,6 +156,11 @@ class PriceModel:
             prices[is_missing] = of_trees(rows.filter(is_missing))
         return prices
 
+    @property
+    def graded_trees(self) -> PriceTrees:
+        """The trees that learned from train alone."""
+        return self.trees if self.judged is None else self.judged.trees
+
     def prices_without_history(self, rows: pl.DataFrame) -> np.ndarray:
         """Prices in US dollars, shape (n,), from the figures of the rows alone."""
         return self.trees.prices(make_features(rows, self.encoders))
@@ -163,12 +168,10 @@ class PriceModel:
     def unseen_prices_without_history(self, rows: pl.DataFrame) -> np.ndarray:
         """Prices in US dollars, shape (n,), from the figures of the rows alone, each by trees that did not learn from
         its month if that is one of eval or later: what a model is graded and its intervals are measured by."""
-        if self.judged is None:
-            return self.prices_without_history(rows)
         is_seen = rows["date"].dt.strftime("%Y-%m") < self.unseen_from
         prices = np.empty(rows.height)
         prices[~is_seen.to_numpy()] = self.prices_without_history(rows.filter(~is_seen))
-        prices[is_seen.to_numpy()] = self.judged.trees.prices(make_features(rows.filter(is_seen), self.encoders))
+        prices[is_seen.to_numpy()] = self.graded_trees.prices(make_features(rows.filter(is_seen), self.encoders))
         return prices
 
     def history_prices(self, rows: pl.DataFrame, history: History | None) -> np.ndarray:
@@ -280,8 +283,13 @@ def _judged_facts(model: PriceModel) -> dict[str, Any]:
     return {"unseen_from": model.unseen_from, "anchor": asdict(anchor) if anchor else None}
 
 
-def model_from_files(files: Mapping[str, bytes], version: str) -> PriceModel:
+def model_from_files(files: Mapping[str, bytes], version: str, threads: int = 1) -> PriceModel:
     """Read a model back. The caller has verified the hashes of `files`. Earlier bundles are read too.
+
+    Args:
+        files: of the bundle, by name.
+        version: of the bundle.
+        threads: that its trees predict with.
 
     Raises:
         BundleError: a file is missing, the features or the predictor are not known to this code, or a golden row gets
@@ -297,7 +305,7 @@ def model_from_files(files: Mapping[str, bytes], version: str) -> PriceModel:
                 f"model {version} was made with other features ({len(description['features'])}) than this version "
                 f"of the platform makes ({len(FEATURES)}): train again, or run the version that made it"
             )
-        booster = xgb.Booster({"nthread": 1})
+        booster = xgb.Booster({"nthread": threads})
         booster.load_model(bytearray(files["model.ubj"]))
         anchor = _anchor(description["anchor"])
         judged: Mapping[str, Any] = description.get("judged", {})
@@ -310,7 +318,7 @@ def model_from_files(files: Mapping[str, bytes], version: str) -> PriceModel:
             description["publication_lag"],
             publication_from_file(files[PUBLICATION_FILE] if "max_list_price" in description else None),
             description.get("max_list_price"),
-            SavedTrees(files[_JUDGED_FILE], description["target"], _anchor(judged["anchor"])) if judged else None,
+            _saved(files[_JUDGED_FILE], description["target"], judged, threads) if judged else None,
             judged.get("unseen_from", ""),
         )
         golden = pl.read_parquet(io.BytesIO(files["golden_rows.parquet"]))
@@ -325,6 +333,11 @@ def model_from_files(files: Mapping[str, bytes], version: str) -> PriceModel:
     if not np.allclose(model.prices_without_history(golden), expected, rtol=GOLDEN_TOLERANCE, atol=0):
         raise BundleError(f"model {version} gives its golden rows other prices than when it was made")
     return model
+
+
+def _saved(data: bytes, target: Target, facts: Mapping[str, Any], threads: int) -> SavedTrees:
+    """The trees that a model was judged by, from their file and what `_judged_facts` says of them."""
+    return SavedTrees(data, target, _anchor(facts["anchor"]), threads)
 
 
 def _anchor(content: Mapping[str, Any] | None) -> Anchor | None:

@@ -146,11 +146,13 @@ class SavedTrees:
     Attributes:
         data: XGBoost's UBJSON.
         target, anchor: see `PriceTrees`.
+        threads: that the trees predict with.
     """
 
     data: bytes
     target: Target
     anchor: Anchor | None = None
+    threads: int = 1
 
     @classmethod
     def of(cls, trees: PriceTrees) -> "SavedTrees":
@@ -163,7 +165,7 @@ class SavedTrees:
         import_xgboost()
         import xgboost as xgb
 
-        booster = xgb.Booster({"nthread": 1})
+        booster = xgb.Booster({"nthread": self.threads})
         booster.load_model(bytearray(self.data))
         return PriceTrees(booster, self.target, self.anchor)
 

@@ -23,6 +23,16 @@ MEASURES: Mapping[str, frozenset[str]] = {
 }
 """Measures taken of each asset."""
 
+# Made once: to build them for each month costs more than to evaluate them.
+_OUTSIDE = {n: (pl.col(n) < BY_NAME[n].low) | (pl.col(n) > BY_NAME[n].high) for n in NUMBERS}
+
+_ODD = {n: pl.col(n).is_nan() | pl.col(n).is_infinite() for n in NUMBERS}
+
+_COUNTS = [
+    *(e.sum().alias(f"{n}|outside") for n, e in _OUTSIDE.items()),
+    *(e.sum().alias(f"{n}|odd") for n, e in _ODD.items()),
+]
+
 # ---------------------------------------------------------------- cleaned months
 
 
@@ -39,17 +49,12 @@ def measure_clean_month(frame: pl.DataFrame, month: str, quarantined: int = 0) -
         return sheet.found
     sheet.keys_and_dates()
     sheet.repeated()
-    outside = {n: (pl.col(n) < BY_NAME[n].low) | (pl.col(n) > BY_NAME[n].high) for n in NUMBERS}
-    odd = {n: pl.col(n).is_nan() | pl.col(n).is_infinite() for n in NUMBERS}
-    counts = frame.select(
-        *(e.sum().alias(f"{n}|outside") for n, e in outside.items()),
-        *(e.sum().alias(f"{n}|odd") for n, e in odd.items()),
-    ).row(0, named=True)
+    counts = frame.select(_COUNTS).row(0, named=True)
     for name in NUMBERS:
         low, high = BY_NAME[name].low, BY_NAME[name].high
         for measure, conditions, key, what in (
-            ("impossible", outside, "outside", f"outside {low:g} to {high:g}"),
-            ("not_finite", odd, "odd", "are NaN or infinite"),
+            ("impossible", _OUTSIDE, "outside", f"outside {low:g} to {high:g}"),
+            ("not_finite", _ODD, "odd", "are NaN or infinite"),
         ):
             if counts[f"{name}|{key}"]:
                 sheet.count(measure, conditions[name], name, what)

@@ -1,7 +1,7 @@
 """The score of a trial on the folds."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -83,37 +83,103 @@ class FoldData:
             matrix.set_label(training_labels(rows, params.target, self.anchors[params.target]))
         return train, validation
 
-    def score(self, params: TrainingParams, patience: int, threads: int) -> tuple[float, int]:
-        """RMSE over the mean price of the validation months, and the number of trees with the least error."""
+    def begin(self, params: TrainingParams, patience: int, threads: int) -> "FoldFit":
+        """Trees of these parameters, of which none is grown yet."""
         import_xgboost()
         import xgboost as xgb
 
         train, validation = self.with_labels(params)
-        booster = xgb.train(
-            params.booster_params() | {"nthread": threads},
-            train,
-            num_boost_round=params.n_estimators,
-            evals=[(validation, "validation")],
-            early_stopping_rounds=patience,
-            verbose_eval=False,
-        )
-        trees = booster.best_iteration + 1
-        raw = booster.predict(validation, iteration_range=(0, trees))
-        actual = self.validation["price"].to_numpy()
-        fitted = PriceTrees(booster, params.target, self.anchors[params.target])
-        error = fitted.to_prices(raw, self.validation) - actual
-        return float(np.sqrt((error**2).mean()) / actual.mean()), trees
+        # A fold is not always continued by the thread that began it, and XGBoost keeps its random state by thread.
+        own = params.booster_params() | {"nthread": threads, "seed_per_iteration": True}
+        trees = PriceTrees(xgb.Booster(own, [train, validation]), params.target, self.anchors[params.target])
+        return FoldFit(self, trees, train, validation, patience)
 
 
-def fold_scores(folds: list[FoldData], params: TrainingParams, patience: int) -> Iterator[tuple[float, int]]:
-    """The score and the number of trees of each fold, in order.
+@dataclass
+class FoldFit:
+    """The trees of one trial on one fold. They are grown in stages, and stop early.
 
-    Folds are scored side by side, since small ones gain little from more threads each.
+    Attributes:
+        fold: what they are fitted on.
+        trees: those grown so far.
+        train, validation: the fold's matrices with the labels of this trial.
+        patience: trees without a better validation error after which no more are grown.
+    """
+
+    fold: FoldData
+    trees: PriceTrees
+    train: "xgboost.QuantileDMatrix"
+    validation: "xgboost.QuantileDMatrix"
+    patience: int
+    _errors: list[float] = field(default_factory=list, init=False, repr=False)
+
+    @property
+    def best(self) -> int:
+        """The number of trees with the least validation error."""
+        return self._errors.index(min(self._errors)) + 1
+
+    @property
+    def stopped(self) -> bool:
+        """True if more trees did not lower the validation error."""
+        return bool(self._errors) and len(self._errors) - self.best >= self.patience
+
+    def grow(self, trees: int) -> float:
+        """Grow on until there are `trees` of them, or they stop.
+
+        Returns:
+            The RMSE over the mean price of the validation months, of the best trees so far.
+        """
+        booster = self.trees.booster
+        while len(self._errors) < trees and not self.stopped:
+            at = len(self._errors)
+            booster.update(self.train, at)
+            self._errors.append(float(booster.eval_set([(self.validation, "validation")], at).rpartition(":")[2]))
+        raw = booster.predict(self.validation, iteration_range=(0, self.best))
+        actual = self.fold.validation["price"].to_numpy()
+        error = self.trees.to_prices(raw, self.fold.validation) - actual
+        return float(np.sqrt((error**2).mean()) / actual.mean())
+
+
+@dataclass(frozen=True)
+class StageScores:
+    """How a trial does on every fold once its trees are grown to the end of a stage.
+
+    Attributes:
+        trees: to which each fold was grown, if it did not stop before.
+        scores: of the folds, in order.
+        best: the number of trees with the least error, of the folds.
+        finished: True if no fold grows further.
+    """
+
+    trees: int
+    scores: list[float]
+    best: list[int]
+    finished: bool
+
+
+def fold_scores(
+    folds: list[FoldData], params: TrainingParams, patience: int, stages: Sequence[int]
+) -> Iterator[StageScores]:
+    """The scores of a trial after each stage, until no fold grows further.
+
+    Folds are grown side by side, since small ones gain little from more threads each.
+
+    Args:
+        folds: to score on.
+        params: of the trial.
+        patience: see `FoldFit`.
+        stages: numbers of trees at which a stage ends, rising.
     """
     cores = os.cpu_count() or 1
+    threads = max(1, cores // len(folds))
+    fits = [fold.begin(params, patience, threads) for fold in folds]
     pool = ThreadPoolExecutor(min(cores, len(folds)), thread_name_prefix="fold")
     try:
-        threads = max(1, cores // len(folds))
-        yield from pool.map(lambda fold: fold.score(params, patience, threads), folds)
+        for trees in stages:
+            scores = list(pool.map(lambda fit, trees=trees: fit.grow(trees), fits))
+            finished = trees == stages[-1] or all(fit.stopped for fit in fits)
+            yield StageScores(trees, scores, [fit.best for fit in fits], finished)
+            if finished:
+                return
     finally:
         pool.shutdown(cancel_futures=True)

@@ -90,6 +90,15 @@ def search_space(changes: Mapping[str, Any]) -> Space:
     return space
 
 
+HALVING = 2
+"""One in so many trials is grown on at the end of each stage but the last.
+
+Successive halving as trials come one after the other (Li, Jamieson, Rostamizadeh, Gonina and others 2020, "A System for
+Massively Parallel Hyperparameter Tuning", algorithm 2)."""
+
+_STAGES = 4
+
+
 @dataclass(frozen=True)
 class TuningSpec:
     """How to search.
@@ -103,6 +112,7 @@ class TuningSpec:
         patience: trees without a better validation error after which a fold stops.
         seed: of sampler and training.
         space: what is searched.
+        start: hyperparameters that are tried after `FIRST_TRIAL`: the best of an earlier search. None without one.
     """
 
     trials: int = 15
@@ -112,6 +122,7 @@ class TuningSpec:
     patience: int = 15
     seed: int = 42
     space: Space = field(default_factory=lambda: DEFAULT_SPACE)
+    start: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         limits = {
@@ -127,6 +138,11 @@ class TuningSpec:
             if not low <= value <= high:
                 raise HousingError(f"tuning: {name}={value} is outside {low:g} to {high:g}: change it")
 
+    @property
+    def stages(self) -> list[int]:
+        """The numbers of trees at which a trial is compared with those before it, rising; `max_trees` is the last."""
+        return sorted({max(1, self.max_trees // HALVING**stage) for stage in range(_STAGES)})
+
 
 _BASE: dict[str, Any] = {
     f.name: getattr(TrainingParams(), f.name) for f in fields(TrainingParams) if f.name in DEFAULT_SPACE
@@ -140,14 +156,14 @@ FIRST_TRIAL: tuple[dict[str, Any], ...] = (
 """Where the search begins: the baseline's hyperparameters, and the two other targets beside them."""
 
 
-def params_within(space: Space, params: dict[str, Any]) -> dict[str, Any] | None:
+def params_within(space: Space, params: Mapping[str, Any]) -> dict[str, Any] | None:
     """The parameters if all of them lie in the space, else None."""
     for name, domain in space.items():
         value = params[name]
         inside = domain.low <= value <= domain.high if isinstance(domain, Range) else value in domain
         if not inside:
             return None
-    return params
+    return dict(params)
 
 
 def suggest_params(trial: "optuna.Trial", space: Space) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from housing_assets.core.text import first_line
 from housing_assets.core.tuning.choice import choose_trial, rate_divisor
 from housing_assets.core.tuning.folds import rolling_folds
 from housing_assets.core.tuning.objective import FoldData, fold_scores
-from housing_assets.core.tuning.space import FIRST_TRIAL, TuningSpec, params_within, suggest_params
+from housing_assets.core.tuning.space import FIRST_TRIAL, HALVING, TuningSpec, params_within, suggest_params
 
 if TYPE_CHECKING:
     import optuna
@@ -42,6 +42,8 @@ _FOLD_SCORES = "fold_scores"
 _TREES = "trees"
 
 _SECONDS = "seconds"
+
+_START = "start"
 
 _PROCESS = "process"
 
@@ -107,6 +109,7 @@ def tune(
     first, last = (f"{day:%Y-%m}" for day in (dates.min(), dates.max()))
     folds = [FoldData.make(train, fold) for fold in rolling_folds(first, last, spec.folds)]
     study, database = _open_study(storage, study_name)
+    _keep_start(study, spec)
     reported: set[int] = set()
 
     def report_finished() -> None:
@@ -149,7 +152,6 @@ def _open_study(storage: str, name: str) -> "tuple[optuna.Study, optuna.storages
             storage=database,
             study_name=name,
             direction="minimize",
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP_TRIALS),
             load_if_exists=True,
         )
         _fail_dead_trials(study)
@@ -223,20 +225,18 @@ def _run_trial(
         place = _take_place(study, trial)
         if place >= spec.trials:
             raise _OneTooManyError
-        study.sampler = _sampler(spec, place)
+        study.sampler = _sampler(study, spec, place)
         params = TrainingParams(**suggest_params(trial, spec.space), n_estimators=spec.max_trees, seed=spec.seed)
-        scores: list[float] = []
-        trees: list[int] = []
-        for step, (score, count) in enumerate(fold_scores(folds, params, spec.patience)):
-            scores.append(score)
-            trees.append(count)
-            trial.set_user_attr(_FOLD_SCORES, scores)
-            trial.set_user_attr(_TREES, round(float(np.mean(trees))))
+        score = math.nan
+        for stage in fold_scores(folds, params, spec.patience, spec.stages):
+            score = float(np.mean(stage.scores))
+            trial.set_user_attr(_FOLD_SCORES, stage.scores)
+            trial.set_user_attr(_TREES, round(float(np.mean(stage.best))))
             trial.set_user_attr(_SECONDS, time.monotonic() - began)
-            trial.report(float(np.mean(scores)), step)
-            if step + 1 < len(folds) and trial.should_prune():
+            trial.report(score, stage.trees)
+            if not stage.finished and not _is_promising(study, trial, stage.trees, score):
                 raise optuna.TrialPruned
-        return float(np.mean(scores))
+        return score
 
     with _experimental():
         study.optimize(objective, n_trials=1, catch=(_OneTooManyError,))
@@ -267,13 +267,32 @@ def _take_place(study: "optuna.Study", trial: "optuna.Trial") -> int:
     return place
 
 
-def _sampler(spec: TuningSpec, place: int) -> "optuna.samplers.BaseSampler":
-    """The sampler of the trial in this place. The first trials have the parameters of `FIRST_TRIAL`."""
+def _is_promising(study: "optuna.Study", trial: "optuna.Trial", trees: int, score: float) -> bool:
+    """True if the score is in the better half of all trials that came this far, or the best of fewer than four.
+
+    Trials that were killed do not count, so that an interrupted search prunes as an undisturbed one.
+    `optuna.pruners.SuccessiveHalvingPruner` counts them.
+    """
+    others = (t.intermediate_values.get(trees) for t in _counted(study) if t.number != trial.number)
+    scores = sorted([*(other for other in others if other is not None), score])
+    return score <= scores[max(1, len(scores) // HALVING) - 1]
+
+
+def _keep_start(study: "optuna.Study", spec: TuningSpec) -> None:
+    """Keep what a study begins with, so that one that is resumed begins with the same."""
+    if _START not in study.user_attrs:
+        study.set_user_attr(_START, spec.start and dict(spec.start))
+
+
+def _sampler(study: "optuna.Study", spec: TuningSpec, place: int) -> "optuna.samplers.BaseSampler":
+    """The sampler of the trial in this place. The first have the parameters of `FIRST_TRIAL`, then of the start."""
     import optuna
 
     sampler = optuna.samplers.TPESampler(seed=spec.seed + place, n_startup_trials=_STARTUP_TRIALS)
-    if place < len(FIRST_TRIAL) and (first := params_within(spec.space, FIRST_TRIAL[place])):
-        return optuna.samplers.PartialFixedSampler(first, sampler)
+    start = study.user_attrs.get(_START)
+    first = [*FIRST_TRIAL, start] if start and start not in FIRST_TRIAL else FIRST_TRIAL
+    if place < len(first) and (fixed := params_within(spec.space, first[place])):
+        return optuna.samplers.PartialFixedSampler(fixed, sampler)
     return sampler
 
 

@@ -1,5 +1,7 @@
 """Evaluation: every model beside the naive baselines, on eval and on holdout."""
 
+import os
+
 import dagster as dg
 import polars as pl
 
@@ -58,7 +60,8 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         versions = {CANDIDATE: tuned_model["version"], BASELINE: baseline_model["version"]}
         if (champion := _champion(context, store, settings.publication_lag)) and champion != versions[CANDIDATE]:
             versions[CHAMPION] = champion
-        models = {name: load_bundle(store, version).model() for name, version in versions.items()}
+        threads = os.cpu_count() or 1
+        models = {name: load_bundle(store, version).model(threads) for name, version in versions.items()}
         evaluation = evaluate_models(rows, models, past, history)
         store.write_table("model_comparison", evaluation.paired)
         overall = evaluation.table.filter(pl.col("by") == "overall")

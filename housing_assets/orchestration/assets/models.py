@@ -16,7 +16,8 @@ from housing_assets.core.catalogue import BASELINE_MODEL, CLEANED, TRAINING_FEAT
 from housing_assets.core.features.history import HISTORY_SCHEMA, History
 from housing_assets.core.models.trees import TrainingParams
 from housing_assets.core.months import Split
-from housing_assets.core.tuning.space import TuningSpec, search_space
+from housing_assets.core.tuning.choice import choose_trial
+from housing_assets.core.tuning.space import DEFAULT_SPACE, TuningSpec, search_space
 from housing_assets.core.tuning.study import TuningResult, tune
 from housing_assets.orchestration.described import described_asset
 from housing_assets.orchestration.metadata import picture, table
@@ -162,7 +163,8 @@ def _search(
     settings: Settings, context: dg.AssetExecutionContext, options: Mapping[str, Any], train: pl.DataFrame
 ) -> tuple[str, TuningResult]:
     """Search hyperparameters on train; returns the name of the study and its result."""
-    spec = TuningSpec(**{**options, "space": search_space(options["space"])})
+    start = _last_choice(context.resources.store)
+    spec = TuningSpec(**{**options, "space": search_space(options["space"]), "start": start})
     study = f"tuned-{_digest(train, options)}"
     tracker: Tracker = context.resources.mlflow
     best = float("inf")
@@ -224,6 +226,16 @@ def _params_without_search(store: Store) -> tuple[TrainingParams, str]:
         return TrainingParams(**{name: value for name, value in parameters.items() if name in names}), version
     except (FileNotFoundError, KeyError, TypeError, BundleError):
         return _UNTUNED, "the search's own starting point"
+
+
+def _last_choice(store: Store) -> dict[str, Any] | None:
+    """The hyperparameters of the trial that the search of the present tuned model chose; None if it had no search."""
+    try:
+        history = load_bundle(store, store.read_json("tuned_model.json")["version"]).manifest["tuning"]["history"]
+        chosen = choose_trial(history)
+        return {name: chosen[name] for name in DEFAULT_SPACE}
+    except (FileNotFoundError, KeyError, ValueError, BundleError):
+        return None
 
 
 def _digest(train: pl.DataFrame, options: Mapping[str, Any]) -> str:

@@ -35,9 +35,11 @@ from housing_assets.core.quality.drift import (
     drift_table,
     drifted_share,
     eval_errors,
+    measure_drift_month,
     prediction_distance,
     reference_rows,
 )
+from housing_assets.core.quality.rules import broken_rules
 from housing_assets.orchestration.described import described_asset
 from housing_assets.orchestration.metadata import column_schema, picture, table
 from housing_assets.orchestration.partitions import monthly
@@ -58,6 +60,9 @@ class DriftConfig(dg.Config):
     newest_report_only: bool = Field(
         False, description="Evidently's HTML report for the last month of the run alone: it takes four seconds a month"
     )
+    drifted_report_only: bool = Field(
+        False, description="Evidently's HTML report only for months that a check of their table warns of"
+    )
 
 
 def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
@@ -70,7 +75,8 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         deps=[CHAMPION_MODEL],
         metadata=column_schema(DRIFT_SCHEMA, FEATURE_DESCRIPTIONS | PREDICTION_DESCRIPTIONS | DRIFT_DESCRIPTIONS),
         description="How far the features and predictions of the month are from those of train: a distance for each, "
-        "and Evidently's HTML report beside it in the store.",
+        "and Evidently's HTML report beside it in the store. `housing run` writes the report of the newest month if it "
+        "has drifted; materialize a month to have its report.",
     )
     def drift_report(
         context: dg.AssetExecutionContext,
@@ -107,7 +113,9 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
                     "distance of predictions": prediction_distance(newest),
                     "model version": model.version,
                 }
-                if month == months[-1] or not config.newest_report_only:
+                has_drifted = bool(broken_rules(DRIFT_REPORT, measure_drift_month(newest, month)))
+                is_wanted = has_drifted or not config.drifted_report_only
+                if is_wanted and (month == months[-1] or not config.newest_report_only):
                     key = f"drift_report/{month}.html"
                     store.blobs.write(key, drift_html(reference, current))
                     facts["report"] = dg.MetadataValue.path(f"{store.uri}/{key}")

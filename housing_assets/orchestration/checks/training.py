@@ -1,10 +1,10 @@
 """Checks of what training rests on, and of what it makes."""
 
+import os
 from collections.abc import Callable
 
 import dagster as dg
 import numpy as np
-import polars as pl
 
 from housing_assets.config.settings import Settings
 from housing_assets.core.baselines.prices import NAIVE
@@ -18,6 +18,7 @@ from housing_assets.core.catalogue import (
     TUNED_MODEL,
 )
 from housing_assets.core.features.encoding import ENCODER_COLUMNS
+from housing_assets.core.features.monthly import FEATURES
 from housing_assets.core.models.price import PriceModel, twin_difference
 from housing_assets.core.months import Split, month_range
 from housing_assets.core.quality.measurement import Measurement
@@ -67,8 +68,8 @@ def training_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     def model(name: str) -> Callable[[Store], tuple[int, list[Measurement]]]:
         def measure(store: Store) -> tuple[int, list[Measurement]]:
             loaded, problem, difference, months = _bundle(store, store.read_json(f"{name}.json")["version"])
-            rows = store.read_table(TRAINING_FEATURES).filter(pl.col("split") == Split.EVAL)
-            said = loaded.trees.prices(rows) if loaded else np.full(rows.height, np.nan)
+            rows = store.table(TRAINING_FEATURES).of(Split.EVAL).read([*FEATURES, "price"])
+            said = loaded.graded_trees.prices(rows) if loaded else np.full(rows.height, np.nan)
             measurements = measure_model(
                 months, settings.split.eval_start, rows["price"].to_numpy(), said, problem, difference
             )
@@ -113,7 +114,7 @@ def _bundle(store: Store, version: str) -> tuple[PriceModel | None, str | None, 
     """The model of a bundle, what is wrong with it, how far its twin is off, and the months it was trained on."""
     try:
         bundle = load_bundle(store, version)
-        model = bundle.model()
+        model = bundle.model(threads=os.cpu_count() or 1)
         return model, None, twin_difference(bundle.files, model), month_range(*bundle.manifest["months"]["train"])
     except BundleError as error:
         return None, str(error), float("inf"), []

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,20 @@ import pytest
 from platform_fixtures import wait_for
 
 from housing_assets.core.errors import HousingError
+from housing_assets.core.models.trees import TrainingParams
 from housing_assets.core.months import Split, month_of, month_range
 from housing_assets.core.tuning import study
 from housing_assets.core.tuning.choice import choose_trial
 from housing_assets.core.tuning.folds import rolling_folds
-from housing_assets.core.tuning.space import DEFAULT_SPACE, FINAL_LEARNING_RATE, Range, TuningSpec, search_space
+from housing_assets.core.tuning.objective import FoldData
+from housing_assets.core.tuning.space import (
+    DEFAULT_SPACE,
+    FINAL_LEARNING_RATE,
+    FIRST_TRIAL,
+    Range,
+    TuningSpec,
+    search_space,
+)
 from housing_assets.core.tuning.study import TuningResult, tune
 
 QUICK = {"trials": 4, "folds": 2, "max_trees": 12}
@@ -136,6 +146,55 @@ def test_later_trials_of_an_interrupted_search_are_those_of_an_undisturbed_one(
     assert found.params == undisturbed.params
     assert found.trials["score"].to_list() == undisturbed.trials["score"].to_list()
     assert len(numbers) == 4
+
+
+def test_trees_grown_in_stages_are_those_grown_at_once(train):
+    (fold,) = rolling_folds(month_of(train["date"].min()), month_of(train["date"].max()), 1)
+    data, params = FoldData.make(train, fold), TrainingParams(max_depth=3)
+    whole, staged = (data.begin(params, 15, threads=1) for _ in range(2))
+    expected = whole.grow(9)
+    with ThreadPoolExecutor(1) as other_thread:
+        scores = [staged.grow(2), other_thread.submit(staged.grow, 5).result(), staged.grow(9)]
+    assert scores[-1] == expected
+    assert staged.trees.booster.save_raw() == whole.trees.booster.save_raw()
+    assert not whole.stopped
+
+
+def test_a_fold_stops_when_more_trees_do_not_help(train):
+    (fold,) = rolling_folds(month_of(train["date"].min()), month_of(train["date"].max()), 1)
+    fit = FoldData.make(train, fold).begin(TrainingParams(learning_rate=1.0), 3, threads=1)
+    score = fit.grow(500)
+    assert fit.stopped
+    assert fit.trees.booster.num_boosted_rounds() == fit.best + 3
+    assert fit.grow(1_000) == score
+
+
+def test_trials_in_the_worse_half_end_at_the_end_of_a_stage(train, tmp_path):
+    spec = TuningSpec(**{**QUICK, "trials": 7})
+    found = search(train, tmp_path, trials=7)
+    assert spec.stages == [1, 3, 6, 12]
+    trials = optuna.load_study(study_name="a study", storage=f"sqlite:///{tmp_path}/studies.db").trials
+    for number, trial in enumerate(trials):
+        for trees, score in trial.intermediate_values.items():
+            came_this_far = [
+                t.intermediate_values[trees] for t in trials[: number + 1] if trees in t.intermediate_values
+            ]
+            worse = sum(other < score for other in came_this_far) >= max(1, len(came_this_far) // 2)
+            ended = trees == trial.last_step and trial.state is optuna.trial.TrialState.PRUNED
+            assert ended == (worse and trees < spec.max_trees)
+    assert 0 < found.trials.filter(state="pruned").height < 7
+    assert found.trials.row(found.chosen, named=True)["state"] == "complete"
+
+
+def test_a_search_also_tries_what_an_earlier_one_chose(train, tmp_path):
+    start = {**FIRST_TRIAL[0], "learning_rate": 0.2, "max_depth": 7, "target": "log_price"}
+    found = search(train, tmp_path, start=start)
+    tried = found.trials.row(len(FIRST_TRIAL), named=True)
+    assert {name: tried[name] for name in start} == start
+    resumed = search(train, tmp_path, start=None, trials=5)
+    assert what_was_tried(resumed)[:4].equals(what_was_tried(found))
+    outside = search(train, tmp_path / "narrowed", start=start, space=search_space({"max_depth": [2, 3]}))
+    assert outside.trials["max_depth"].max() <= 3
 
 
 def test_a_search_that_has_its_trials_already_is_only_read(train, undisturbed, tmp_path, monkeypatch):
