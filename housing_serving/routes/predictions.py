@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from housing_serving.answers import answer, answered, no_model, run_in_pool
 from housing_serving.arrow import decode_arrow, encode_arrow
-from housing_serving.bodies import ARROW, CSV, JSON, media_type, read_body
+from housing_serving.bodies import ARROW, CSV, JSON, header, media_type, read_body
 from housing_serving.explanations import explain
 from housing_serving.invocations import rows_from_csv, rows_from_json
 from housing_serving.json_rows import decode_rows
@@ -96,7 +96,7 @@ def add_predictions(app: FastAPI, settings: ServingSettings, holder: ModelHolder
             return no_model(holder)
         body = await read_body(request, settings, (JSON, ARROW))
         kind = media_type(request)
-        accepted = request.headers.get("accept", "*/*")
+        accepted = header(request.scope, b"accept").decode("latin-1")
         in_arrow = ARROW in accepted or (kind == ARROW and JSON not in accepted)
         if kind == ARROW:
             # The first of these imports pyarrow, which no event loop should wait for.
