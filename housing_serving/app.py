@@ -57,7 +57,7 @@ def create_app(settings: ServingSettings | None = None) -> FastAPI:
     share_arenas()
     settings = settings or read_environment(ServingSettings)
     store = Store.open(settings.store_uri)
-    kept = Store.open(settings.keep_folder) if settings.keep_folder else None
+    kept = Store.open(settings.keep_folder) if settings.keeps_copy else None
     holder, metrics = ModelHolder(store, kept), Metrics()
     report = _reporter(holder, metrics)
 

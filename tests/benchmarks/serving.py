@@ -48,7 +48,7 @@ def server(store: Store, **env: str) -> Iterator[tuple[psutil.Process, str, floa
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    own = {"HOUSING_STORE_URI": store.uri, "HOUSING_RELOAD_SECONDS": "0.1", "HOUSING_KEEP_FOLDER": "", **env}
+    own = {"HOUSING_STORE_URI": store.uri, "HOUSING_RELOAD_SECONDS": "0.1", "HOUSING_KEEP_FOLDER": "none", **env}
     command = [sys.executable, str(Path(__file__).parent / "server.py"), str(port)]
     begun = time.perf_counter()
     process = subprocess.Popen(command, env={**os.environ, **own}, stderr=subprocess.DEVNULL)
