@@ -17,6 +17,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
@@ -56,7 +57,7 @@ def create_app(settings: ServingSettings | None = None) -> FastAPI:
     share_arenas()
     settings = settings or read_environment(ServingSettings)
     store = Store.open(settings.store_uri)
-    kept = Store.open(settings.keep_folder) if settings.keep_folder else None
+    kept = Store.open(settings.keep_folder) if settings.keeps_copy else None
     holder, metrics = ModelHolder(store, kept), Metrics()
     report = _reporter(holder, metrics)
 
@@ -78,13 +79,14 @@ def create_app(settings: ServingSettings | None = None) -> FastAPI:
     app.state.holder = holder
     _add_middleware(app, settings, metrics)
     _handle_errors(app)
-    # Routes are tried in order: the calls that are many come first.
     add_predictions(app, settings, holder, metrics)
     add_health(app, settings, holder, metrics)
     add_model(app, holder)
     add_months(app, store)
     add_places(app, store)
     add_batches(app, settings, store)
+    # Routes are tried in order: `/predict` is the first, and the pages of FastAPI itself come last.
+    app.router.routes.sort(key=lambda route: not isinstance(route, APIRoute))
     _describe(app, guarded=bool(settings.keys))
     _answer_head(app)
     return app

@@ -1,12 +1,13 @@
 """Bodies: of a known type, read no further than the limits, and only as long as the client has time.
 
-What belongs here: bytes. What they mean belongs in `json_rows`, `arrow` and `invocations`.
+What belongs here: headers and bytes. What bytes mean belongs in `json_rows`, `arrow` and `invocations`.
 """
 
 import asyncio
 from collections.abc import Sequence
 
 from fastapi import Request
+from starlette.types import Scope
 
 from housing_serving.settings import ServingSettings
 
@@ -23,9 +24,22 @@ class BodyError(Exception):
         self.kind, self.detail = kind, detail
 
 
+def header(scope: Scope, name: bytes) -> bytes:
+    """A header's value, the first where it is there several times; empty if it is not there.
+
+    Args:
+        scope: of the request.
+        name: in lower case.
+    """
+    for key, value in scope["headers"]:
+        if key == name:
+            return value
+    return b""
+
+
 def media_type(request: Request) -> str:
     """The media type of the body, without parameters."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return header(request.scope, b"content-type").decode("latin-1").partition(";")[0].strip().lower()
 
 
 async def read_body(
@@ -45,11 +59,11 @@ async def read_body(
     kind = media_type(request)
     if kind not in kinds:
         raise BodyError("wrong_type", f"content-type is {kind[:40] or 'absent'!r}: send {' or '.join(kinds)}")
-    if coding := request.headers.get("content-encoding", ""):
+    if coding := header(request.scope, b"content-encoding").decode("latin-1"):
         raise BodyError("wrong_type", f"content-encoding {coding[:20]!r} is not taken: send the body as it is")
     most = int(settings.max_body_mb * 1e6)
     most = most if most_bytes is None else min(most, most_bytes)
-    length = request.headers.get("content-length", "")
+    length = header(request.scope, b"content-length")
     if length.isdigit() and int(length) > most:
         raise BodyError("too_large", f"the body has {int(length):,} bytes, the limit is {most:,}: send fewer rows")
     body = bytearray()

@@ -7,6 +7,7 @@ a large one in slices, as in `json_rows.decode_rows`.
 import csv
 import io
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -97,7 +98,20 @@ def _no_split() -> BadRowsError:
 def _column_names(value: Any) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise _no_split()
+    _require_once(value)
     return value
+
+
+def _require_once(names: Sequence[str]) -> None:
+    """Refuse columns that are there twice, since nothing says which of the two values was meant.
+
+    Raises:
+        BadRowsError: some are.
+    """
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        errors = [FieldError(-1, name[:100], "is there twice: send it once") for name in repeated[:MOST_ERRORS]]
+        raise BadRowsError(422, errors)
 
 
 def _rows_of_split(columns: Sequence[str], data: Sequence[Any], most: int) -> Rows:
@@ -124,6 +138,7 @@ def rows_from_csv(body: bytes, most: int) -> Rows:
         header = next(lines, None)
         if header is None:
             raise BadRowsError(422, [FieldError(-1, "", "the body is empty: send a header and rows")])
+        _require_once(header)
         data = list(islice(lines, most))
         require_few(len(data) + sum(1 for _ in lines), most)
     except (UnicodeDecodeError, csv.Error) as error:

@@ -195,10 +195,10 @@ class Predictor:
         tables = self.history_prices if history else None
         price = np.full(len(rows), np.nan) if tables is None else tables.prices(rows)
         is_known = np.isfinite(price)
-        if not is_known.all():
-            matrix = self.matrix(rows)
-            price[~is_known] = self.prices(matrix if not is_known.any() else matrix[~is_known])
         from_history = is_known.tolist()
+        if not all(from_history):
+            matrix = self.matrix(rows)
+            price[~is_known] = self.prices(matrix[~is_known] if any(from_history) else matrix)
         wants_history = history and self.model.uses_history
         factors, warnings = self._factors_and_warnings(rows, from_history, tables, wants_history)
         low, high = np.array(factors).T

@@ -27,6 +27,7 @@ FEATURE_NUMBERS = np.array([NUMBERS.index(name) for name in NUMERIC_FEATURES])
 """Positions of `NUMERIC_FEATURES` in `Rows.numbers`."""
 PRICE = NUMBERS.index("price")
 """Position of the price in `Rows.numbers`."""
+_LEAST_PRICE = BY_NAME["price"].low or 0.0
 
 is_zip = re.compile(ZIP_PATTERN.rstrip("$")).fullmatch
 """A match if a text is a zip code, else None."""
@@ -100,12 +101,12 @@ def lowest(column: Column) -> float:
 
 def is_cents(price: float | None) -> bool:
     """True if a price is below the least of the contract and no 0, which stands for a gap."""
-    return price is not None and 0 < price < (BY_NAME["price"].low or 0.0)
+    return price is not None and 0 < price < _LEAST_PRICE
 
 
 def are_cents(prices: np.ndarray) -> np.ndarray:
     """`is_cents` of each price, booleans of the same shape; False for NaN."""
-    return (prices > 0) & (prices < (BY_NAME["price"].low or 0.0))
+    return (prices > 0) & (prices < _LEAST_PRICE)
 
 
 def range_message(column: Column, value: float) -> str:

@@ -32,7 +32,7 @@ class ServingSettings(BaseSettings):
         "", description="Path under which a load balancer shows the API and which it leaves on, such as /api"
     )
     leave_seconds: float = Field(5, ge=0, description="Seconds it goes on answering after SIGTERM")
-    keep_folder: str = Field("data/serving", description="Folder of the last good model; empty: none is kept")
+    keep_folder: str = Field("data/serving", description="Folder of the last good model; none: no copy is kept")
     max_rows: int = Field(10_000, ge=1, description="Most rows of a call")
     max_explained_rows: int = Field(100, ge=1, description="Most rows of a call of /explain")
     max_body_mb: float = Field(16, gt=0, description="Most megabytes of a body")
@@ -77,6 +77,11 @@ class ServingSettings(BaseSettings):
     def keys(self) -> tuple[bytes, ...]:
         """The API keys; empty if everybody may call."""
         return tuple(key.encode() for key in _listed(self.api_keys.get_secret_value()))
+
+    @property
+    def keeps_copy(self) -> bool:
+        """True if the last good model is kept. An empty variable counts as unset, so that it takes a word to say no."""
+        return self.keep_folder not in ("", "none")
 
     @property
     def origins(self) -> tuple[str, ...]:

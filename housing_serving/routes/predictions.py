@@ -14,12 +14,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from housing_serving.answers import answer, answered, no_model, run_in_pool
 from housing_serving.arrow import decode_arrow, encode_arrow
-from housing_serving.bodies import ARROW, CSV, JSON, media_type, read_body
+from housing_serving.bodies import ARROW, CSV, JSON, header, media_type, read_body
 from housing_serving.explanations import explain
 from housing_serving.invocations import rows_from_csv, rows_from_json
 from housing_serving.json_rows import decode_rows
 from housing_serving.middleware import Metrics
 from housing_serving.model_holder import ModelHolder
+from housing_serving.plain_route import PlainRoute
 from housing_serving.predictor import FEW_ROWS, Predictor
 from housing_serving.rows import Rows
 from housing_serving.schemas import EXAMPLE, ROWS_SCHEMA, Explained, Explanations, Predicted, Scored, Warned
@@ -86,9 +87,6 @@ def add_predictions(app: FastAPI, settings: ServingSettings, holder: ModelHolder
     predicted[200]["content"][ARROW] = _BINARY
     with_history = {"parameters": [_HISTORY]}
 
-    @app.post(
-        "/predict", responses=predicted, openapi_extra={**_request_body({**_ROWS, ARROW: _BINARY}), **with_history}
-    )
     async def predict(request: Request) -> Response:
         """Prices of raw rows with 90% intervals, one for each row, in order: from the past of the row's zip where that
         is known, else from the row's own figures, with a warning."""
@@ -98,7 +96,7 @@ def add_predictions(app: FastAPI, settings: ServingSettings, holder: ModelHolder
             return no_model(holder)
         body = await read_body(request, settings, (JSON, ARROW))
         kind = media_type(request)
-        accepted = request.headers.get("accept", "*/*")
+        accepted = header(request.scope, b"accept").decode("latin-1")
         in_arrow = ARROW in accepted or (kind == ARROW and JSON not in accepted)
         if kind == ARROW:
             # The first of these imports pyarrow, which no event loop should wait for.
@@ -110,6 +108,15 @@ def add_predictions(app: FastAPI, settings: ServingSettings, holder: ModelHolder
         content = encode(serving, rows, history) if quick else await run_in_pool(encode, serving, rows, history)
         metrics.rows.inc(len(rows))
         return Response(content, media_type=ARROW if in_arrow else JSON)
+
+    app.router.add_api_route(
+        "/predict",
+        predict,
+        methods=["POST"],
+        responses=predicted,
+        openapi_extra={**_request_body({**_ROWS, ARROW: _BINARY}), **with_history},
+        route_class_override=PlainRoute,
+    )
 
     @app.post(
         "/explain",

@@ -31,6 +31,7 @@ from rich.console import Console
 from rich.table import Table
 from search import search_figures
 from serving import serving
+from serving_sizes import size_figures
 from sources import source_figures
 
 from housing_assets.config.settings import Settings
@@ -455,6 +456,7 @@ GROUPS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "predictions": predictions,
     "startup": startup,
     "serving": lambda bench: serving(bench.platform.store),
+    "sizes": lambda bench: size_figures(bench.platform.store, bench.folder / "sizes", bench.full),
     "dashboard": lambda bench: dashboard_figures(bench.platform.store, bench.folder / "full"),
 }
 """What can be measured, in order; ONLY names some of them."""

@@ -105,6 +105,7 @@ def test_every_form_of_a_body_gets_the_same_predictions(client):
         (b'{"inputs": []}', 422, "send dataframe_split"),
         (b'{"dataframe_split": {"columns": ["date"]}}', 422, "needs `columns` and `data`"),
         (b'{"dataframe_split": {"columns": ["date"], "data": [[1, 2]]}}', 422, "needs 1 values"),
+        (b'{"dataframe_split": {"columns": ["date", "date"], "data": [[1, 2]]}}', 422, "is there twice: send it once"),
         (b'{"dataframe_records": [{"date": "2020-01-31"}]}', 422, "is missing: it is required"),
         (b'{"dataframe_records": 7}', 422, "send a list of rows"),
         (b'{"dataframe_records": []}', 422, "no rows: send at least one"),
@@ -134,6 +135,7 @@ def test_a_body_of_another_form_is_told(client, body, status, told):
         (b"date,zipcode,price\n2020-01-31,02139,1e400\n", 422, "'1e400' is no number"),
         (b"date,zipcode,prise\n2020-01-31,02139,1\n", 422, "did you mean 'price'"),
         (b"date,zipcode\n2020-01-31,2139\n", 422, "is no zip code"),
+        (b"date,zipcode,zipcode\n2020-01-31,02139,02140\n", 422, "is there twice: send it once"),
         (b"\xff\xfe", 400, "no CSV"),
     ],
 )

@@ -210,7 +210,7 @@ def test_it_starts_from_its_copy_while_s3_fails(faulty, tmp_path, mode):
 def test_without_a_copy_it_waits_for_s3_and_becomes_ready_by_itself(faulty, tmp_path):
     proxy, uri = faulty
     proxy.mode = "busy"
-    env = {"AWS_ENDPOINT_URL": proxy.url, "HOUSING_RELOAD_SECONDS": "0.1", "HOUSING_KEEP_FOLDER": ""}
+    env = {"AWS_ENDPOINT_URL": proxy.url, "HOUSING_RELOAD_SECONDS": "0.1", "HOUSING_KEEP_FOLDER": "none"}
     with process(uri, tmp_path, wait=False, **env) as (server, url):
         for _ in range(400):
             health = httpx.get(f"{url}/health").json()

@@ -348,7 +348,7 @@ def test_a_new_history_is_taken_under_load_without_a_failed_call(folder, grown, 
     def said(url: str) -> float:
         return httpx.post(f"{url}/predict", json=[row]).json()["predictions"][0]
 
-    with process(str(folder), tmp_path, HOUSING_RELOAD_SECONDS="0.02", HOUSING_KEEP_FOLDER="") as (_, url):
+    with process(str(folder), tmp_path, HOUSING_RELOAD_SECONDS="0.02", HOUSING_KEEP_FOLDER="none") as (_, url):
         once = said(url)
         with Load(url, row).running() as load:
             for i in range(12):

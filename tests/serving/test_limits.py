@@ -51,6 +51,12 @@ def test_a_rate_that_is_none_stops_the_start(rate):
         ServingSettings(rate_limit=rate)
 
 
+@pytest.mark.parametrize(("folder", "keeps_copy"), [("", True), ("kept", True), ("none", False)])
+def test_no_copy_is_kept_if_the_variable_says_none_and_an_empty_one_counts_as_unset(monkeypatch, folder, keeps_copy):
+    monkeypatch.setenv("HOUSING_KEEP_FOLDER", folder)
+    assert ServingSettings().keeps_copy == keeps_copy
+
+
 def send(port: int, head: str, body: bytes = b"", wait: float = 10) -> bytes:
     """What a server says to bytes as they are."""
     with socket.create_connection(("127.0.0.1", port), timeout=wait) as client:
