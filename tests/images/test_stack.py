@@ -195,7 +195,9 @@ def test_prometheus_gets_every_metric_of_its_alert_rules_where_it_looks(stack, r
     targets = [target for job in jobs for place in job["static_configs"] for target in place["targets"]]
 
     def answered() -> str:
-        pages = [stack.execute("webserver", "python", "-c", ASK, f"http://{target}/metrics").stdout for target in targets]
+        pages = [
+            stack.execute("webserver", "python", "-c", ASK, f"http://{target}/metrics").stdout for target in targets
+        ]
         return "".join(pages) if "housing_status_up 1.0" in pages[-1] else ""
 
     page = wait_until(answered, 120, "a look at the store")
