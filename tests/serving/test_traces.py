@@ -51,24 +51,18 @@ def collector() -> Iterator[tuple[str, list[ExportTraceServiceRequest]]]:
 
 
 def attributes(span: Span) -> dict[str, str | int]:
-    values = {a.key: a.value for a in span.attributes}
-    return {
-        name: value.int_value if value.HasField("int_value") else value.string_value for name, value in values.items()
-    }
+    return {a.key: getattr(a.value, a.value.WhichOneof("value")) for a in span.attributes}
 
 
-def test_a_call_is_one_span_with_its_route_status_and_parent_and_probes_are_none(made, tmp_path):
-    keys = {"HOUSING_API_KEYS": "s3cret-key", "HOUSING_API_ROOT_PATH": "/api"}
+def test_a_call_is_one_span_with_its_route_status_and_parent_and_probes_are_none(tmp_path):
+    env = {"HOUSING_API_KEYS": "s3cret-key", "HOUSING_API_ROOT_PATH": "/api", "OTEL_SERVICE_NAME": "housing-api"}
     with (
         collector() as (address, posted),
-        process(str(made.folder), tmp_path, **keys, OTEL_SERVICE_NAME="housing-api", **{COLLECTOR: address}) as (
-            api,
-            url,
-        ),
+        process(str(tmp_path), tmp_path, wait=False, **env, **{COLLECTOR: address}) as (api, url),
     ):
         caller = {"traceparent": f"00-{TRACE}-{PARENT}-01", "X-API-Key": "s3cret-key"}
-        assert httpx.get(f"{url}/api/predictions?limit=1", headers=caller).status_code == 200
-        assert httpx.post(f"{url}/predict", content=b"{", headers={"X-API-Key": "s3cret-key"}).status_code == 400
+        assert httpx.get(f"{url}/api/", headers=caller).status_code == 200
+        answer = httpx.get(f"{url}/history/02134", headers={"X-API-Key": "s3cret-key"})
         for probe in ("/health/live", "/api/health/ready", "/metrics"):
             httpx.get(url + probe)
         api.terminate()  # which posts what is left
@@ -76,19 +70,20 @@ def test_a_call_is_one_span_with_its_route_status_and_parent_and_probes_are_none
     (resource,) = {r.resource.SerializeToString(): r for p in posted for r in p.resource_spans}.values()
     assert {a.key: a.value.string_value for a in resource.resource.attributes}["service.name"] == "housing-api"
     first, second = [s for p in posted for r in p.resource_spans for scope in r.scope_spans for s in scope.spans]
-    assert (first.kind, first.name) == (Span.SPAN_KIND_SERVER, "GET /predictions")
-    assert attributes(first)["http.route"] == "/predictions"
+    assert (first.kind, first.name) == (Span.SPAN_KIND_SERVER, "GET /")
+    assert attributes(first)["http.route"] == "/"
     assert attributes(first)["http.response.status_code"] == 200
     assert (first.trace_id.hex(), first.parent_span_id.hex()) == (TRACE, PARENT)
-    assert (second.name, attributes(second)["http.response.status_code"]) == ("POST /predict", 400)
+    assert second.name == "GET /history/{zipcode}"
+    assert attributes(second)["http.response.status_code"] == answer.status_code
     assert second.parent_span_id == b""
     assert second.trace_id.hex() != TRACE
     assert b"s3cret" not in b"".join(p.SerializeToString() for p in posted)
 
 
-def test_a_collector_that_is_away_changes_no_answer_and_the_server_leaves_with_0(made, tmp_path):
-    with process(str(made.folder), tmp_path, **{COLLECTOR: f"http://127.0.0.1:{free_port()}"}) as (api, url):
-        assert httpx.get(f"{url}/predictions?limit=1").status_code == 200
+def test_a_collector_that_is_away_changes_no_answer_and_the_server_leaves_with_0(tmp_path):
+    with process(str(tmp_path), tmp_path, wait=False, **{COLLECTOR: f"http://127.0.0.1:{free_port()}"}) as (api, url):
+        assert httpx.get(url).status_code == 200
         begun = time.monotonic()
         api.terminate()
         assert api.wait(60) == 0
