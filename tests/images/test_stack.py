@@ -290,6 +290,18 @@ def test_the_api_stops_under_load_without_a_failed_request_and_ends_with_0(stack
     assert predict(stack, row) == before
 
 
+def test_a_variable_that_the_platform_refuses_is_named_and_nothing_starts(stack, tmp_path):
+    del stack  # which has seen to the images
+    refused = Stack.create(tmp_path, HOUSING_TUNE_TRIALS="many")
+    refused.name += "-refused"
+    done = refused.run("up")
+    assert done.returncode == 1
+    assert done.stderr.startswith("stack: HOUSING_TUNE_TRIALS='many': Input should be a valid integer")
+    assert done.stderr.count("\n") == 1
+    assert refused.compose("ps", "--all", "--quiet").stdout == ""
+    assert docker("volume", "ls", "--quiet", "--filter", f"name={refused.name}").stdout == ""
+
+
 def test_all_stopped_and_started_again_loses_nothing(stack, row, backfilled):
     before, records = predict(stack, row), kept(stack, backfilled)
     stack.compose("stop")
