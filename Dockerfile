@@ -140,7 +140,8 @@ HEALTHCHECK --interval=15s --timeout=10s --start-period=90s \
 CMD ["housing", "start", "dagster-webserver", "-w", "workspace.yaml", "-h", "0.0.0.0", "-p", "3000"]
 
 FROM runtime AS api
-ENV HOUSING_API_HOST=0.0.0.0
+ENV HOUSING_API_HOST=0.0.0.0 \
+    OTEL_SERVICE_NAME=housing-api
 COPY --from=api-libraries /opt/venv /opt/venv
 COPY --from=api-libraries /opt/bytecode /opt/bytecode
 COPY --from=project /opt/project /opt/venv

@@ -91,8 +91,8 @@ lock: $(UV) ## resolve the locks anew from pyproject.toml (needs the package ind
 	@set -x; compile="$(UV) pip compile -q --upgrade --universal --python-version 3.11 \
 	  --generate-hashes --custom-compile-command 'make lock'"; \
 	eval $$compile pyproject.toml --extra dev -o requirements/dev.txt; \
-	for extra in assets serving dashboard; do \
-	  eval $$compile pyproject.toml --extra $$extra -c requirements/dev.txt -o requirements/$$extra.txt; \
+	for extras in assets "serving --extra traces" dashboard; do \
+	  eval $$compile pyproject.toml --extra $$extras -c requirements/dev.txt -o requirements/$${extras%% *}.txt; \
 	done
 
 clean: ## remove the environment and everything materialized

@@ -33,6 +33,7 @@ OTHERS = {
     "AWS_ENDPOINT_URL, AWS_REGION, AWS credentials": ("", "As in every AWS tool; S3-compatible stores: the endpoint"),
     "AWS_DEFAULT_REGION": ("", "The region where AWS_REGION is not set; the one that Dagster's launcher and logs read"),
     "PGPASSWORD, PGSSLMODE": ("", "As in every PostgreSQL tool, so that no address has a password"),
+    "OTEL_SERVICE_NAME": ("`unknown_service`; in the API's image `housing-api`", "Whose traces they are"),
     "MLFLOW_BACKEND_STORE_URI": ("", "Database of MLflow's server, which `housing databases` makes"),
 }
 

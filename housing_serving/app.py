@@ -41,6 +41,7 @@ from housing_serving.routes.predictions import add_predictions
 from housing_serving.rows import BadRowsError, FieldError
 from housing_serving.schemas import components
 from housing_serving.settings import ServingSettings
+from housing_serving.traces import traces
 
 log = logging.getLogger("housing_serving")
 
@@ -75,6 +76,7 @@ def create_app(settings: ServingSettings | None = None) -> FastAPI:
         version=package_version("housing-platform"),
         description="Monthly price predictions by ZIP code. An estimate, not an appraisal.",
         lifespan=lifespan,
+        telemetry=traces(settings.otlp_endpoint, settings.api_root_path),
     )
     app.state.holder = holder
     _add_middleware(app, settings, metrics)

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from housing_assets.config.environment import HttpAddress
+from housing_assets.config.environment import HttpAddress, MaybeHttpAddress
 from housing_assets.core.limits import DEFAULT_STORE_URI
 
 _HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
@@ -41,6 +41,12 @@ class ServingSettings(BaseSettings):
     rate_limit: str = Field("", description="Calls of one client, such as 100/second; empty: as many as it likes")
     reload_seconds: float = Field(5, gt=0, description="Seconds between looks for a new champion")
     start_seconds: float = Field(2, ge=0, description="Seconds the store has at start before the kept model serves")
+    otlp_endpoint: MaybeHttpAddress = Field(
+        "",
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="Collector of OpenTelemetry that traces are posted to (HTTP, protobuf), such as "
+        "http://collector:4318; empty: no traces",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged")
 
     @field_validator("api_root_path")

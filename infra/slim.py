@@ -34,9 +34,14 @@ _ONNX = (
     # The library for programs in C, which the Python module does not link, and tools that make models.
     "onnxruntime/capi/libonnxruntime.so*", "onnxruntime/transformers", "onnxruntime/tools", "onnxruntime/quantization",
 )  # fmt: skip
+_TRACES = (
+    # What posts traces asks for a package of Google's messages and imports none of it, and few of the names.
+    *(f"google/{name}" for name in ("api", "cloud", "gapic", "logging", "longrunning", "rpc", "type")),
+    "opentelemetry/semconv/_incubating/*/[!_o]*",
+)  # fmt: skip
 _PAGES = ("pandas/tests", "jupyterlab_plotly")
 REMOVED = {
-    "api": (*EVERYWHERE, *_SMALL, *_ONNX, "uvloop/**/*.pyx", "uvloop/**/*.pxd", "httptools/**/*.pyx"),
+    "api": (*EVERYWHERE, *_SMALL, *_ONNX, *_TRACES, "uvloop/**/*.pyx", "uvloop/**/*.pxd", "httptools/**/*.pyx"),
     "dashboard": (*EVERYWHERE, *_SMALL, *_PAGES, "pydeck/nbextension", "plotly/package_data/plotly.min.js"),
     "dagster": (
         *EVERYWHERE, *_ONNX, *_PAGES, "sklearn/**/tests", "statsmodels/**/tests", "dask/**/tests",
@@ -48,7 +53,8 @@ AWS_OF_STORES = ("s3", "sso", "sso-oidc", "sts", "signin")
 IMPORTED = {
     "api": "boto3 fastapi httptools httpx limits msgspec onnxruntime polars prometheus_client pyarrow.csv "
     "pyarrow.parquet pydantic_settings pythonjsonlogger uvicorn.main uvicorn.protocols.http.httptools_impl uvloop "
-    "xgboost",
+    "xgboost opentelemetry.sdk.trace.export opentelemetry.exporter.otlp.proto.http._log_exporter "
+    "opentelemetry.exporter.otlp.proto.http.metric_exporter opentelemetry.exporter.otlp.proto.http.trace_exporter",
     "dashboard": "boto3 httpx pandas plotly.graph_objects polars pyarrow.parquet pydantic_settings streamlit.web.cli "
     "streamlit.web.bootstrap streamlit.runtime.scriptrunner streamlit.testing.v1",
     "dagster": "boto3 dagster_aws.ecs dagster_aws.s3 dagster_graphql dagster_mlflow dagster_postgres "

@@ -1,11 +1,12 @@
 """The whole platform on one host: `make stack`, `make stack-down`.
 
-Refuses a value of `infra/.env` or a port that is taken in one line, before anything starts. Then `docker compose`
-starts everything, and this returns once every service is healthy.
+Refuses an engine that is not there, a value of `infra/.env`, or a port that is taken in one line, before it starts
+anything. Then `docker compose` starts everything, and this returns once every service is healthy.
 """
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -16,6 +17,10 @@ INFRA = Path(__file__).parent
 ENV_FILE = Path(os.environ.get("HOUSING_STACK_ENV", INFRA / ".env"))
 SECRETS = ("POSTGRES_PASSWORD", "S3_SECRET_ACCESS_KEY", "HOUSING_API_KEY")
 PORTS = {"DAGSTER_PORT": 3000, "API_PORT": 8000, "DASHBOARD_PORT": 8501, "MLFLOW_PORT": 5000}
+COLLECTOR = "OTEL_EXPORTER_OTLP_ENDPOINT"
+IMAGE = "housing-dagster:local"
+ENGINE_FAILED = 125
+"""Exit code of `docker run` where the engine could not run the image."""
 SHORTEST = 16
 """Characters of a secret."""
 START_SECONDS = 300
@@ -32,11 +37,14 @@ def main(arguments: list[str]) -> int:
             case ["up"]:
                 values = read_values(ENV_FILE)
                 check_values(values)
+                check_engine()
                 check_ports(values)
+                check_settings(values)
                 _compose("up", "--detach", "--wait", "--wait-timeout", str(START_SECONDS))
                 for name in PORTS:
                     print(f"{name.removesuffix('_PORT').lower():<12}http://127.0.0.1:{port_of(values, name)}")
             case ["down"]:
+                check_engine()
                 _compose("down")
             case _:
                 raise StackError("say `up` or `down`")
@@ -77,6 +85,36 @@ def check_values(values: Mapping[str, str]) -> None:
             raise StackError(f"{name} has other characters than letters, digits and .~+/=-_: `openssl rand -hex 24`")
     for name in PORTS:
         port_of(values, name)
+    collector = values.get(COLLECTOR, "")
+    if collector and not collector.startswith(("http://", "https://")):
+        raise StackError(f"{COLLECTOR}={collector}: write http://host:port or https://host")
+
+
+def check_engine() -> None:
+    """Refuse an engine that is not there, does not answer, or has no `docker compose`."""
+    if shutil.which("docker") is None:
+        raise StackError("there is no container engine: install Docker with its compose plugin")
+    answer = subprocess.run(["docker", "version"], capture_output=True, text=True, check=False)
+    if answer.returncode:
+        raise StackError(f"no container engine answers ({_last(answer.stderr)}): start Docker")
+    if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode:
+        raise StackError("the engine has no `docker compose`: install Docker's compose plugin (docker-compose)")
+
+
+def check_settings(values: Mapping[str, str]) -> None:
+    """Refuse a value that the platform would refuse, in a container of it that leaves nothing."""
+    given = {
+        name: value for name, value in values.items() if value and name.startswith("HOUSING_") and name not in SECRETS
+    }
+    flags = [word for name in given for word in ("--env", name)]
+    answer = subprocess.run(
+        ["docker", "run", "--rm", "--pull", "never", "--network", "none", *flags, IMAGE, "housing", "start", "true"],
+        env={**os.environ, **given}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if answer.returncode == ENGINE_FAILED:
+        raise StackError(f"{IMAGE} cannot be run ({_last(answer.stderr)}): `make images` builds it")
+    if answer.returncode:
+        raise StackError(f"{_last(answer.stderr).removeprefix('error: ')}: correct it in {ENV_FILE}")
 
 
 def check_ports(values: Mapping[str, str]) -> None:
@@ -113,6 +151,10 @@ def port_of(values: Mapping[str, str], name: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 65_535:
         raise StackError(f"{name}={text} is no port: a whole number from 1 to 65535")
     return int(text)
+
+
+def _last(text: str) -> str:
+    return next((line for line in reversed(text.splitlines()) if line.strip()), "no output").strip()
 
 
 def _compose(*words: str) -> None:

@@ -25,6 +25,7 @@ from platform_fixtures import (
     write_long_source,
     write_source,
 )
+from postgres_server import postgres_server
 from quick_databases import close_idle_connections, quick_databases
 from quick_expectations import quick_expectations
 
@@ -254,6 +255,13 @@ def grown(built_once) -> Platform:
 def unused_port() -> int:
     """A port on which nothing listens."""
     return free_port()
+
+
+@pytest.fixture
+def postgres() -> Iterator[str]:
+    """The address of a PostgreSQL server of this test's own."""
+    with postgres_server() as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

@@ -85,6 +85,7 @@ def start(*command: str, **env: str) -> subprocess.CompletedProcess[str]:
         ("HOUSING_LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
         ("HOUSING_DAGSTER_URL", "dagster:3000", "write http://host:port"),
         ("HOUSING_CORS_ORIGINS", "*", "'*' is no origin: write scheme://host"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "write http://host:port"),
         ("HOUSING_STORE_URI", "ftp://host", "use a folder or s3://bucket/prefix"),
     ],
 )

@@ -187,7 +187,13 @@ def serve() -> None:
 def start(
     command: Annotated[list[str], typer.Argument(help="Of Dagster, such as dagster-webserver -w workspace.yaml")],
 ) -> None:
-    """Write the instance's dagster.yaml into DAGSTER_HOME and become a command: how containers start Dagster."""
+    """Write the instance's dagster.yaml into DAGSTER_HOME and become a command: how containers start Dagster.
+
+    A variable that makes no sense is named before that.
+    """
+    from housing_assets.config.settings import load_settings
+
+    load_settings()
     dagster_home()
     try:
         os.execvp(command[0], command)

@@ -52,3 +52,6 @@ def _is_http(text: str) -> str:
 
 HttpAddress = Annotated[str, AfterValidator(_is_http)]
 """Where a service answers, without a slash at its end."""
+
+MaybeHttpAddress = Annotated[str, AfterValidator(lambda text: text and _is_http(text))]
+"""The same, or empty where there is no such service."""

@@ -119,11 +119,16 @@ GOOD = {
 }
 
 
-def make_stack(folder: Path, **values: str) -> tuple[int, str, bool]:
-    """Exit code and message of `make stack` with values of `.env`, and whether a service was started."""
-    engine = folder / "docker"
-    engine.write_text('#!/bin/sh\ncase "$*" in *" up "*) touch "$0.up" ;; esac\n')
-    engine.chmod(0o755)
+def make_stack(folder: Path, answers: str = "", **values: str) -> tuple[int, str, bool]:
+    """Exit code and message of `make stack` with values of `.env`, and whether a service was started.
+
+    Args:
+        answers: of the engine: cases of a shell; an engine that does not get one does what it is told.
+    """
+    if answers != "none":
+        engine = folder / "docker"
+        engine.write_text(f'#!/bin/sh\ncase "$*" in *" up "*) touch "$0.up" ;; {answers} esac\n')
+        engine.chmod(0o755)
     file = folder / "stack.env"
     ports = {name: str(free_port()) for name in ("DAGSTER_PORT", "API_PORT", "DASHBOARD_PORT", "MLFLOW_PORT")}
     file.write_text("".join(f"{name}={value}\n" for name, value in {**GOOD, **ports, **values}.items()))
@@ -143,6 +148,7 @@ def make_stack(folder: Path, **values: str) -> tuple[int, str, bool]:
         ("HOUSING_API_KEY", "0123456789abcdef,0123456789", "HOUSING_API_KEY has other characters"),
         ("API_PORT", "http", "API_PORT=http is no port: a whole number from 1 to 65535"),
         ("API_PORT", "70000", "API_PORT=70000 is no port"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "write http://host:port or https://host"),
         ("bad name", "1", "is not NAME=value"),
     ],
 )
@@ -154,6 +160,25 @@ def test_a_bad_value_is_one_line_before_anything_starts(tmp_path, name, value, m
     assert said.count("\n") == 1
     assert not started
     assert "0123456789abcdef" not in said
+
+
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [
+        ("none", "there is no container engine: install Docker"),
+        ("version) echo 'Cannot connect' >&2; exit 1 ;;", "no container engine answers (Cannot connect): start Docker"),
+        ("'compose version') exit 1 ;;", "the engine has no `docker compose`: install Docker's compose plugin"),
+        ("run*) echo 'No such image' >&2; exit 125 ;;", "cannot be run (No such image): `make images`"),
+        ("run*TUNE_TRIALS*) echo 'error: X=many: no number' >&2; exit 1 ;;", "stack: X=many: no number: correct it in"),
+    ],
+)  # fmt: skip
+def test_what_an_engine_or_the_platform_refuses_is_one_line_before_anything_starts(tmp_path, answers, message):
+    code, said, started = make_stack(tmp_path, answers, HOUSING_TUNE_TRIALS="many")
+    assert code == 1
+    assert said.startswith("stack: ")
+    assert message in said
+    assert said.count("\n") == 1
+    assert not started
 
 
 def test_a_port_that_is_taken_is_one_line_before_anything_starts(tmp_path):

@@ -2,8 +2,11 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -138,3 +141,73 @@ def test_too_small_a_disk_is_seen_before_the_build(tmp_path):
         done.stderr
     )
     assert not (tmp_path / "docker.built").exists()
+
+
+# ---------------------------------------------------------------- .ci/engine and smoke.sh, where they cannot
+
+
+TOOLS = ("bash", "cat", "df", "dirname", "grep", "head", "mkdir", "rm", "sed", "setpriv", "tail", "touch")
+NO_BUILDKIT = 'case "$1" in buildx) exit 1 ;; esac'
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user may enter, as pytest's own may not."""
+    with tempfile.TemporaryDirectory(prefix="housing-tools-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def with_tools(folder: Path, **programs: str) -> str:
+    """A PATH with a few tools, and programs that are given as text."""
+    for name in set(TOOLS) - set(programs):
+        (folder / name).symlink_to(str(shutil.which(name)))
+    for name, text in {"uname": "echo x86_64", **programs}.items():
+        file = folder / name.replace("_", "-")
+        file.write_text(f"#!/bin/sh\n{text}\n")
+        file.chmod(0o755)
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("programs", "user", "message"),
+    [
+        ({"docker": NO_BUILDKIT}, 0, "the engine that is there has no BuildKit: install docker-buildx"),
+        ({}, 65_534, "no container engine answers, and starting one takes root"),
+        ({"uname": "echo aarch64"}, 0, "the images are for x86_64, and this machine is aarch64"),
+        ({}, 0, "an engine is made of Debian's packages, and this is no Debian"),
+        ({"apt_get": ""}, 0, "apt has no lists of"),
+        ({"apt_get": "echo http://debian.example", "df": "echo 1"}, 0, "has less than 1 GB free: make room"),
+    ],
+)  # fmt: skip
+def test_where_no_engine_can_be_started_is_one_line_and_nothing_is_left(tmp_path, open_folder, programs, user, message):
+    if os.geteuid() != 0:
+        pytest.skip("root starts an engine")
+    path = with_tools(open_folder, **programs)
+    places = {"HOUSING_ENGINE_CACHE": str(tmp_path / "cache"), "HOUSING_ENGINE_RUN": str(tmp_path / "run")}
+    done = subprocess.run(
+        ["setpriv", f"--reuid={user}", "--clear-groups", "bash", PROJECT / ".ci/engine", "up"],
+        env={"PATH": path, "HOME": str(tmp_path), **places}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("engine: ")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["api", "housing-api:local"], "there is no docker to run housing-api:local with"),
+        (["api"], "usage: infra/smoke.sh api IMAGE"),
+        (["mlflow", "x"], "usage: infra/smoke.sh dagster|api|dashboard IMAGE"),
+    ],
+)
+def test_what_cannot_be_smoked_is_one_line(tmp_path, words, message):
+    done = subprocess.run(
+        ["bash", PROJECT / "infra/smoke.sh", *words],
+        env={"PATH": with_tools(tmp_path)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"{message}\n")
