@@ -7,7 +7,7 @@ import io
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import plotly.graph_objects as go
 import polars as pl
@@ -27,8 +27,9 @@ NOTE = "an estimate, not an appraisal"
 
 def header(title: str, question: str) -> None:
     """Title, the question that the page answers, and the model and source of its figures."""
-    st.header(title, anchor=False)
-    st.caption(question)
+    top = st.container(horizontal=True, vertical_alignment="bottom", key="title-of-page")
+    top.header(title, anchor=False, width="content")
+    top.caption(question, width="content")
     version, newest, source = ("cannot be read",) * 3
     with guard():
         newest = next(reversed(data.months_of("monthly_predictions")), "none yet")
@@ -218,6 +219,7 @@ def chart(
     on_select: Callable[[], None] | None = None,
     formats: Mapping[str, Any] | None = None,
     config: Mapping[str, Any] | None = None,
+    height: Literal["content", "stretch"] = "content",
 ) -> None:
     """A chart with the sentence that says what it shows, and its figures as a table.
 
@@ -229,11 +231,13 @@ def chart(
         on_select: called when a point is selected; None: points cannot be.
         formats: of further columns of the table, by name.
         config: further settings of Plotly.
+        height: `content` for that of the figure, `stretch` for that which the style of the app gives the key.
     """
     more = {"on_select": on_select, "selection_mode": "points"} if on_select else {}
     if (st.context.theme.type or "light") == "dark":
         charts.for_dark(figure)
-    st.plotly_chart(figure, key=key, alt=sentence, config={"displaylogo": False, **(config or {})}, **more)
+    settings = {"displaylogo": False, **(config or {})}
+    st.plotly_chart(figure, key=key, alt=sentence, height=height, config=settings, **more)
     st.caption(sentence)
     with st.expander("The figures as a table"):
         frame(table, f"{key}-table", f"The figures of: {sentence}", **(formats or {}))

@@ -315,7 +315,7 @@ def test_a_new_month_and_a_new_champion_appear_without_a_restart(changeable, tmp
 def test_the_map_is_coloured_by_what_is_asked_for(showing, colour):
     shown = open_page("map", {"colour": colour, "month": HELD[0]})
     assert not shown.exception
-    sentence = next(c.value for c in shown.caption if "each dot a metro" in c.value)
+    sentence = next(c.value for c in shown.caption if "each area a metro" in c.value)
     assert sentence.startswith(f"{predicted(showing, HELD[0])['city_full'].drop_nulls().n_unique()} metros")
 
 
