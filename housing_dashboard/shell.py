@@ -5,8 +5,10 @@ How columns of tables are named belongs in `columns`; what one page alone shows 
 
 import io
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Literal
 
 import plotly.graph_objects as go
@@ -19,9 +21,13 @@ from housing_dashboard.columns import column_formats, label_of
 from housing_dashboard.glossary import TERMS, help_for
 
 log = logging.getLogger("housing_dashboard")
+LINK = ":material/arrow_forward:"
+"""Before the name of another page that a link leads to."""
 _MOST_LISTED = 1_000
 _WHOLE_ROWS = 13
 """Rows of a table that is shown without scrolling in it."""
+_SECTIONS: ContextVar[list[str] | None] = ContextVar("sections", default=None)
+"""Titles of the sections of the page that is being shown, where it has a table of contents."""
 NOTE = "an estimate, not an appraisal"
 
 
@@ -42,6 +48,31 @@ def header(title: str, question: str) -> None:
     )
     with row.popover("Glossary", icon=":material/menu_book:", key="glossary"):
         st.markdown("\n".join(f"- **{name}**: {words}" for name, words in TERMS.items()))
+
+
+@contextmanager
+def contents() -> Iterator[None]:
+    """Links at the top to every `section` that is shown within."""
+    place, titles = st.container(key="contents"), []
+    _SECTIONS.set(titles)
+    try:
+        yield
+    finally:
+        _SECTIONS.set(None)
+        if len(titles) > 1:
+            place.caption("On this page: " + " · ".join(f"[{title}](#{_anchor(title)})" for title in titles))
+
+
+def section(title: str) -> None:
+    """A heading that `contents` leads to."""
+    st.subheader(title, anchor=_anchor(title))
+    titles = _SECTIONS.get()
+    if titles is not None:
+        titles.append(title)
+
+
+def _anchor(title: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", title.casefold()).strip("-")
 
 
 def metric(cell: Any, label: str, value: str, *delta: str | None, **more: Any) -> None:

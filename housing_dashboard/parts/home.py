@@ -72,7 +72,7 @@ def _market(month: str) -> None:
     else:
         lines.append("No month is forecast yet.")
     st.markdown("  \n".join(lines).replace("$", r"\$"))
-    st.page_link("views/map.py", label="On the map", query_params={"colour": "forecast"})
+    st.page_link("views/map.py", label="On the map", query_params={"colour": "forecast"}, icon=shell.LINK)
 
 
 def _named(metros: pl.DataFrame) -> str:
@@ -102,7 +102,7 @@ def _quality(months: list[str]) -> None:
         if naive is not None:
             lines.append("Better than no model." if error < naive else ":orange[No better than no model.]")
         st.markdown("  \n".join(lines))
-        st.page_link("views/model.py", label="The model and its errors")
+        st.page_link("views/model.py", label="The model and its errors", icon=shell.LINK)
         return
     st.markdown("No actual price of the last three months is known yet.")
 
@@ -122,4 +122,4 @@ def _fresh(month: str) -> None:
     red = [m for m, state in states.items() if str(state) == "red"]
     lines.append(f":red[Checks are red in {', '.join(red)}.]" if red else "No check of the last year is red.")
     st.markdown("  \n".join(lines))
-    st.page_link("views/health.py", label="Data health")
+    st.page_link("views/health.py", label="Data health", icon=shell.LINK)

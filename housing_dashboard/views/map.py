@@ -270,9 +270,11 @@ def _metro_table(rows: pl.DataFrame, measure: Measure) -> None:
     shell.show_table(table, "zips", f"Zips of {region}", value=number)
     one, two = st.columns(2)
     with one:
-        st.page_link("views/place.py", label=f"{region} on Place", query_params={"place": region})
+        st.page_link("views/place.py", label=f"{region} on Place", query_params={"place": region}, icon=shell.LINK)
     with two:
-        st.page_link("views/overview.py", label=f"{region} on Overview", query_params={"region": region})
+        st.page_link(
+            "views/overview.py", label=f"{region} on Overview", query_params={"region": region}, icon=shell.LINK
+        )
 
 
 page()

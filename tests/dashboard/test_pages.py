@@ -254,6 +254,7 @@ def test_a_damaged_champion_leaves_the_other_parts(changeable):
     assert not shown.exception
     assert any("This part cannot be shown" in e.value for e in shown.error)
     assert "Where predictions are wrong" in texts(shown)
+    assert "Decisions" not in texts(shown)
     assert str(changeable) not in texts(shown)
 
 
@@ -349,6 +350,16 @@ def test_the_model_page_compares_and_tells_every_decision(showing, made):
     assert champions["promoted by"].iloc[0] == "its tests"
     origin = made.store.read_json(f"models/{version}/manifest.json")["origin"]
     assert champions["dagster_run"].iloc[0].endswith(f"/runs/{origin['dagster_run']}")
+
+
+@pytest.mark.parametrize("page", ["place", "model", "health"])
+def test_a_long_page_begins_with_links_to_its_sections(showing, page):
+    shown = open_page(page)
+    links = next(caption.value for caption in shown.caption if caption.value.startswith("On this page"))
+    listed = re.findall(r"\[([^]]+)\]\(#([^)]+)\)", links)
+    assert len(listed) > 3
+    anchors = {heading.value: heading.anchor for heading in shown.subheader}
+    assert all(anchors[title] == anchor for title, anchor in listed)
 
 
 def test_who_made_a_champion_by_hand_and_in_which_runs_is_told(changeable):
