@@ -76,11 +76,12 @@ def _market(month: str) -> None:
 
 
 def _named(metros: pl.DataFrame) -> str:
-    """Metros by their first city, with their change."""
-    return ", ".join(
-        f"{name.split('-')[0].split(',')[0]} {figures.percent(value, signed=True)}"
-        for name, value in metros.select("city_full", "value").iter_rows()
-    )
+    """Metros by their first city, and their state where the name has it, with their change."""
+    words = []
+    for name, value in metros.select("city_full", "value").iter_rows():
+        cities, comma, states = name.partition(", ")
+        words.append(f"{cities.split('-')[0]}{comma}{states} {figures.percent(value, signed=True)}")
+    return "; ".join(words)
 
 
 def _quality(months: list[str]) -> None:
