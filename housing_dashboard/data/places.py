@@ -180,7 +180,7 @@ def _graded_origin(uri: str, origin: str, stamp: str, history: str) -> tuple[pl.
     actual = unknown if grid is None else grid.at(rows["zipcode"], rows["date"])
     rows = rows.with_columns(pl.lit(origin).alias("origin"), actual, people_of(rows["zipcode"]))
     errors = by_horizon(with_forecast_errors(rows)).with_columns(pl.lit(origin).alias("origin"))
-    return _means(rows), errors
+    return means_of_areas(rows), errors
 
 
 def errors_by_origin() -> MonthRows:
@@ -197,7 +197,7 @@ def errors_by_origin() -> MonthRows:
     )
 
 
-def _means(rows: pl.DataFrame) -> pl.DataFrame:
+def means_of_areas(rows: pl.DataFrame) -> pl.DataFrame:
     """Weighted means by metro and horizon, and of the nation (`city_full` null), as `weighted_mean` and
     `matched_outcome` have them. Sums are taken once, and those of the nation are sums of the metros'."""
     people, predicted, actual = pl.col(PEOPLE), pl.col("predicted_price"), pl.col("actual_price")
@@ -208,19 +208,20 @@ def _means(rows: pl.DataFrame) -> pl.DataFrame:
     parts |= {
         f"_both_{name}": pl.when(both).then(pl.col(name) * people) for name in ("actual_price", "predicted_price")
     }
-    keys = ("origin", "date", "horizon", "city_full")
-    products = rows.select(*keys, "predictor", **parts)
-    sums = products.group_by(keys).agg(pl.col(*parts).sum(), pl.col("predictor").first())
-    whole = sums.group_by(keys[:3]).agg(pl.col(*parts).sum(), pl.col("predictor").first())
+    same = ("origin", "date", "predictor")
+    products = rows.select(*same, "horizon", "city_full", **parts)
+    sums = products.group_by("horizon", "city_full").agg(pl.col(*parts).sum(), pl.col(*same).first())
+    whole = sums.group_by("horizon").agg(pl.col(*parts).sum(), pl.col(*same).first())
     table = pl.concat([sums.drop_nulls("city_full"), whole], how="diagonal")
     means = [(pl.col(name) / pl.when(pl.col(f"_{name}") > 0).then(f"_{name}")).alias(name) for name in _DOLLARS]
     known = pl.col("_known") >= KNOWN_SHARE * people
     ratio = pl.col("_both_actual_price") / pl.col("_both_predicted_price")
     return table.select(
-        *keys,
+        *same,
+        "horizon",
+        "city_full",
         *means,
         pl.when(known).then(predicted / pl.col("_predicted_price") * ratio).alias("actual_price"),
-        "predictor",
         pl.col("_zips").alias("zips"),
         pl.col("city_full").alias("zipcode"),
     )

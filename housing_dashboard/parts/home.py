@@ -67,15 +67,15 @@ def _market(month: str) -> None:
         moves = metro_values(ahead, MEASURES["forecast"]).drop_nulls("value")
         large = moves.filter(pl.col("people") >= _LEAST_PEOPLE)
         moves = (large if large.height >= 2 * _MOVES else moves).sort("value", descending=True)
-        lines.append(f"Up most: {_named(moves.head(_MOVES))}.")
-        lines.append(f"Least: {_named(moves.tail(_MOVES).reverse())}.")
+        lines.append(f"Up most: {moves_in_words(moves.head(_MOVES))}.")
+        lines.append(f"Least: {moves_in_words(moves.tail(_MOVES).reverse())}.")
     else:
         lines.append("No month is forecast yet.")
     st.markdown("  \n".join(lines).replace("$", r"\$"))
     st.page_link("views/map.py", label="On the map", query_params={"colour": "forecast"}, icon=shell.LINK)
 
 
-def _named(metros: pl.DataFrame) -> str:
+def moves_in_words(metros: pl.DataFrame) -> str:
     """Metros by their first city, and their state where the name has it, with their change."""
     words = []
     for name, value in metros.select("city_full", "value").iter_rows():
