@@ -25,8 +25,6 @@ DIVERGING = {
     DARK: ("#ff8a2a", "#ffab66", "#f1c9a5", "#c9c9c9", "#a9cdf0", "#6fb3f5", "#3f9bff"),
 }
 """From the lowest to the highest; the middle is 0."""
-MUTED = {LIGHT: "#8a8a8a", DARK: "#8f949c"}
-"""Of a place without a figure."""
 BORDER = {
     LIGHT: ("rgba(60,60,60,0.55)", "rgba(60,60,60,0.18)"),
     DARK: ("rgba(220,225,235,0.5)", "rgba(220,225,235,0.15)"),

@@ -152,5 +152,5 @@ def _metro_at(name: str) -> tuple[float | None, float | None, str | None]:
         return None, None, None
     code = area.cbsa or "".join(area.states[:1])
     x, y = project(np.array([area.longitude]), np.array([area.latitude]))
-    at = (None, None) if np.isnan(x[0]) else (float(x[0]), float(y[0]))
-    return *at, code if code in outlines.areas() else None
+    painted = code if code in outlines.areas() else None
+    return (None, None, painted) if np.isnan(x[0]) else (float(x[0]), float(y[0]), painted)

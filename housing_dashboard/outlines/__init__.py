@@ -7,7 +7,6 @@ from itertools import pairwise
 from pathlib import Path
 from urllib.parse import quote
 
-import numpy as np
 import polars as pl
 
 STATE, COUNTY = "state", "county"
@@ -39,7 +38,7 @@ def drawing(kind: str, colour: str) -> Drawing:
     """The borders of states or counties as a picture: lines a pixel wide at any size.
 
     Args:
-        kind: `STATE` or `COUNTY`, as for `borders`.
+        kind: `STATE` (with coasts) or `COUNTY` (without those that are borders of states).
         colour: of the lines, as CSS has it.
     """
     lines = _table(kind)
@@ -124,20 +123,3 @@ def _line(x: list[int], y: list[int], left: int, top: int) -> str:
 
 def _table(kind: str) -> pl.DataFrame:
     return pl.read_parquet(Path(__file__).with_name(OUTLINES)).filter(kind=kind)
-
-
-@cache
-def borders(kind: str) -> tuple[np.ndarray, np.ndarray]:
-    """The borders of states or counties as one line with a gap (NaN) after each border.
-
-    Args:
-        kind: `STATE` (with coasts) or `COUNTY` (without those that are borders of states).
-
-    Returns:
-        Kilometres as `charts.projection.project` gives them, two arrays of one shape.
-    """
-    table = _table(kind)
-    gap = pl.lit([None], dtype=pl.List(pl.Int16))
-    x, y = (table.select(pl.col(axis).list.concat(gap).explode())[axis].cast(pl.Float64) for axis in ("x", "y"))
-    # Rounded, or a tenth would be sent with sixteen digits.
-    return (x / UNITS_PER_KILOMETRE).round(1).to_numpy(), (y / UNITS_PER_KILOMETRE).round(1).to_numpy()

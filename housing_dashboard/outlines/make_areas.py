@@ -119,7 +119,9 @@ def areas(
         for numbers in merged(shapes[area], ends):
             # An arc that is not shown ends where it begins: islands, and loops too small to see.
             shown = [n for n in numbers if simplified[n if n >= 0 else ~n] is not None]
-            x, y = drawn(shown, simplified) if shown else ((), ())  # pyright: ignore[reportArgumentType]
+            if not shown:
+                continue
+            x, y = drawn(shown, simplified)  # pyright: ignore[reportArgumentType]
             if len(x) > 3:
                 outer.append((x, y))
                 rings.append((area, x.tolist(), y.tolist()))

@@ -30,6 +30,14 @@ def table_of(shown: AppTest, *columns: str) -> pl.DataFrame:
     return pl.from_pandas(next(d.value for d in shown.dataframe if set(columns) <= set(d.value.columns)))
 
 
+def borders(kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """The borders of states or counties in kilometres, as one line with a gap (NaN) after each."""
+    table = pl.read_parquet(Path(outlines.__file__).with_name(outlines.OUTLINES)).filter(kind=kind)
+    gap = pl.lit([None], dtype=pl.List(pl.Int16))
+    x, y = (table.select(pl.col(axis).list.concat(gap).explode())[axis].cast(pl.Float64) / 10 for axis in ("x", "y"))
+    return x.to_numpy(), y.to_numpy()
+
+
 def caption_of(shown: AppTest) -> str:
     return next(c.value for c in shown.caption if "each dot" in c.value or "each area" in c.value)
 
@@ -60,21 +68,21 @@ def test_every_state_is_within_the_map_and_far_territories_are_not_on_it():
 def test_zips_lie_within_the_outline_of_their_state(state):
     zips = zip_table().drop_nulls("latitude").filter(state=state)
     x, y = project(zips["longitude"].to_numpy(), zips["latitude"].to_numpy())
-    border_x, border_y = outlines.borders(outlines.STATE)
+    border_x, border_y = borders(outlines.STATE)
     # Every zip has a border of a state to its left, right, above and below, within the extent of its inset.
     near = np.hypot(border_x[:, None] - x[None, ::40], border_y[:, None] - y[None, ::40])
     assert np.nanmin(near, axis=0).max() < 600
 
 
 def test_outlines_are_small_and_have_gaps_between_borders():
-    assert sum(len(outlines.borders(kind)[0]) for kind in (outlines.STATE, outlines.COUNTY)) < 60_000
-    x, y = outlines.borders(outlines.STATE)
+    assert sum(len(borders(kind)[0]) for kind in (outlines.STATE, outlines.COUNTY)) < 60_000
+    x, y = borders(outlines.STATE)
     assert np.array_equal(np.isnan(x), np.isnan(y))
     assert np.isnan(x[-1])
 
 
 def test_the_picture_of_the_outlines_has_every_border_where_it_lies():
-    x, y = outlines.borders(outlines.STATE)
+    x, y = borders(outlines.STATE)
     drawn = outlines.drawing(outlines.STATE, "#123456")
     assert (drawn.left, drawn.top) == pytest.approx((np.nanmin(x), np.nanmax(y)))
     assert (drawn.width, drawn.height) == pytest.approx((np.nanmax(x) - drawn.left, drawn.top - np.nanmin(y)))
