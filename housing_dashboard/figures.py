@@ -385,7 +385,10 @@ def percent(value: float, signed: bool = False) -> str:
 
 
 def price_range(low: float, high: float) -> str:
-    """An interval of prices, short enough for a headline figure: thousands of US dollars, with a decimal where it is
-    narrow."""
+    """An interval of prices, short enough for a headline figure: thousands of US dollars, or millions from there on,
+    with more decimals where it is narrow."""
+    if low >= 1e6:
+        decimals = 2 if high - low >= 50_000 else 3
+        return f"${low / 1e6:,.{decimals}f}–{high / 1e6:,.{decimals}f}M"  # noqa: RUF001
     decimals = 0 if high - low >= 5_000 else 1
     return f"${low / 1e3:,.{decimals}f}–{high / 1e3:,.{decimals}f}k"  # noqa: RUF001

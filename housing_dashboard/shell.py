@@ -5,9 +5,11 @@ How columns of tables are named belongs in `columns`; what one page alone shows 
 
 import io
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, Literal
 
 import plotly.graph_objects as go
 import polars as pl
@@ -19,16 +21,21 @@ from housing_dashboard.columns import column_formats, label_of
 from housing_dashboard.glossary import TERMS, help_for
 
 log = logging.getLogger("housing_dashboard")
+LINK = ":material/arrow_forward:"
+"""Before the name of another page that a link leads to."""
 _MOST_LISTED = 1_000
 _WHOLE_ROWS = 13
 """Rows of a table that is shown without scrolling in it."""
+_SECTIONS: ContextVar[list[str] | None] = ContextVar("sections", default=None)
+"""Titles of the sections of the page that is being shown, where it has a table of contents."""
 NOTE = "an estimate, not an appraisal"
 
 
 def header(title: str, question: str) -> None:
     """Title, the question that the page answers, and the model and source of its figures."""
-    st.header(title, anchor=False)
-    st.caption(question)
+    top = st.container(horizontal=True, vertical_alignment="bottom", key="title-of-page")
+    top.header(title, anchor=False, width="content")
+    top.caption(question, width="content")
     version, newest, source = ("cannot be read",) * 3
     with guard():
         newest = next(reversed(data.months_of("monthly_predictions")), "none yet")
@@ -41,6 +48,31 @@ def header(title: str, question: str) -> None:
     )
     with row.popover("Glossary", icon=":material/menu_book:", key="glossary"):
         st.markdown("\n".join(f"- **{name}**: {words}" for name, words in TERMS.items()))
+
+
+@contextmanager
+def contents() -> Iterator[None]:
+    """Links at the top to every `section` that is shown within."""
+    place, titles = st.container(key="contents"), []
+    _SECTIONS.set(titles)
+    try:
+        yield
+    finally:
+        _SECTIONS.set(None)
+        if len(titles) > 1:
+            place.caption("On this page: " + " · ".join(f"[{title}](#{_anchor(title)})" for title in titles))
+
+
+def section(title: str) -> None:
+    """A heading that `contents` leads to."""
+    st.subheader(title, anchor=_anchor(title))
+    titles = _SECTIONS.get()
+    if titles is not None:
+        titles.append(title)
+
+
+def _anchor(title: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", title.casefold()).strip("-")
 
 
 def metric(cell: Any, label: str, value: str, *delta: str | None, **more: Any) -> None:
@@ -218,6 +250,7 @@ def chart(
     on_select: Callable[[], None] | None = None,
     formats: Mapping[str, Any] | None = None,
     config: Mapping[str, Any] | None = None,
+    height: Literal["content", "stretch"] = "content",
 ) -> None:
     """A chart with the sentence that says what it shows, and its figures as a table.
 
@@ -229,11 +262,13 @@ def chart(
         on_select: called when a point is selected; None: points cannot be.
         formats: of further columns of the table, by name.
         config: further settings of Plotly.
+        height: `content` for that of the figure, `stretch` for that which the style of the app gives the key.
     """
     more = {"on_select": on_select, "selection_mode": "points"} if on_select else {}
     if (st.context.theme.type or "light") == "dark":
         charts.for_dark(figure)
-    st.plotly_chart(figure, key=key, alt=sentence, config={"displaylogo": False, **(config or {})}, **more)
+    settings = {"displaylogo": False, **(config or {})}
+    st.plotly_chart(figure, key=key, alt=sentence, height=height, config=settings, **more)
     st.caption(sentence)
     with st.expander("The figures as a table"):
         frame(table, f"{key}-table", f"The figures of: {sentence}", **(formats or {}))

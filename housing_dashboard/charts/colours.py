@@ -8,6 +8,8 @@ scale has at least the contrast `LEAST_CONTRAST` with its background.
 from collections.abc import Sequence
 from itertools import pairwise
 
+import numpy as np
+
 LIGHT, DARK = "light", "dark"
 BACKGROUND = {LIGHT: "#ffffff", DARK: "#171614"}
 """Streamlit's own, of its two themes."""
@@ -23,8 +25,6 @@ DIVERGING = {
     DARK: ("#ff8a2a", "#ffab66", "#f1c9a5", "#c9c9c9", "#a9cdf0", "#6fb3f5", "#3f9bff"),
 }
 """From the lowest to the highest; the middle is 0."""
-MUTED = {LIGHT: "#8a8a8a", DARK: "#8f949c"}
-"""Of a place without a figure."""
 BORDER = {
     LIGHT: ("rgba(60,60,60,0.55)", "rgba(60,60,60,0.18)"),
     DARK: ("rgba(220,225,235,0.5)", "rgba(220,225,235,0.15)"),
@@ -32,10 +32,23 @@ BORDER = {
 """Of states and of counties."""
 
 
+def of(diverging: bool, theme: str) -> Sequence[str]:
+    """The colours of a scale, from low to high."""
+    return (DIVERGING if diverging else SEQUENTIAL)[theme]
+
+
 def scale(diverging: bool, theme: str) -> list[tuple[float, str]]:
     """A scale as Plotly takes it: places from 0 to 1 and their colours."""
-    colours = (DIVERGING if diverging else SEQUENTIAL)[theme]
+    colours = of(diverging, theme)
     return [(index / (len(colours) - 1), colour) for index, colour in enumerate(colours)]
+
+
+def shades(values: np.ndarray, low: float, high: float, colours: Sequence[str]) -> list[str]:
+    """The colour of each value on a scale from low to high, between the colours of the scale as Plotly blends them."""
+    at = (np.clip((values - low) / (high - low), 0, 1)) * (len(colours) - 1)
+    stops = np.array([rgb(colour) for colour in colours])
+    parts = (np.interp(at, np.arange(len(colours)), stops[:, part]) for part in range(3))
+    return ["#{:02x}{:02x}{:02x}".format(*row) for row in np.round(255 * np.stack(list(parts), axis=1)).astype(int)]
 
 
 def blends(colours: Sequence[str], steps: int = 8) -> list[tuple[float, ...]]:

@@ -113,7 +113,7 @@ def against_actual(predicted: pl.DataFrame, actual: pl.DataFrame, name: str) -> 
         actual: `date`, `price`.
         name: of the predictions in the legend.
     """
-    figure = empty_figure(380)
+    figure = empty_figure(300)
     days = predicted["date"].to_list()
     add_band(figure, days, predicted["predicted_low"].to_list(), predicted["predicted_high"].to_list())
     for frame, column, label, colour, dash in (

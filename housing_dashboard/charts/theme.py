@@ -44,8 +44,8 @@ _LEGEND_CHARACTERS = 50
 """Characters of a legend that fit in one line of a phone, with what stands between them."""
 
 
-def empty_figure(height: int = USUAL_HEIGHT, **layout: Any) -> go.Figure:
-    """A figure without traces, its legend above the chart."""
+def empty_figure(height: int | None = USUAL_HEIGHT, **layout: Any) -> go.Figure:
+    """A figure without traces, its legend above the chart. Without a height it has that of the place it is put in."""
     figure = go.Figure()
     figure.update_layout(
         height=height,
@@ -116,7 +116,8 @@ def add_band(figure: go.Figure, x: Sequence, low: Sequence, high: Sequence) -> N
 
 def colour_bar_below(title: str) -> dict[str, Any]:
     """A scale of colours below a chart: beside it, it would take a third of a phone."""
-    return {"orientation": "h", "y": -0.12, "yanchor": "top", "thickness": 12, "title": {"text": title}}
+    bottom = {"yref": "container", "y": 0, "yanchor": "bottom"}
+    return {"orientation": "h", **bottom, "thickness": 12, "title": {"text": title, "side": "bottom"}}
 
 
 def folded(names: Sequence[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """Tables and months of any asset. A damaged month is left out and named."""
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -9,6 +10,8 @@ import streamlit as st
 from housing_assets.core.errors import StoreError
 from housing_assets.core.months import add_months
 from housing_dashboard.data.access import open_store, settings, stamps
+
+log = logging.getLogger("housing_dashboard")
 
 
 @st.cache_resource(max_entries=1_000, show_spinner=False)
@@ -83,26 +86,22 @@ def predictions(months: Sequence[str]) -> MonthRows:
     return _predictions(settings().store_uri, tuple(months), own, before)
 
 
-def _uncached(asset: str, months: Sequence[str], columns: Sequence[str] | None = None) -> MonthRows:
-    """Several months as one frame, which the caller keeps: a second copy of all predictions has no room."""
-    store = open_store(settings().store_uri)
-    return read_each(asset, months, lambda month, _: store.months(asset).read(month, columns))
-
-
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _predictions(uri: str, months: tuple[str, ...], own: tuple, cleaned: tuple) -> MonthRows:
-    del uri, own, cleaned  # keys
-    predicted = _uncached("monthly_predictions", months)
-    if predicted.frame.is_empty():
-        return predicted
-    before = _uncached("cleaned", [add_months(m, -1) for m in months], ("date", "zipcode", "price"))
-    month = pl.col("date").dt.strftime("%Y-%m")
-    frame = predicted.frame.with_columns(month.alias("month"))
-    if before.frame.is_empty():
-        return MonthRows(frame.with_columns(pl.lit(None, pl.Float64).alias("naive_price")), predicted.damaged)
-    naive = before.frame.select(
-        pl.col("date").dt.offset_by("1d").dt.strftime("%Y-%m").alias("month"),
-        "zipcode",
-        pl.col("price").alias("naive_price"),
-    )
-    return MonthRows(frame.join(naive, on=["month", "zipcode"], how="left", maintain_order="left"), predicted.damaged)
+    # Months are not kept by themselves: a second copy of all predictions has no room.
+    del own  # a key
+    known = {key for key, _ in cleaned}
+    return read_each("monthly_predictions", months, lambda month, _: _with_naive(uri, month, known))
+
+
+def _with_naive(uri: str, month: str, cleaned: Collection[str]) -> pl.DataFrame:
+    """Predictions of a month with `month` and `naive_price`, null where the month before cannot be read."""
+    store, before = open_store(uri), add_months(month, -1)
+    rows = store.months("monthly_predictions").read(month).with_columns(pl.lit(month).alias("month"))
+    try:
+        if f"cleaned/{before}.parquet" in cleaned:
+            prices = store.months("cleaned").read(before, ("zipcode", "price")).rename({"price": "naive_price"})
+            return rows.join(prices, on="zipcode", how="left", maintain_order="left")
+    except StoreError as error:
+        log.warning("no prices of the month before %s: %s", month, error)
+    return rows.with_columns(pl.lit(None, pl.Float64).alias("naive_price"))

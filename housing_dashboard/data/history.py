@@ -5,7 +5,7 @@ Prices of metros and of the nation are means of their zips, weighted by the peop
 
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import polars as pl
@@ -13,9 +13,12 @@ import streamlit as st
 
 from housing_assets.core.months import add_months, month_end
 from housing_assets.core.panel.areas import PEOPLE, chained_mean, with_people
+from housing_assets.core.panel.places import zip_table
 from housing_dashboard.data.access import open_store, settings, stamps
 
 _TABLE = "price_history"
+_NO_ZIP = 100_000
+"""One more than the largest number of a zip."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,18 @@ class PriceGrid:
     def _row_by_zip(self) -> dict[str, int]:
         return {zipcode: row for row, zipcode in enumerate(self.zips["zipcode"])}
 
+    @cached_property
+    def _row_by_number(self) -> np.ndarray:
+        """The row of each zip by its number, which is faster to look up than its text; -1 where there is none."""
+        rows = np.full(_NO_ZIP + 1, -1, np.int32)
+        rows[_numbers(self.zips["zipcode"])] = np.arange(self.zips.height)
+        rows[_NO_ZIP] = -1
+        return rows
+
+    @cached_property
+    def _areas(self) -> dict[str | None, pl.DataFrame]:
+        return {}
+
     def of_zip(self, zipcode: str) -> pl.DataFrame:
         """Known prices of a zip: `date`, `price`, by date."""
         row = self._row_by_zip.get(zipcode)
@@ -54,6 +69,11 @@ class PriceGrid:
         chained by the growth of the zips that have a price in both of two months, so that zips which come or go change
         nothing.
         """
+        if metro not in self._areas:
+            self._areas[metro] = self._mean_of(metro)
+        return self._areas[metro]
+
+    def _mean_of(self, metro: str | None) -> pl.DataFrame:
         inside = pl.Series([True] * self.zips.height) if metro is None else self.zips["city_full"].eq_missing(metro)
         chosen = inside.arg_true().to_numpy()
         prices, weights = self.prices[chosen].astype(np.float64), self.zips[PEOPLE].to_numpy()[chosen]
@@ -64,7 +84,7 @@ class PriceGrid:
     def at(self, zipcodes: pl.Series, months: pl.Series) -> pl.Series:
         """Prices of zips in months (any day of each), null where they are not known."""
         begin = self.dates[0] if self.dates else date.min
-        rows = zipcodes.replace_strict(self._row_by_zip, default=-1, return_dtype=pl.Int64).to_numpy()
+        rows = self._row_by_number[_numbers(zipcodes)]
         columns = (months.dt.year() * 12 + months.dt.month() - (begin.year * 12 + begin.month)).to_numpy()
         inside = (rows >= 0) & (columns >= 0) & (columns < self.prices.shape[1])
         found = np.full(len(rows), np.nan)
@@ -80,6 +100,26 @@ class PriceGrid:
     def _frame(self, prices: np.ndarray, *more: pl.Series) -> pl.DataFrame:
         table = pl.DataFrame([pl.Series("date", self.dates, pl.Date), pl.Series("price", prices, pl.Float64), *more])
         return table.filter(pl.col("price").is_not_nan())
+
+
+def people_of(zipcodes: pl.Series) -> pl.Series:
+    """The `people` of each zip, as `with_people` has them."""
+    return pl.Series(PEOPLE, _people_by_number()[_numbers(zipcodes)])
+
+
+@cache
+def _people_by_number() -> np.ndarray:
+    zips = with_people(zip_table().select("zipcode"))
+    people = np.ones(_NO_ZIP + 1)
+    people[_numbers(zips["zipcode"])] = zips[PEOPLE].to_numpy()
+    people[_NO_ZIP] = 1
+    return people
+
+
+def _numbers(zipcodes: pl.Series) -> np.ndarray:
+    """Zips as numbers; `_NO_ZIP` for what is none."""
+    numbers = zipcodes.cast(pl.Int64, strict=False)
+    return numbers.set((numbers < 0) | (numbers > _NO_ZIP), None).fill_null(_NO_ZIP).to_numpy()
 
 
 def price_grid() -> PriceGrid | None:

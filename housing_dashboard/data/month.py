@@ -13,6 +13,7 @@ import streamlit as st
 from housing_assets.core.months import add_months
 from housing_assets.core.panel.areas import with_people
 from housing_assets.core.panel.places import find_area, state_names, zip_table
+from housing_dashboard import outlines
 from housing_dashboard.charts.projection import project
 from housing_dashboard.data.access import open_store, settings, stamps
 from housing_dashboard.data.files import MonthRows, months_of, read_each
@@ -135,18 +136,21 @@ def _placed_zips() -> pl.DataFrame:
 
 
 def place_metros(names: Sequence[str]) -> pl.DataFrame:
-    """Where the map shows metros, in the same order: `city_full`, `x`, `y`; null where that is not known."""
+    """Where the map shows metros, in the same order: `city_full`, `x`, `y`, and the code of the `area` that it paints
+    (see `outlines.areas`); null where that is not known."""
     return pl.DataFrame(
         [(name, *_metro_at(name)) for name in names],
-        schema={"city_full": pl.String, "x": pl.Float64, "y": pl.Float64},
+        schema={"city_full": pl.String, "x": pl.Float64, "y": pl.Float64, "area": pl.String},
         orient="row",
     )
 
 
 @cache
-def _metro_at(name: str) -> tuple[float | None, float | None]:
+def _metro_at(name: str) -> tuple[float | None, float | None, str | None]:
     area = find_area(name)
     if area is None or area.latitude is None or area.longitude is None:
-        return None, None
+        return None, None, None
+    code = area.cbsa or "".join(area.states[:1])
     x, y = project(np.array([area.longitude]), np.array([area.latitude]))
-    return (None, None) if np.isnan(x[0]) else (float(x[0]), float(y[0]))
+    painted = code if code in outlines.areas() else None
+    return (None, None, painted) if np.isnan(x[0]) else (float(x[0]), float(y[0]), painted)

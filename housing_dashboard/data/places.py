@@ -10,11 +10,11 @@ from functools import cache
 import polars as pl
 import streamlit as st
 
-from housing_assets.core.panel.areas import matched_outcome, weighted_mean, with_people
+from housing_assets.core.panel.areas import KNOWN_SHARE, PEOPLE, matched_outcome, weighted_mean, with_people
 from housing_assets.core.panel.places import UNITED_STATES, zip_table
 from housing_dashboard.data.access import open_store, settings, stamps
 from housing_dashboard.data.files import MonthRows, months_of, predictions, read_each
-from housing_dashboard.data.history import price_grid
+from housing_dashboard.data.history import people_of, price_grid
 from housing_dashboard.figures import by_horizon, with_forecast_errors, with_outcomes
 
 ZIP, METRO, NATION = "zip", "metro", "nation"
@@ -65,9 +65,9 @@ def _places(uri: str, stamp: tuple[tuple[str, str], ...]) -> dict[str, Place]:
     rows = predictions(months_of("monthly_predictions")).frame
     if rows.is_empty():
         return {}
-    metros: dict[str, str | None] = dict(
-        rows.sort("month").group_by("zipcode").agg(pl.col("city_full").last()).sort("zipcode").iter_rows()
-    )
+    # Rows are in the order of months.
+    newest = rows.select("zipcode", "city_full").unique("zipcode", keep="last").sort("zipcode")
+    metros: dict[str, str | None] = dict(newest.iter_rows())
     weighed = with_people(pl.DataFrame({"zipcode": list(metros), "city_full": list(metros.values())}))
     sizes = weighed.drop_nulls("city_full").group_by("city_full").agg(pl.len(), pl.col("people").sum())
     nation = Place(UNITED_STATES, NATION, f"{UNITED_STATES} (all {len(metros):,} zips)", None, UNITED_STATES)
@@ -173,13 +173,14 @@ def _with_optional(rows: pl.DataFrame) -> pl.DataFrame:
 def _graded_origin(uri: str, origin: str, stamp: str, history: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Forecasts of every metro, and of the nation (`city_full` null), from one origin; and the errors of its zips."""
     del stamp, history  # keys
-    rows = open_store(uri).months("monthly_forecasts").read(origin, FORECAST_COLUMNS)
+    columns = tuple(name for name in FORECAST_COLUMNS if name != "origin")
+    rows = open_store(uri).months("monthly_forecasts").read(origin, columns)
     grid = price_grid()
     unknown = pl.Series("actual_price", [None] * rows.height, pl.Float64)
-    rows = with_people(rows).with_columns(unknown if grid is None else grid.at(rows["zipcode"], rows["date"]))
+    actual = unknown if grid is None else grid.at(rows["zipcode"], rows["date"])
+    rows = rows.with_columns(pl.lit(origin).alias("origin"), actual, people_of(rows["zipcode"]))
     errors = by_horizon(with_forecast_errors(rows)).with_columns(pl.lit(origin).alias("origin"))
-    whole = rows.with_columns(pl.lit(None, pl.String).alias("city_full"))
-    return pl.concat([_means(rows.drop_nulls("city_full")), _means(whole)]), errors
+    return means_of_areas(rows), errors
 
 
 def errors_by_origin() -> MonthRows:
@@ -196,14 +197,34 @@ def errors_by_origin() -> MonthRows:
     )
 
 
-def _means(rows: pl.DataFrame) -> pl.DataFrame:
-    """Weighted means by metro and horizon."""
-    means = [weighted_mean(pl.col(name)).alias(name) for name in _DOLLARS]
-    actual = matched_outcome(pl.col("predicted_price"), pl.col("actual_price")).alias("actual_price")
-    table = rows.group_by("origin", "date", "horizon", "city_full").agg(
-        *means, actual, pl.col("predictor").first(), pl.len().alias("zips")
+def means_of_areas(rows: pl.DataFrame) -> pl.DataFrame:
+    """Weighted means by metro and horizon, and of the nation (`city_full` null), as `weighted_mean` and
+    `matched_outcome` have them. Sums are taken once, and those of the nation are sums of the metros'."""
+    people, predicted, actual = pl.col(PEOPLE), pl.col("predicted_price"), pl.col("actual_price")
+    both = predicted.is_not_null() & actual.is_not_null()
+    parts = {PEOPLE: people, "_known": pl.when(both).then(people), "_zips": pl.lit(1)}
+    for name in _DOLLARS:
+        parts |= {name: pl.col(name) * people, f"_{name}": pl.when(pl.col(name).is_not_null()).then(people)}
+    parts |= {
+        f"_both_{name}": pl.when(both).then(pl.col(name) * people) for name in ("actual_price", "predicted_price")
+    }
+    same = ("origin", "date", "predictor")
+    products = rows.select(*same, "horizon", "city_full", **parts)
+    sums = products.group_by("horizon", "city_full").agg(pl.col(*parts).sum(), pl.col(*same).first())
+    whole = sums.group_by("horizon").agg(pl.col(*parts).sum(), pl.col(*same).first())
+    table = pl.concat([sums.drop_nulls("city_full"), whole], how="diagonal")
+    means = [(pl.col(name) / pl.when(pl.col(f"_{name}") > 0).then(f"_{name}")).alias(name) for name in _DOLLARS]
+    known = pl.col("_known") >= KNOWN_SHARE * people
+    ratio = pl.col("_both_actual_price") / pl.col("_both_predicted_price")
+    return table.select(
+        *same,
+        "horizon",
+        "city_full",
+        *means,
+        pl.when(known).then(predicted / pl.col("_predicted_price") * ratio).alias("actual_price"),
+        pl.col("_zips").alias("zips"),
+        pl.col("city_full").alias("zipcode"),
     )
-    return table.with_columns(pl.col("city_full").alias("zipcode"))
 
 
 def predictions_of(place: Place, rows: pl.DataFrame) -> pl.DataFrame:

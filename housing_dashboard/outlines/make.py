@@ -14,7 +14,7 @@ import json
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,12 @@ import numpy as np
 import polars as pl
 
 from housing_dashboard.charts.projection import project
-from housing_dashboard.outlines import COUNTY, STATE, UNITS_PER_KILOMETRE
+from housing_dashboard.outlines import AREAS, COUNTY, OUTLINES, POINTS, STATE, UNITS_PER_KILOMETRE
+from housing_dashboard.outlines.make_areas import areas
 
 PACKAGE = "us-atlas@3.0.1"
 SHA512 = "wEIZCq0ImPvGblTd8gZMqNNCPkQshugMUG/8nkSWXb02+XqNFREg9atHOKP9w6prLZTpqcLhSvdBW81MkV3/0Q=="
 """Of the package's archive, as npm publishes it."""
-TARGET = Path(__file__).with_name("outlines.parquet")
 _LEAST_AREA = {STATE: 6.0, COUNTY: 20.0}
 """Square kilometres of the triangle of a point and its neighbours, below which the point is left out."""
 
@@ -86,30 +86,48 @@ def simplify(x: np.ndarray, y: np.ndarray, least_area: float) -> np.ndarray:
     return np.array(kept)
 
 
-def outlines(topology: dict[str, Any]) -> pl.DataFrame:
+def as_drawn(x: np.ndarray, y: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """A border as the map has it: simplified, in whole units; None where it does not show it.
+
+    Args:
+        x, y: kilometres.
+        kind: `STATE` or `COUNTY`.
+    """
+    if np.isnan(x).any():
+        return None
+    # A ring without a neighbour, such as an island, begins where it ends: two points of it would be a line.
+    ring = x[0] == x[-1] and y[0] == y[-1]
+    kept = simplify(x, y, _LEAST_AREA[kind])
+    if ring and len(kept) < 4:
+        return None
+    across, up = (np.round(axis[kept] * UNITS_PER_KILOMETRE).astype(np.int16) for axis in (x, y))
+    return across, up
+
+
+def outlines(borders: Sequence[tuple[np.ndarray, np.ndarray] | None], kinds: Mapping[str, set[int]]) -> pl.DataFrame:
     """Each border once: `kind` (`state`, also coasts, or `county`), and its points as lists `x` and `y`."""
-    states = arcs_of(topology, "states")
-    rows = []
-    for kind, numbers in ((STATE, states), (COUNTY, arcs_of(topology, "counties") - states)):
-        for number in sorted(numbers):
-            x, y = project(*degrees(topology, number))
-            if np.isnan(x).any():
-                continue
-            # A ring without a neighbour, such as an island, begins where it ends: two points of it would be a line.
-            ring = x[0] == x[-1] and y[0] == y[-1]
-            kept = simplify(x, y, _LEAST_AREA[kind])
-            if ring and len(kept) < 4:
-                continue
-            points = [np.round(axis[kept] * UNITS_PER_KILOMETRE).astype(np.int16).tolist() for axis in (x, y)]
-            rows.append((kind, *points))
+    shown = [(kind, borders[n]) for kind, numbers in kinds.items() for n in sorted(numbers)]
+    rows = [(kind, *(axis.tolist() for axis in border)) for kind, border in shown if border is not None]
     return pl.DataFrame(rows, schema={"kind": pl.String, "x": pl.List(pl.Int16), "y": pl.List(pl.Int16)}, orient="row")
 
 
 def main() -> None:
-    """Write the table beside this file."""
+    """Write the tables beside this file."""
     with tempfile.TemporaryDirectory() as folder:
         topology = download(Path(folder))
-    outlines(topology).write_parquet(TARGET, compression="zstd", compression_level=19, statistics=False)
+    states = arcs_of(topology, "states")
+    counties = arcs_of(topology, "counties") - states
+    lines = [degrees(topology, n) for n in range(len(topology["arcs"]))]
+    borders = [as_drawn(*project(*line), STATE if n in states else COUNTY) for n, line in enumerate(lines)]
+    rings, points = areas(topology["objects"]["counties"]["geometries"], lines, borders)
+    tables = {
+        OUTLINES: outlines(borders, {STATE: states, COUNTY: counties}),
+        AREAS: rings,
+        POINTS: points,
+    }
+    for name, table in tables.items():
+        target = Path(__file__).with_name(name)
+        table.write_parquet(target, compression="zstd", compression_level=19, statistics=False)
 
 
 if __name__ == "__main__":

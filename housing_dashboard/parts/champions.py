@@ -62,7 +62,7 @@ def _link_columns() -> dict[str, Any]:
 
 def decisions(champion: data.Champion) -> None:
     """Every promotion decision on prices, with its reason."""
-    st.subheader("Decisions", anchor=False)
+    shell.section("Decisions")
     table = _decided(champion.decisions)
     if table.height:
         newest = table.row(0, named=True)

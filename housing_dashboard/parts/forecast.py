@@ -163,7 +163,7 @@ def table_of(forecasts: pl.DataFrame) -> pl.DataFrame:
 
 def past_forecasts(outcomes: pl.DataFrame, actual: pl.DataFrame, place: Place, ahead: int) -> None:
     """Past forecasts against actual prices."""
-    st.subheader("Past forecasts", anchor=False)
+    shell.section("Past forecasts")
     of_horizon = outcomes.filter(horizon=ahead)
     due = of_horizon.drop_nulls("actual_price")
     if due.is_empty():

@@ -23,7 +23,7 @@ _SHOWN_WEIGHTS = 6
 
 def forecasts() -> None:
     """The forecast model, the predictor published at each horizon, and errors by horizon."""
-    st.subheader("Forecasts", anchor=False)
+    shell.section("Forecasts")
     in_use = data.published_forecasts()
     graded = data.read_table("forecast_evaluation")
     if in_use is None or graded is None:

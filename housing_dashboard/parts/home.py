@@ -67,20 +67,21 @@ def _market(month: str) -> None:
         moves = metro_values(ahead, MEASURES["forecast"]).drop_nulls("value")
         large = moves.filter(pl.col("people") >= _LEAST_PEOPLE)
         moves = (large if large.height >= 2 * _MOVES else moves).sort("value", descending=True)
-        lines.append(f"Up most: {_named(moves.head(_MOVES))}.")
-        lines.append(f"Least: {_named(moves.tail(_MOVES).reverse())}.")
+        lines.append(f"Up most: {moves_in_words(moves.head(_MOVES))}.")
+        lines.append(f"Least: {moves_in_words(moves.tail(_MOVES).reverse())}.")
     else:
         lines.append("No month is forecast yet.")
     st.markdown("  \n".join(lines).replace("$", r"\$"))
-    st.page_link("views/map.py", label="On the map", query_params={"colour": "forecast"})
+    st.page_link("views/map.py", label="On the map", query_params={"colour": "forecast"}, icon=shell.LINK)
 
 
-def _named(metros: pl.DataFrame) -> str:
-    """Metros by their first city, with their change."""
-    return ", ".join(
-        f"{name.split('-')[0].split(',')[0]} {figures.percent(value, signed=True)}"
-        for name, value in metros.select("city_full", "value").iter_rows()
-    )
+def moves_in_words(metros: pl.DataFrame) -> str:
+    """Metros by their first city, and their state where the name has it, with their change."""
+    words = []
+    for name, value in metros.select("city_full", "value").iter_rows():
+        cities, comma, states = name.partition(", ")
+        words.append(f"{cities.split('-')[0]}{comma}{states} {figures.percent(value, signed=True)}")
+    return "; ".join(words)
 
 
 def _quality(months: list[str]) -> None:
@@ -102,7 +103,7 @@ def _quality(months: list[str]) -> None:
         if naive is not None:
             lines.append("Better than no model." if error < naive else ":orange[No better than no model.]")
         st.markdown("  \n".join(lines))
-        st.page_link("views/model.py", label="The model and its errors")
+        st.page_link("views/model.py", label="The model and its errors", icon=shell.LINK)
         return
     st.markdown("No actual price of the last three months is known yet.")
 
@@ -122,4 +123,4 @@ def _fresh(month: str) -> None:
     red = [m for m, state in states.items() if str(state) == "red"]
     lines.append(f":red[Checks are red in {', '.join(red)}.]" if red else "No check of the last year is red.")
     st.markdown("  \n".join(lines))
-    st.page_link("views/health.py", label="Data health")
+    st.page_link("views/health.py", label="Data health", icon=shell.LINK)

@@ -19,7 +19,7 @@ def costs(place: Place, row: Mapping[str, Any]) -> None:
         place: whose.
         row: its forecast or prediction: `predicted_price`, `predicted_low`, `predicted_high`, `date`.
     """
-    st.subheader("What it costs to live here", anchor=False)
+    shell.section("What it costs to live here")
     loan = _loan()
     price, low, high = (row[name] for name in ("predicted_price", "predicted_low", "predicted_high"))
     payment, income = loan.payment(price), loan.income(price)

@@ -17,7 +17,7 @@ def predictions(rows: pl.DataFrame, place: Place) -> None:
         rows: of the place by month, as `figures.with_errors` gives them.
         place: whose.
     """
-    st.subheader("Monthly predictions", anchor=False)
+    shell.section("Monthly predictions")
     newest = rows.row(-1, named=True)
     with st.container(key="figures-place"):
         one, two, three, four = st.columns(4)
@@ -92,5 +92,5 @@ def around(everything: pl.DataFrame, rows: pl.DataFrame, place: Place) -> None:
     else:
         graded = graded.sort("predicted_price", descending=True)
     kept = graded.select("zipcode", "predicted_price", "predicted_low", "predicted_high", "actual_price", "percent")
-    st.subheader(f"{title}, {month}", anchor=False)
+    shell.section(f"{title}, {month}")
     shell.show_table(kept, "nearby", "Nearby zips with prices and errors")

@@ -148,15 +148,23 @@ def _table(lines: dict[Place, pl.DataFrame], forecasts: dict[Place, pl.DataFrame
         )
     st.subheader("Side by side", anchor=False)
     table = pl.DataFrame(rows, infer_schema_length=None)
-    percent = st.column_config.NumberColumn(format="%.2f%%")
-    shares = ("change in a year", "forecast change", "error of earlier ones", "intervals that held")
-    formats: dict[str, Any] = dict.fromkeys(shares, percent)
-    formats["forecast in a year"] = st.column_config.NumberColumn(format="dollar", step=1)
+    number, label_of = st.column_config.NumberColumn, shell.label_of
+    signed = ("change in a year", "forecast change")
+    formats: dict[str, Any] = {name: number(label_of(name), format="%+.2f%%") for name in signed}
+    formats["error of earlier ones"] = number(label_of("error of earlier ones"), format="%.2f%%")
+    formats["intervals that held"] = number(label_of("intervals that held"), format="%.0f%%")
+    formats["forecast in a year"] = number(label_of("forecast in a year"), format="dollar", step=1)
     shell.show_table(table, "side-by-side", "Price, changes and forecast of each place", **formats)
-    links = st.columns(len(lines))
-    for column, place in zip(links, lines, strict=True):
+    links = st.container(horizontal=True, key="compare-links")
+    for place in lines:
         key = "zip" if place.kind == data.ZIP else "place"
-        column.page_link("views/place.py", label=f"{place.short} on Place", query_params={key: place.name})
+        links.page_link(
+            "views/place.py",
+            label=f"{place.short} on Place",
+            query_params={key: place.name},
+            icon=shell.LINK,
+            width="content",
+        )
 
 
 page()

@@ -36,16 +36,17 @@ def page() -> None:
         return
     with shell.guard():
         freshness()
-    with shell.guard():
-        sources()
-    with shell.guard():
-        revisions()
-    with shell.guard():
-        checks(months)
-    with shell.guard():
-        drift()
-    with shell.guard():
-        quarantined()
+    with shell.contents():
+        with shell.guard():
+            sources()
+        with shell.guard():
+            revisions()
+        with shell.guard():
+            checks(months)
+        with shell.guard():
+            drift()
+        with shell.guard():
+            quarantined()
     st.markdown(f"All checks, runs and their logs are [in Dagster]({data.settings().dagster_url}).")
 
 
@@ -67,7 +68,7 @@ def freshness() -> None:
 
 def sources() -> None:
     """The newest vintage of each source, with what its reader assumed, and attribution."""
-    st.subheader("Sources", anchor=False)
+    shell.section("Sources")
     listed = data.newest_vintages()
     if not listed:
         shell.empty(
@@ -145,7 +146,7 @@ def revisions() -> None:
     table = data.revisions()
     if table is None or table.is_empty():
         return
-    st.subheader("Revisions", anchor=False)
+    shell.section("Revisions")
     table = table.sort("month")
     largest = table.drop_nulls("most").sort("most").tail(1)
     sentence = "Change of published prices between the last two vintages, by month, on a logarithmic axis."
@@ -157,7 +158,7 @@ def revisions() -> None:
 
 def checks(months: list[str]) -> None:
     """Check results by asset and month, and every problem in words."""
-    st.subheader("Checks", anchor=False)
+    shell.section("Checks")
     shown = st.toggle("All months", key="all-months")
     shown = months if shown else months[-_MOST_MONTHS:]
     states: dict[str, dict[str, str]] = {}
@@ -199,7 +200,7 @@ def checks(months: list[str]) -> None:
 
 def drift() -> None:
     """How far the distribution of each month is from that of train."""
-    st.subheader("Drift", anchor=False)
+    shell.section("Drift")
     months = data.months_of(DRIFT_REPORT)
     read = data.read_months(DRIFT_REPORT, months)
     shell.damaged(read.damaged)
@@ -229,7 +230,7 @@ def drift() -> None:
 
 def quarantined() -> None:
     """Rows that cleaning quarantined, with the reason."""
-    st.subheader("Quarantined rows", anchor=False)
+    shell.section("Quarantined rows")
     read = data.read_months(QUARANTINED, data.months_of(QUARANTINED))
     shell.damaged(read.damaged)
     if read.frame.is_empty():

@@ -11,6 +11,7 @@ from housing_dashboard.measures import CHANGES, MEASURES, Measure, metro_values,
 
 METROS, ZIPS = "metros", "zips"
 LEVELS = {METROS: "Metros", ZIPS: "Zips"}
+_ID = {METROS: "city_full", ZIPS: "zipcode"}
 COUNTRY = "United States"
 # For so long each month is shown while months play.
 _SECONDS_A_MONTH = 1.2
@@ -18,6 +19,8 @@ _SECONDS_A_MONTH = 1.2
 _MANY_METROS = 100
 # At most so many zips are drawn as dots of so many pixels.
 _ZIP_SIZES = ((300, 9.0), (1_500, 6.0), (5_000, 4.5), (10**6, 3.5))
+# So many places are named at each end.
+_MOST_LISTED = 6
 _PLAYING, _TICKED = "map-playing", "map-ticked"
 
 
@@ -83,7 +86,7 @@ def _month(level: str, measure: Measure, zoom: pl.Expr | None) -> None:
     _advance(months, default)
     row = st.container(horizontal=True, vertical_alignment="bottom", key="map-month")
     with row:
-        month = shell.choice("Month", months, "month", default, st.select_slider)
+        month = shell.choice("Month", months, "month", default, st.select_slider, label_visibility="collapsed")
     playing = st.session_state.get(_PLAYING, False)
     pressed = row.button(
         "Pause" if playing else "Play",
@@ -145,14 +148,42 @@ def _shown(rows: pl.DataFrame, level: str, measure: Measure, zoom: pl.Expr | Non
     number = st.column_config.NumberColumn(
         measure.label, format="dollar" if measure.unit == "$" else "%.2f%%", step=1 if measure.unit == "$" else None
     )
-    shell.chart(figure, sentence, table, "map", on_select=_clicked, formats={"value": number}, config=charts.ZOOM)
+    left, right = st.columns([4, 1])
+    with left:
+        more = {"formats": {"value": number}, "config": charts.ZOOM, "height": "stretch"}
+        shell.chart(figure, sentence, table, "map", on_select=_clicked, **more)
+    with right:
+        _ends(places if inside is None else places.join(inside, on=_ID[level], how="semi"), level, measure)
     chosen = st.session_state.pop("map-clicked", None)
     if chosen is not None:
-        # The name of a zip ends with its number.
-        address = {"zip": chosen.split()[-1]} if level == ZIPS else {"place": chosen}
-        st.switch_page("views/place.py", query_params=address)
+        st.switch_page("views/place.py", query_params=_address(level, chosen))
     with st.container(key="map-below"):
         _metro_table(rows, measure)
+
+
+def _address(level: str, name: str) -> dict[str, str]:
+    """What the address of the Place page has of a place on the map."""
+    # The name of a zip ends with its number.
+    return {"zip": name.rpartition(" ")[2]} if level == ZIPS else {"place": name}
+
+
+def _ends(places: pl.DataFrame, level: str, measure: Measure) -> None:
+    """The places with the highest and the lowest figures, with links to their pages."""
+    order = places.drop_nulls("value").sort("value", "name", descending=[True, False])
+    most = min(_MOST_LISTED, order.height // 2)
+    if not most:
+        return
+    for title, part in (("Highest", order.head(most)), ("Lowest", order.tail(most).reverse())):
+        st.markdown(f"**{title}**")
+        with st.container(gap=None, key=f"map-{title.casefold()}"):
+            for name, value in part.select("name", "value").iter_rows():
+                label = f"{_written(value, measure)} {name}".replace("$", r"\$")
+                st.page_link("views/place.py", label=label, query_params=_address(level, name))
+
+
+def _written(value: float, measure: Measure) -> str:
+    """A figure in words."""
+    return f"${value:,.0f}" if measure.unit == "$" else figures.percent(value, signed=measure.diverging)
 
 
 _TABLE = {
@@ -200,16 +231,11 @@ def _sentence(places: pl.DataFrame, level: str, measure: Measure, words: str) ->
     unplaced = places.filter(pl.col("x").is_null()).height
     unknown = places.filter(pl.col("x").is_not_null() & pl.col("value").is_null()).height
     drawn = places.drop_nulls(["x", "value"]).sort("value")
-    what = "each dot a metro, larger with more people" if level == METROS else "each dot a zip"
+    what = "each area a metro" if level == METROS else "each dot a zip"
     sentence = f"{drawn.height:,} {level}, {words}: {what}."
     if drawn.height:
-        text_of = (
-            (lambda v: f"${v:,.0f}")
-            if measure.unit == "$"
-            else (lambda v: figures.percent(v, signed=measure.diverging))
-        )
-        low, high = drawn.row(0, named=True), drawn.row(-1, named=True)
-        sentence += f" From {low['name']} ({text_of(low['value'])}) to {high['name']} ({text_of(high['value'])})."
+        low, high = (f"{r['name']} ({_written(r['value'], measure)})" for r in drawn[[0, -1]].iter_rows(named=True))
+        sentence += f" From {low} to {high}."
     if level == METROS:
         sentence += " Figures of a metro are means of its zips, weighted by the people who live there."
     if unplaced:
@@ -244,9 +270,11 @@ def _metro_table(rows: pl.DataFrame, measure: Measure) -> None:
     shell.show_table(table, "zips", f"Zips of {region}", value=number)
     one, two = st.columns(2)
     with one:
-        st.page_link("views/place.py", label=f"{region} on Place", query_params={"place": region})
+        st.page_link("views/place.py", label=f"{region} on Place", query_params={"place": region}, icon=shell.LINK)
     with two:
-        st.page_link("views/overview.py", label=f"{region} on Overview", query_params={"region": region})
+        st.page_link(
+            "views/overview.py", label=f"{region} on Overview", query_params={"region": region}, icon=shell.LINK
+        )
 
 
 page()

@@ -25,32 +25,41 @@ _NAMES = {
 def page() -> None:
     """The page."""
     shell.header("Model", "Which model is in use, how accurate is it, where is it wrong, and which features matter?")
+    champion = None
     with shell.guard():
         champion = data.champion()
         if champion is None:
             shell.empty("There is no champion yet", "Run `make run`, or `training_job` in Dagster.")
             return
         card(champion)
-    months = data.months_of("monthly_predictions")
-    rows = data.predictions(months)
+    with shell.contents():
+        parts(champion)
+
+
+def parts(champion: data.Champion | None) -> None:
+    """All below the card of the champion; without one that can be read, what does not rest on it."""
+    rows = data.predictions(data.months_of("monthly_predictions"))
     shell.damaged(rows.damaged)
-    with shell.guard():
-        histories(champion.bundle.version, rows.frame)
+    if champion is not None:
+        with shell.guard():
+            histories(champion.bundle.version, rows.frame)
     with shell.guard():
         compared()
-    with shell.guard():
-        champions.history(champion)
+    if champion is not None:
+        with shell.guard():
+            champions.history(champion)
     with shell.guard():
         graded.forecasts()
     if not rows.frame.is_empty():
         with shell.guard():
             errors(figures.with_errors(rows.frame))
-    with shell.guard():
-        drivers(champion.bundle.version)
-    with shell.guard():
-        tuned(champion)
-    with shell.guard():
-        champions.decisions(champion)
+    if champion is not None:
+        with shell.guard():
+            drivers(champion.bundle.version)
+        with shell.guard():
+            tuned(champion)
+        with shell.guard():
+            champions.decisions(champion)
 
 
 def card(champion: data.Champion) -> None:
@@ -86,7 +95,7 @@ def histories(version: str, rows: pl.DataFrame) -> None:
     """The share of predictions from a zip's own history, and the errors with and without one."""
     if "from_history" not in rows.columns or rows["from_history"].null_count() == rows.height:
         return
-    st.subheader("With and without history", anchor=False)
+    shell.section("With and without history")
     table = figures.by_kind(rows.drop_nulls("from_history"))
     kinds = {row["from_history"]: row for row in table.to_dicts()}
     share = 100 * float(rows["from_history"].fill_null(False).mean())  # type: ignore[arg-type]
@@ -116,18 +125,18 @@ def compared() -> None:
     table = data.read_table("model_evaluation")
     if table is None:
         return
-    st.subheader("Against other predictors", anchor=False)
+    shell.section("Against other predictors")
     overall = table.filter(by="overall").with_columns(pl.col("predictor").replace(_NAMES))
-    for split in ("holdout", "eval"):
+    for column, split in zip(st.columns(2), ("holdout", "eval"), strict=True):
         part = overall.filter(split=split).sort("mape")
         best = part.row(0, named=True)
         sentence = (
             f"Mean absolute error in percent on {split}, on a logarithmic axis. The lowest is that of "
-            f"“{best['predictor']}”: "
+            f"“{best['predictor']}”: {figures.percent(best['mape'])}."
         )
-        sentence += f"{figures.percent(best['mape'])}."
         kept = part.select("predictor", "rows", "mae", "rmse", "mape", "mdape", "within_5", "coverage")
-        shell.chart(charts.dots(part, "predictor", "mape", "mean % error"), sentence, kept, f"against-{split}")
+        with column:
+            shell.chart(charts.dots(part, "predictor", "mape", "mean % error"), sentence, kept, f"against-{split}")
 
 
 def errors(rows: pl.DataFrame) -> None:
@@ -136,7 +145,7 @@ def errors(rows: pl.DataFrame) -> None:
     if known.is_empty():
         shell.empty("No actual price is known yet", "Errors are shown once actual prices are known.")
         return
-    st.subheader("Where predictions are wrong", anchor=False)
+    shell.section("Where predictions are wrong")
     grid = figures.error_grid(known)
     worst = figures.by_metro(known).sort("mape").row(-1, named=True)
     sentence = (
@@ -170,7 +179,7 @@ def errors(rows: pl.DataFrame) -> None:
 
 def drivers(version: str) -> None:
     """The importance of features."""
-    st.subheader("Features that matter where there is no history", anchor=False)
+    shell.section("Features that matter where there is no history")
     described = pl.col("feature").map_elements(describe_feature, pl.String).alias("what it is")
     table = data.importance(version).with_columns(described)
     first = table.row(0, named=True)
@@ -183,7 +192,7 @@ def drivers(version: str) -> None:
 
 def tuned(champion: data.Champion) -> None:
     """The trials of the hyperparameter search."""
-    st.subheader("How it was tuned", anchor=False)
+    shell.section("How it was tuned")
     history = champion.bundle.manifest.get("tuning", {}).get("history")
     if not history:
         st.markdown("Its hyperparameters were set, without a search.")

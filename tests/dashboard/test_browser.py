@@ -182,7 +182,7 @@ def test_months_play_to_the_last_one(browser, address):
         page.get_by_role("button", name="Play").click()
         expect(page).to_have_url(re.compile(f"month={HELD[1]}"), timeout=WAIT)
         # The last month is the default, which no address names.
-        expect(page.get_by_text(f"in {HELD[-1]}: each dot a metro")).to_be_visible(timeout=WAIT)
+        expect(page.get_by_text(f"in {HELD[-1]}: each area a metro")).to_be_visible(timeout=WAIT)
         expect(page.get_by_role("button", name="Play")).to_be_visible(timeout=WAIT)
 
 

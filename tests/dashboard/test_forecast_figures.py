@@ -150,10 +150,13 @@ def test_a_percentage_has_three_digits_that_mean_something(value):
 
 @given(PRICES, st.floats(1.001, 2))
 def test_a_price_range_tells_its_ends_apart(low, times):
-    ends = re.fullmatch(r"\$([\d,.]+)\D([\d,.]+)k", figures.price_range(low, times * low))
+    ends = re.fullmatch(r"\$([\d,.]+)\D([\d,.]+)([kM])", figures.price_range(low, times * low))
     assert ends is not None
-    first, last = (1_000 * float(end.replace(",", "")) for end in ends.groups())
-    assert first == pytest.approx(low, abs=501)
-    assert last == pytest.approx(times * low, abs=501)
-    if (times - 1) * low >= 1_000:
+    unit = {"k": 1_000, "M": 1_000_000}[ends[3]]
+    assert unit == (1_000_000 if low >= 1_000_000 else 1_000)
+    first, last = (unit * float(end.replace(",", "")) for end in ends.groups()[:2])
+    off = 0.00501 * unit if unit > 1_000 else 501
+    assert first == pytest.approx(low, abs=off)
+    assert last == pytest.approx(times * low, abs=off)
+    if (times - 1) * low >= 1_010:
         assert first < last

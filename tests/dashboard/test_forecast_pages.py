@@ -291,7 +291,7 @@ def test_the_map_shows_what_is_forecast_by_metro(forecasting):
     shown = open_page("map", {"colour": "forecast", "ahead": "6"})
     table = next(d.value for d in shown.dataframe if list(d.value.columns) == ["city_full", "zips", "change"])
     assert dict(zip(table["city_full"], table["change"], strict=True)) == pytest.approx(wanted, rel=1e-4)
-    sentence = next(c.value for c in shown.caption if "each dot a metro" in c.value)
+    sentence = next(c.value for c in shown.caption if "each area a metro" in c.value)
     assert f"forecast over 6 months, {NEWEST} to 2020-12" in sentence
     assert f"({percent(max(wanted.values()), signed=True)})" in sentence
 

@@ -1,6 +1,7 @@
 """The map: where places are drawn, in which colours, and what the page says of them."""
 
 import re
+from pathlib import Path
 from urllib.parse import unquote
 
 import numpy as np
@@ -12,12 +13,14 @@ from streamlit.testing.v1 import AppTest
 
 from housing_assets.core.months import add_months
 from housing_assets.core.panel.areas import with_people
-from housing_assets.core.panel.places import zip_table
+from housing_assets.core.panel.places import find_area, metros, state_names, zip_table
 from housing_dashboard import outlines
 from housing_dashboard.charts import colours
 from housing_dashboard.charts.map import nice_end, place_map
 from housing_dashboard.charts.projection import EXTENT, project
+from housing_dashboard.data import place_metros
 from housing_dashboard.measures import MEASURES, metro_values, zip_values
+from housing_dashboard.outlines.make_areas import inside, merged
 
 NEWEST = HELD[-1]
 
@@ -27,8 +30,16 @@ def table_of(shown: AppTest, *columns: str) -> pl.DataFrame:
     return pl.from_pandas(next(d.value for d in shown.dataframe if set(columns) <= set(d.value.columns)))
 
 
+def borders(kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """The borders of states or counties in kilometres, as one line with a gap (NaN) after each."""
+    table = pl.read_parquet(Path(outlines.__file__).with_name(outlines.OUTLINES)).filter(kind=kind)
+    gap = pl.lit([None], dtype=pl.List(pl.Int16))
+    x, y = (table.select(pl.col(axis).list.concat(gap).explode())[axis].cast(pl.Float64) / 10 for axis in ("x", "y"))
+    return x.to_numpy(), y.to_numpy()
+
+
 def caption_of(shown: AppTest) -> str:
-    return next(c.value for c in shown.caption if "each dot" in c.value)
+    return next(c.value for c in shown.caption if "each dot" in c.value or "each area" in c.value)
 
 
 def test_distances_on_the_map_are_those_of_the_globe():
@@ -57,21 +68,21 @@ def test_every_state_is_within_the_map_and_far_territories_are_not_on_it():
 def test_zips_lie_within_the_outline_of_their_state(state):
     zips = zip_table().drop_nulls("latitude").filter(state=state)
     x, y = project(zips["longitude"].to_numpy(), zips["latitude"].to_numpy())
-    border_x, border_y = outlines.borders(outlines.STATE)
+    border_x, border_y = borders(outlines.STATE)
     # Every zip has a border of a state to its left, right, above and below, within the extent of its inset.
     near = np.hypot(border_x[:, None] - x[None, ::40], border_y[:, None] - y[None, ::40])
     assert np.nanmin(near, axis=0).max() < 600
 
 
 def test_outlines_are_small_and_have_gaps_between_borders():
-    assert sum(len(outlines.borders(kind)[0]) for kind in (outlines.STATE, outlines.COUNTY)) < 60_000
-    x, y = outlines.borders(outlines.STATE)
+    assert sum(len(borders(kind)[0]) for kind in (outlines.STATE, outlines.COUNTY)) < 60_000
+    x, y = borders(outlines.STATE)
     assert np.array_equal(np.isnan(x), np.isnan(y))
     assert np.isnan(x[-1])
 
 
 def test_the_picture_of_the_outlines_has_every_border_where_it_lies():
-    x, y = outlines.borders(outlines.STATE)
+    x, y = borders(outlines.STATE)
     drawn = outlines.drawing(outlines.STATE, "#123456")
     assert (drawn.left, drawn.top) == pytest.approx((np.nanmin(x), np.nanmax(y)))
     assert (drawn.width, drawn.height) == pytest.approx((np.nanmax(x) - drawn.left, drawn.top - np.nanmin(y)))
@@ -85,6 +96,53 @@ def test_the_picture_of_the_outlines_has_every_border_where_it_lies():
     own = int(np.flatnonzero(np.isnan(x))[0])
     assert drawn.left + path[:, 0] == pytest.approx(x[:own])
     assert drawn.top - path[:, 1] == pytest.approx(y[:own])
+
+
+def test_areas_are_all_metros_that_have_counties_and_the_rest_of_each_state():
+    here = {area.cbsa for area in metros().values() if area.latitude is not None} & outlines.areas()
+    assert len(here) > 0.95 * len(metros())
+    assert {area for area in outlines.areas() if not area.isdigit()} <= set(state_names())
+    size = sum((Path(outlines.__file__).parent / name).stat().st_size for name in (outlines.AREAS, outlines.POINTS))
+    assert size < 300_000
+
+
+@pytest.mark.parametrize("metro", ["New York-Newark-Jersey City", "Seattle-Tacoma-Bellevue", "Flagstaff, AZ"])
+def test_the_zips_of_a_metro_lie_in_its_area(metro):
+    area = find_area(metro)
+    assert area is not None
+    zips = zip_table().drop_nulls("latitude").filter(pl.col("cbsa") == area.cbsa, pl.col("population") > 0)
+    x, y = project(zips["longitude"].to_numpy(), zips["latitude"].to_numpy())
+    rings = pl.read_parquet(Path(outlines.__file__).with_name(outlines.AREAS)).filter(area=area.cbsa)
+    shape = [(np.array(a) / 10, np.array(b) / 10) for a, b in rings.select("x", "y").iter_rows()]
+    people = zips["population"].to_numpy()
+    assert people[inside(shape, x, y)].sum() > 0.95 * people.sum()
+    points = outlines.points().filter(area=area.cbsa)
+    assert points.height
+    assert inside(shape, points["x"].to_numpy(), points["y"].to_numpy()).all()
+
+
+def test_shapes_that_touch_are_merged_without_the_border_between_them():
+    # Two squares beside each other: arcs 0 and 2 are their outer sides, arc 1 the side that both have.
+    ends = [((1, 0), (1, 1)), ((1, 0), (1, 1)), ((1, 1), (1, 0))]
+    left = {"type": "Polygon", "arcs": [[0, ~1]]}
+    right = {"type": "MultiPolygon", "arcs": [[[1, 2]]]}
+    assert [sorted(ring) for ring in merged([left, right], ends)] == [[0, 2]]
+    assert sorted(sorted(ring) for ring in merged([left], ends)) == [[~1, 0]]
+
+
+def test_an_area_is_painted_in_the_colour_of_its_figure_and_answers_where_it_lies():
+    names = ["New York-Newark-Jersey City", "Texas (no metro)", "nowhere"]
+    dollars = pl.Series("value", [1_000_000.0, 100_000.0, 300_000.0])
+    placed = place_metros(names).with_columns(
+        dollars, name="city_full", size=5.0, figure="city_full", interval="city_full"
+    )
+    shown = placed.with_columns(x=pl.col("x").fill_null(0.0), y=pl.col("y").fill_null(0.0))
+    figure = place_map(shown, "price", "$", False, colours.LIGHT, False)
+    svg = unquote(figure.layout.images[0].source)
+    assert re.findall(r'fill="(#\w+)"', svg) == [colours.SEQUENTIAL[colours.LIGHT][at] for at in (-1, 0)]
+    within, dots = figure.data
+    assert {name for name, *_ in within.customdata} == set(names[:2])
+    assert [size > 1 for size in dots.marker.size] == [False, False, True]
 
 
 @pytest.mark.parametrize("theme", [colours.LIGHT, colours.DARK])

@@ -254,6 +254,7 @@ def test_a_damaged_champion_leaves_the_other_parts(changeable):
     assert not shown.exception
     assert any("This part cannot be shown" in e.value for e in shown.error)
     assert "Where predictions are wrong" in texts(shown)
+    assert "Decisions" not in texts(shown)
     assert str(changeable) not in texts(shown)
 
 
@@ -315,7 +316,7 @@ def test_a_new_month_and_a_new_champion_appear_without_a_restart(changeable, tmp
 def test_the_map_is_coloured_by_what_is_asked_for(showing, colour):
     shown = open_page("map", {"colour": colour, "month": HELD[0]})
     assert not shown.exception
-    sentence = next(c.value for c in shown.caption if "each dot a metro" in c.value)
+    sentence = next(c.value for c in shown.caption if "each area a metro" in c.value)
     assert sentence.startswith(f"{predicted(showing, HELD[0])['city_full'].drop_nulls().n_unique()} metros")
 
 
@@ -349,6 +350,16 @@ def test_the_model_page_compares_and_tells_every_decision(showing, made):
     assert champions["promoted by"].iloc[0] == "its tests"
     origin = made.store.read_json(f"models/{version}/manifest.json")["origin"]
     assert champions["dagster_run"].iloc[0].endswith(f"/runs/{origin['dagster_run']}")
+
+
+@pytest.mark.parametrize("page", ["place", "model", "health"])
+def test_a_long_page_begins_with_links_to_its_sections(showing, page):
+    shown = open_page(page)
+    links = next(caption.value for caption in shown.caption if caption.value.startswith("On this page"))
+    listed = re.findall(r"\[([^]]+)\]\(#([^)]+)\)", links)
+    assert len(listed) > 3
+    anchors = {heading.value: heading.anchor for heading in shown.subheader}
+    assert all(anchors[title] == anchor for title, anchor in listed)
 
 
 def test_who_made_a_champion_by_hand_and_in_which_runs_is_told(changeable):

@@ -11,12 +11,15 @@ from platform_fixtures import HELD, LONG
 
 from housing_assets.core.evaluation.payments import Loan
 from housing_assets.core.evaluation.trust import Record, Trust, doubts, in_words, trust_in, turns
-from housing_assets.core.panel.areas import chained_mean, matched_outcome, with_people
+from housing_assets.core.panel.areas import chained_mean, matched_outcome, weighted_mean, with_people
 from housing_assets.core.vintages.schedule import is_late, next_expected
 from housing_dashboard import charts, data
 from housing_dashboard.charts import colours
 from housing_dashboard.charts.theme import BLUE_ON_DARK
+from housing_dashboard.data.history import PriceGrid, people_of
+from housing_dashboard.data.places import means_of_areas
 from housing_dashboard.figures import percent
+from housing_dashboard.parts.home import moves_in_words
 
 NEWEST = LONG["panel_end"]
 
@@ -120,6 +123,105 @@ def test_addresses_of_before_still_name_a_zip(forecasting):
     assert dict(shown.query_params) == {"place": "United States"}
     shown.selectbox(key="zip").set_value(zipcode).run()
     assert dict(shown.query_params) == {"zip": zipcode}
+
+
+def renamed(store, names: dict[str, str], assets: str) -> None:
+    """Give metros of a store other names, in files by month of one asset and in the history of prices."""
+    for file in [*(store / assets).glob("*.parquet"), *store.glob("price_history.parquet")]:
+        pl.read_parquet(file).with_columns(pl.col("city_full").replace(names)).write_parquet(file)
+
+
+@pytest.mark.parametrize("name", ["Coeur d'Alene, ID", "Española, NM", "Winston-Salem & <b>Kernersville</b>, NC"])
+def test_a_metro_with_an_apostrophe_an_accent_or_marks_is_a_place_on_every_page(changeable, made, name):
+    metros = made.read("monthly_predictions", HELD[-1])["city_full"].drop_nulls().unique().sort()
+    renamed(changeable, {metros[0]: name}, "monthly_predictions")
+    for page, query, box in (
+        ("overview", "region", "region"),
+        ("map", "zoom", "zoom"),
+        ("map", "region", "region"),
+        ("place", "place", "zip"),
+    ):
+        shown = open_page(page, {query: name})
+        assert not shown.exception
+        assert not shown.error
+        assert shown.selectbox(key=box).value == name
+    shown = open_page("compare", {"place": name})
+    assert not shown.exception
+    assert not shown.error
+    assert shown.multiselect(key="places").value == [name]
+
+
+def test_two_metros_of_one_city_s_name_are_told_apart(changeable_forecasts):
+    metros = forecasts(changeable_forecasts, NEWEST)["city_full"].drop_nulls().unique().sort().to_list()[:2]
+    names = dict(zip(metros, ("Portland, ME", "Portland-Vancouver, OR-WA"), strict=True))
+    for assets in ("monthly_predictions", "monthly_forecasts"):
+        renamed(changeable_forecasts, names, assets)
+    both = list(names.values())
+    shown = open_page("compare", {"place": both})
+    assert not shown.exception
+    assert not shown.error
+    table = next(d.value for d in shown.dataframe if "forecast in a year" in d.value.columns)
+    assert table["place"].tolist() == both
+    assert (
+        moves_in_words(pl.DataFrame({"city_full": both, "value": [1.0, 2.0]}))
+        == "Portland, ME +1.00%; Portland, OR-WA +2.00%"
+    )
+
+
+@pytest.mark.parametrize("page", ["place", "compare", "map"])
+def test_a_zip_that_no_table_knows_is_shown_by_its_number(changeable, page):
+    for file in [*(changeable / "monthly_predictions").glob("*.parquet"), changeable / "price_history.parquet"]:
+        rows = pl.read_parquet(file)
+        lost = pl.col("zipcode") == rows["zipcode"].min()
+        rows.with_columns(pl.when(lost).then(pl.lit("00000")).otherwise("zipcode").alias("zipcode")).write_parquet(file)
+    query = {"place": {"zip": "00000"}, "compare": {"place": "00000"}, "map": {"level": "zips"}}[page]
+    shown = open_page(page, query)
+    assert not shown.exception
+    assert not shown.error
+    assert any("00000" in d.value.to_string() for d in shown.dataframe)
+
+
+def test_figures_of_areas_are_weighted_means_over_every_row(forecasting):
+    rows = forecasts(forecasting, NEWEST).drop("origin")
+    # Some zips have no outcome, and one no forecast.
+    known = pl.when(pl.int_range(pl.len()) % 7 == 0).then(None).otherwise(pl.col("last_known_price") * 1.01)
+    rows = with_people(rows).with_columns(known.alias("actual_price"), pl.lit(NEWEST).alias("origin"))
+    rows = rows.with_columns(
+        pl.when(pl.int_range(pl.len()) == 5).then(None).otherwise("predicted_price").alias("predicted_price")
+    )
+    table = means_of_areas(rows)
+    for name, outcome, own in [
+        (None, table.filter(pl.col("city_full").is_null()), rows),
+        *((n, table.filter(city_full=n), rows.filter(city_full=n)) for n in rows["city_full"].drop_nulls().unique()),
+    ]:
+        wanted = own.group_by("horizon").agg(
+            weighted_mean(pl.col("predicted_low")).alias("low"),
+            weighted_mean(pl.col("predicted_price")).alias("price"),
+            matched_outcome(pl.col("predicted_price"), pl.col("actual_price")).alias("actual"),
+        )
+        joined = outcome.join(wanted, on="horizon", how="full")
+        assert joined.height == wanted.height, name
+        for ours, theirs in (("predicted_low", "low"), ("predicted_price", "price"), ("actual_price", "actual")):
+            assert joined[ours].to_list() == pytest.approx(joined[theirs].to_list(), nan_ok=True), name
+
+
+def test_zips_are_found_by_their_number():
+    zips = pl.Series(["02139", "00000", "99999", "nowhere", None, "-1"])
+    weights = with_people(pl.DataFrame({"zipcode": zips}))["people"]
+    assert people_of(zips).to_list() == weights.to_list()
+    listed = pl.DataFrame({"zipcode": ["02139", "99999"], "city_full": [None, None], "people": [1.0, 1.0]})
+    grid = PriceGrid("2020-01", listed, np.array([[1.0, 2.0], [3.0, np.nan]], np.float32))
+    days = pl.Series(
+        [
+            date(2020, 1, 31),
+            date(2020, 1, 31),
+            date(2020, 2, 29),
+            date(2020, 1, 1),
+            date(2020, 1, 1),
+            date(2019, 12, 31),
+        ]
+    )
+    assert grid.at(zips, days).to_list() == [1.0, None, None, None, None, None]
 
 
 # ---------------------------------------------------------------- trust
