@@ -176,6 +176,7 @@ def test_a_password_is_not_shown(address, shown):
         ("s3://bucket/a:b@c.csv?versionId=1", "s3://bucket/a:b@c.csv?versionId=1"),
         ("(https://h?X-Amz-Signature=s3cret)", "(https://h?X-Amz-Signature=***)"),
         ("https://h/#access_token=s3cret", "https://h/#access_token=***"),
+        ("postgresql://u://s3cret@host:1/db", "postgresql://u:***@host:1/db"),
         ("http://h:80/x: see http://h/y?a=b", "http://h:80/x: see http://h/y?a=b"),
     ],
 )

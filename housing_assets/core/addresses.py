@@ -3,8 +3,11 @@
 import re
 from urllib.parse import unquote
 
-_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://((?:(?![A-Za-z][A-Za-z0-9+.-]*://)[^\r\n])*)")
-"""A scheme, and what follows up to the next address or the end of the line: a password may hold any character."""
+_ADDRESS = re.compile(
+    r"([A-Za-z][A-Za-z0-9+.-]*)://((?:[^:/?#\s]*:)?(?:(?![A-Za-z][A-Za-z0-9+.-]*://)[^\r\n])*)",
+)
+"""A scheme, and what follows up to the next address or the end of the line: a password may hold any character. A user
+whose password begins with `//` is no scheme."""
 _USER = re.compile(r"[^:/?#\s]*:")
 _PORT = re.compile(r"[0-9]*(?=[/?#\s,;)\]'\"]|$)")
 _WEB = ("http", "https")

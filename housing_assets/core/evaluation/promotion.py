@@ -197,6 +197,7 @@ class ForecastEvidence:
         is_later: True if the candidate was fitted on later months than the champion.
         margin: see `MARGIN`.
         override: why a person promotes it all the same; empty for none.
+        judged: what both were graded by, with the time split in months; None: not recorded.
     """
 
     candidate: str
@@ -209,6 +210,7 @@ class ForecastEvidence:
     is_later: bool = False
     margin: float = MARGIN
     override: str = ""
+    judged: Judged | None = None
 
 
 def decide_forecast(evidence: ForecastEvidence) -> Decision:

@@ -159,6 +159,7 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
             checks=checks,
             margin=config.margin,
             override=config.override,
+            judged=settings.judged,
         )
         decision = decide_forecast(evidence)
         context.log.info(f"{candidate.version} is {decision.outcome}: {decision.reason}")
