@@ -11,6 +11,7 @@ import polars as pl
 from housing_assets.core.catalogue import RAW_SPLITS
 from housing_assets.core.panel.places import find_area, is_unknown, nearest_name
 from housing_assets.core.panel.schema import BY_NAME, NUMBERS, RAW_SCHEMA, Role, Zero
+from housing_assets.core.prefetch import prefetch_map
 from housing_assets.core.quality.measurement import (
     FEW,
     FRAME_MEASURES,
@@ -83,8 +84,11 @@ def _impossible(name: str) -> pl.Expr:
 
 def _possible(name: str) -> pl.Expr:
     """A known number in the valid range: what cleaning would keep."""
-    value = _known(name)
-    return pl.when(value.is_between(BY_NAME[name].low, BY_NAME[name].high)).then(value)
+    value = pl.col(name)
+    is_possible = value.is_between(BY_NAME[name].low, BY_NAME[name].high)
+    if BY_NAME[name].zero is Zero.MISSING:
+        is_possible &= value != 0
+    return pl.when(is_possible).then(value)
 
 
 def _outside(name: str) -> pl.Expr:
@@ -134,17 +138,28 @@ class HistoryPriceTables:
         return (values[middle] + values[~middle]) / 2 if values else None
 
 
-def measure_raw_month(frame: pl.DataFrame, month: str, past: HistoryPriceTables) -> list[Measurement]:
-    """Measure a month of `raw_splits`, and let it join the past.
+@dataclass(frozen=True)
+class _MonthAlone:
+    """A month of `raw_splits`, and what it says without the months before it.
 
-    Args:
-        frame: the month.
-        month: `YYYY-MM`.
-        past: of the months before it; changed.
+    Attributes:
+        sheet: with the measurements of this kind.
+        figures: by column what `_FIGURES` and `_NOT_FINITE` give; None if the rows cannot be measured.
+        one: a row for each zip.
+        ranks: of the numbers of some zips, by zip.
     """
+
+    sheet: MeasurementRecorder
+    figures: dict[str, float | None] | None = None
+    one: pl.DataFrame = field(default_factory=pl.DataFrame)
+    ranks: pl.DataFrame = field(default_factory=pl.DataFrame)
+
+
+def _measure_alone(item: tuple[str, pl.DataFrame]) -> _MonthAlone:
+    month, frame = item
     sheet = MeasurementRecorder(month, frame)
     if not sheet.schema(RAW_SPLITS_SCHEMA):
-        return sheet.found
+        return _MonthAlone(sheet)
     sheet.keys_and_dates()
     figures: dict[str, float | None] = frame.select(_KNOWN).select(_FIGURES).row(0, named=True)
     figures |= frame.select(_NOT_FINITE).row(0, named=True)
@@ -153,14 +168,25 @@ def measure_raw_month(frame: pl.DataFrame, month: str, past: HistoryPriceTables)
     sheet.add(
         "repeated_share", share_of(repeats, frame.height), as_percent(repeats, frame.height, "repeat a zip"), "zipcode"
     )
+    # Powers of two, so that the zips of a panel that grows past one are among those of the month before.
+    step = 2 ** max(0, int(math.log2(max(one.height, 1) / _ORDERED)))
+    some = one.filter(pl.col("zipcode").str.to_integer(strict=False) % step == 0)
+    return _MonthAlone(sheet, figures, one, some.select("zipcode", *_RANKS))
+
+
+def _measure_against(alone: _MonthAlone, past: HistoryPriceTables) -> list[Measurement]:
+    """All measurements of a month, which joins the past."""
+    sheet, figures = alone.sheet, alone.figures
+    if figures is None:
+        return sheet.found
     _measure_metros(sheet, past)
     for name in _MEASURED:
         _measure_column(sheet, name, figures, past)
-    _measure_order(sheet, one, figures, past)
-    _measure_against_months_before(sheet, one, past)
+    _measure_order(sheet, alone.ranks, figures, past)
+    _measure_against_months_before(sheet, alone.one, past)
     past.figures.append(figures)
-    past.rows.append(frame.height)
-    past.prices.append(one.select("zipcode", _possible("price").alias("price")))
+    past.rows.append(sheet.frame.height)
+    past.prices.append(alone.one.select("zipcode", _possible("price").alias("price")))
     return sheet.found
 
 
@@ -220,20 +246,16 @@ def _measure_column(
 
 
 def _measure_order(
-    sheet: MeasurementRecorder, one: pl.DataFrame, figures: dict[str, float | None], past: HistoryPriceTables
+    sheet: MeasurementRecorder, ranks: pl.DataFrame, figures: dict[str, float | None], past: HistoryPriceTables
 ) -> None:
     """How far each column's order of zips is still that of one of the two months before (rank correlation).
 
     Of 500 zips or some more: ranks of all of a full-size panel cost more than all other measures together.
     """
-    # Powers of two, so that the zips of a panel that grows past one are among those of the month before.
-    step = 2 ** max(0, int(math.log2(max(one.height, 1) / _ORDERED)))
-    some = one.filter(pl.col("zipcode").str.to_integer(strict=False) % step == 0)
-    values = some.select("zipcode", *_RANKS)
     best: dict[str, float] = {}
     usual = {name: past.usual(f"{name}|order") for name in _MEASURED}
     for before in reversed(past.values):
-        joined = values.join(before, on="zipcode", suffix=" before")
+        joined = ranks.join(before, on="zipcode", suffix=" before")
         if joined.height < _MIN_ORDERED:
             continue
         for name, value in joined.select(_ORDERS).row(0, named=True).items():
@@ -246,9 +268,9 @@ def _measure_order(
         figures[f"{name}|order"] = value
         expected = usual[name]
         if expected is not None and expected >= _STEADY:
-            message = f"{some.height} zips correlate by {value:.2f} with the months before, usually by {expected:.2f}"
+            message = f"{ranks.height} zips correlate by {value:.2f} with the months before, usually by {expected:.2f}"
             sheet.add("order_lost", expected - value, message, name)
-    past.values.append(values)
+    past.values.append(ranks)
 
 
 def _measure_against_months_before(sheet: MeasurementRecorder, one: pl.DataFrame, past: HistoryPriceTables) -> None:
@@ -301,7 +323,8 @@ def measure_raw_months(
     """
     wanted = frozenset(judged)
     past = HistoryPriceTables()
-    for month, frame in months:
-        measurements = measure_raw_month(frame, month, past)
+    for alone in prefetch_map(_measure_alone, months, "measure"):
+        measurements = _measure_against(alone, past)
+        month = alone.sheet.month
         if month in wanted:
-            yield month, frame.height, measurements
+            yield month, alone.sheet.frame.height, measurements

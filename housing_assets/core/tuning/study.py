@@ -43,8 +43,6 @@ _TREES = "trees"
 
 _SECONDS = "seconds"
 
-_START = "start"
-
 _PROCESS = "process"
 
 _PLACE = "place"
@@ -109,7 +107,6 @@ def tune(
     first, last = (f"{day:%Y-%m}" for day in (dates.min(), dates.max()))
     folds = [FoldData.make(train, fold) for fold in rolling_folds(first, last, spec.folds)]
     study, database = _open_study(storage, study_name)
-    _keep_start(study, spec)
     reported: set[int] = set()
 
     def report_finished() -> None:
@@ -225,7 +222,7 @@ def _run_trial(
         place = _take_place(study, trial)
         if place >= spec.trials:
             raise _OneTooManyError
-        study.sampler = _sampler(study, spec, place)
+        study.sampler = _sampler(spec, place)
         params = TrainingParams(**suggest_params(trial, spec.space), n_estimators=spec.max_trees, seed=spec.seed)
         score = math.nan
         for stage in fold_scores(folds, params, spec.patience, spec.stages):
@@ -278,19 +275,12 @@ def _is_promising(study: "optuna.Study", trial: "optuna.Trial", trees: int, scor
     return score <= scores[max(1, len(scores) // HALVING) - 1]
 
 
-def _keep_start(study: "optuna.Study", spec: TuningSpec) -> None:
-    """Keep what a study begins with, so that one that is resumed begins with the same."""
-    if _START not in study.user_attrs:
-        study.set_user_attr(_START, spec.start and dict(spec.start))
-
-
-def _sampler(study: "optuna.Study", spec: TuningSpec, place: int) -> "optuna.samplers.BaseSampler":
+def _sampler(spec: TuningSpec, place: int) -> "optuna.samplers.BaseSampler":
     """The sampler of the trial in this place. The first have the parameters of `FIRST_TRIAL`, then of the start."""
     import optuna
 
     sampler = optuna.samplers.TPESampler(seed=spec.seed + place, n_startup_trials=_STARTUP_TRIALS)
-    start = study.user_attrs.get(_START)
-    first = [*FIRST_TRIAL, start] if start and start not in FIRST_TRIAL else FIRST_TRIAL
+    first = [*FIRST_TRIAL, spec.start] if spec.start and spec.start not in FIRST_TRIAL else FIRST_TRIAL
     if place < len(first) and (fixed := params_within(spec.space, first[place])):
         return optuna.samplers.PartialFixedSampler(fixed, sampler)
     return sampler

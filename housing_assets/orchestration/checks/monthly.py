@@ -8,6 +8,7 @@ import polars as pl
 from housing_assets.config.settings import Settings
 from housing_assets.core.catalogue import CLEANED, INTERVAL_CALIBRATION, MONTHLY_PREDICTIONS, QUARANTINED, RAW_SPLITS
 from housing_assets.core.months import add_months, month_range, parse_month_range
+from housing_assets.core.prefetch import prefetch_map
 from housing_assets.core.quality.cleaned import measure_clean_month
 from housing_assets.core.quality.measurement import Measurement
 from housing_assets.core.quality.predictions import measure_calibration_month, measure_prediction_month
@@ -59,9 +60,14 @@ def _clean_months(context: dg.AssetCheckExecutionContext) -> Iterator[tuple[str,
     store: Store = context.resources.store
     quarantined = store.months(QUARANTINED)
     available = set(quarantined.available())
-    for month, frame in store.months(CLEANED).iterate(asked_months(context, store, CLEANED)):
+
+    def measure(item: tuple[str, pl.DataFrame]) -> tuple[str, int, list[Measurement]]:
+        month, frame = item
         out = quarantined.read(month, ["zipcode"]).height if month in available else 0
-        yield month, frame.height, measure_clean_month(frame, month, out)
+        return month, frame.height, measure_clean_month(frame, month, out)
+
+    frames = store.months(CLEANED).iterate(asked_months(context, store, CLEANED))
+    yield from prefetch_map(measure, frames, "measure")
 
 
 def _calibrations(context: dg.AssetCheckExecutionContext) -> Iterator[tuple[str, int, list[Measurement]]]:
