@@ -73,10 +73,11 @@ def _with_history(store: Store, folder: Path, zips: int, months: int) -> Store:
     shutil.copytree(Path(store.uri) / "models", folder / "models")
     random_ = np.random.default_rng(1)
     price = np.exp(12.5 + np.cumsum(random_.normal(0.003, 0.01, (zips, months)), axis=1))
+    days = pl.Series([month_end(add_months(_END, back)) for back in range(1 - months, 1)])
     names = pl.Series([area.name for area in metros().values()][:400])
     table = pl.DataFrame(
         {
-            "date": np.tile([month_end(add_months(_END, back)) for back in range(1 - months, 1)], zips),
+            "date": days.gather(np.tile(np.arange(months), zips)),
             "zipcode": pl.Series([f"{i:05}" for i in range(zips)]).gather(np.repeat(np.arange(zips), months)),
             "city_full": names.gather(np.repeat(np.arange(zips) % len(names), months)),
             "price": price.ravel(),
