@@ -16,8 +16,10 @@ from housing_assets.core.errors import BundleError
 from housing_assets.core.models.price import PriceModel, model_from_files
 from housing_assets.store.layout import Store
 
-FORMAT = 2
-"""Of the manifest. A loader refuses a bundle of a newer format."""
+FORMAT = 3
+"""Of a bundle that is written: 3 has several fits of growth, 2 had one."""
+_READ_FORMATS = (2, 3)
+"""A loader refuses a bundle of another format, such as a newer one."""
 
 _LIBRARIES = ("numpy", "onnxmltools", "onnxruntime", "optuna", "polars", "xgboost-cpu")
 
@@ -95,10 +97,11 @@ def load_bundle(store: Store, version: str) -> Bundle:
     except FileNotFoundError as error:
         versions = ", ".join(list_versions(store)) or "none"
         raise BundleError(f"{store.uri} has no model {version!r}; it has {versions}") from error
-    if manifest.get("format") != FORMAT:
+    if manifest.get("format") not in _READ_FORMATS:
         raise BundleError(
             f"model {version} has format {manifest.get('format')!r}, this version of the platform reads "
-            f"{FORMAT}: upgrade the platform, or point models/champion.json at an earlier model"
+            f"{' and '.join(map(str, _READ_FORMATS))}: upgrade the platform, or point models/champion.json at an "
+            "earlier model"
         )
     facts = {name: value for name, value in manifest.items() if name not in _OWN}
     listed = manifest.get("files")

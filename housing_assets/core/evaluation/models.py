@@ -24,6 +24,7 @@ from housing_assets.core.models.publication import (
     measure_widening,
     widen,
 )
+from housing_assets.core.months import Split
 
 if TYPE_CHECKING:
     from housing_assets.core.models.price import PriceModel
@@ -104,7 +105,8 @@ def evaluate_models(
         raise HousingError("no rows to evaluate: no row of eval has a price. Check the cut-offs and the source")
     names = list(models)
     beaten = {f"{n}{ITSELF}": m.itself() for n, m in models.items() if m.publication.predictor != MODEL}
-    models = {**models, **beaten}
+    last_eval = max(rows.filter(pl.col("split") == Split.EVAL)["date"].unique(), default=None)
+    models = {name: model.graded_through(last_eval) for name, model in {**models, **beaten}.items()}
     by_history = {name: model.history_prices(rows, history) for name, model in models.items()}
     predicted = {name: model.prices_beside(rows, by_history[name], unseen=True) for name, model in models.items()}
     intervals = {

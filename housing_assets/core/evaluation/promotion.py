@@ -1,7 +1,7 @@
 """Promotion: whether a candidate becomes the champion, as a pure decision with its reasons."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from housing_assets.core.errors import HousingError
@@ -15,7 +15,8 @@ model but does not decide: such a model also serves zips that have no past price
 COVERAGE_LIMITS = (0.85, 0.95)
 """Share of eval prices that the candidate's own rolling 90% intervals contain, if they are neither narrow nor wide."""
 MARGIN = 0.002
-"""Share of the champion's MAE that a candidate must be better by, so that noise does not swap models."""
+"""Share of the champion's MAE that a candidate must be better by, so that noise does not swap models. One that was
+fitted on later months may be worse by it."""
 
 
 def months_to_compare(candidate: Judged, champion: Judged, lag_matters: bool, months: Sequence[str]) -> list[str]:
@@ -124,7 +125,7 @@ def decide(evidence: Evidence) -> Decision:
         if evidence.champion is None:
             return _first(evidence, tests)
         if evidence.champion_provisional:
-            return _after_provisional(evidence, tests)
+            return _after_provisional(evidence)
     return _decide(evidence, tests)
 
 
@@ -142,8 +143,10 @@ def _first(e: Evidence, tests: tuple[tuple[str, bool, str], ...]) -> Decision:
     return Decision("promoted", reason, tests, best, why)
 
 
-def _after_provisional(e: Evidence, tests: tuple[tuple[str, bool, str], ...]) -> Decision:
-    """A sound candidate replaces a provisional champion; one that is not, only if it is better by the margin."""
+def _after_provisional(e: Evidence) -> Decision:
+    """A sound candidate replaces a provisional champion; one that is not, only if it is better by the margin, also
+    where it is a refit."""
+    tests = tuple(_tests(replace(e, is_later=False)))
     own = [test for test in tests if test[0] != _BEATS_CHAMPION]
     failed = _failed(own)
     if not failed:

@@ -82,14 +82,14 @@ def fit_forecast_model(
     Raises:
         HousingError: the panel has too few months or zips.
     """
-    kept = kept_fits(history, former, refit_months(history, split.eval_start, every))
+    kept = _kept_fits(history, former, refit_months(history, split.eval_start, every))
     fits = fit_as_known(history, HORIZONS, split.eval_start, every, progress, kept)
     if kept:
         progress(f"{len(kept)} fits are those of {former.version if former else ''}: no month before them has changed")
     return ForecastModel(fits, made_from=_digest(history, max(fits)))
 
 
-def kept_fits(history: History, former: ForecastModel | None, months: Sequence[str]) -> dict[str, GrowthFit]:
+def _kept_fits(history: History, former: ForecastModel | None, months: Sequence[str]) -> dict[str, GrowthFit]:
     """The fits of a former model that would be the same again. What one was made from holds what earlier ones were."""
     if former is None or max(former.fits) not in months or former.made_from != _digest(history, max(former.fits)):
         return {}

@@ -14,6 +14,7 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ from housing_assets.core.models.publication import (
 from housing_assets.core.models.refitted import RefittedCombination, refitted_files, refitted_from_files
 from housing_assets.core.models.rows import feature_matrix
 from housing_assets.core.models.trees import PriceTrees, SavedTrees, Target
-from housing_assets.core.months import add_months
+from housing_assets.core.months import add_months, month_of
 
 PREDICTED_SCHEMA: dict[str, pl.DataType] = {
     "date": pl.Date(),
@@ -132,6 +133,13 @@ class PriceModel:
     def fitted_before(self) -> str:
         """The month before which all that the newest fit of `growth` learned lies; empty without one that says it."""
         return self.growth.fitted_before if isinstance(self.growth, RefittedCombination) else ""
+
+    def graded_through(self, day: date | None) -> "PriceModel":
+        """The same model, whose months up to a day are graded by the trees that learned from train alone: two models of
+        different splits are compared by the same kind of trees. None leaves it as it is."""
+        if day is None or self.judged is None:
+            return self
+        return replace(self, unseen_from=max(self.unseen_from, add_months(month_of(day), 1)))
 
     def itself(self) -> "PriceModel":
         """The same model publishing its own numbers, by which it is graded beside the baselines."""

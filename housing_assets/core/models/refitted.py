@@ -105,9 +105,10 @@ def fit_as_known(
         except HousingError as error:
             if month < eval_start:
                 continue  # earlier fits only let weights and intervals begin earlier
+            least = LEAST_FORECAST_MONTHS + min(horizons) - 1
             raise HousingError(
-                f"forecasts need {LEAST_FORECAST_MONTHS} months before HOUSING_EVAL_START={eval_start}, the "
-                f"panel begins with {history.first_month}: set HOUSING_EVAL_START later, or give it a longer panel"
+                f"forecasts need {least} months before HOUSING_EVAL_START={eval_start}, the panel begins with "
+                f"{history.first_month}: set HOUSING_EVAL_START later, or give it a longer panel ({error})"
             ) from error
         progress(f"fitted on targets before {month}: horizons {fits[month].horizons[0]} to {fits[month].horizons[-1]}")
     return fits
@@ -228,13 +229,12 @@ def fit_refitted(
     eval_start: str,
     every: int = REFIT_MONTHS,
     progress: Callable[[str], None] = lambda _: None,
-    kept: Mapping[str, GrowthFit] | None = None,
 ) -> RefittedCombination:
     """Fit as it would have been done at the time, and learn what each forecaster counted at each origin.
 
     Arguments and errors are those of `fit_as_known`.
     """
-    fits = fit_as_known(history, horizons, eval_start, every, progress, kept)
+    fits = fit_as_known(history, horizons, eval_start, every, progress)
     weighted = [
         (at.origin, horizon, name, float(weight))
         for at, horizon, _, weights in walk(history, fits, horizons, history.last_month)

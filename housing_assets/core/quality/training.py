@@ -16,7 +16,7 @@ from housing_assets.core.catalogue import (
 )
 from housing_assets.core.features.encoding import ENCODER_SCHEMA, Encoders, fit_encoders
 from housing_assets.core.features.monthly import FEATURES, KEYS
-from housing_assets.core.months import Split, month_of
+from housing_assets.core.months import Split, TimeSplit, month_index, month_of
 from housing_assets.core.panel.cleaning import CLEAN_SCHEMA
 from housing_assets.core.panel.schema import NEVER_FEATURES
 from housing_assets.core.quality.measurement import (
@@ -29,7 +29,7 @@ from housing_assets.core.quality.measurement import (
 )
 
 _BUNDLE = frozenset({"bundle_problems", "twin_difference"})
-_MODEL = _BUNDLE | {"months_after_train", "not_a_price", "median_error"}
+_MODEL = _BUNDLE | {"months_after_train", "months_of_holdout", "not_a_price", "median_error"}
 
 MEASURES: Mapping[str, frozenset[str]] = {
     ENCODERS: FRAME_MEASURES | {"not_finite", "repeated_keys", "unseen_undefined", "not_of_train", "unencoded_share"},
@@ -138,7 +138,8 @@ def measure_matrix(frame: pl.DataFrame, months: Iterable[str], holdout_start: st
 
 def measure_model(
     months: Iterable[str],
-    eval_start: str,
+    split: TimeSplit,
+    learned_before: str,
     actual: np.ndarray,
     predicted: np.ndarray,
     bundle_problem: str | None,
@@ -147,18 +148,22 @@ def measure_model(
     """Measure a model.
 
     Args:
-        months: it says it was trained on.
-        eval_start: first month it may not have been trained on.
+        months: that the trees which are graded say they learned from: none of them is one of eval.
+        split: the time split.
+        learned_before: the month before which all lies that the trees which serve learned from: none of it is holdout.
         actual, predicted: prices of eval in US dollars, shape (n,).
         bundle_problem: what is wrong with its bundle; None if nothing is.
         twin_difference: of its ONNX twin, in log price.
     """
     sheet = MeasurementRecorder("", pl.DataFrame())
     _measure_bundle(sheet, bundle_problem, twin_difference)
-    late = sorted(m for m in months if m >= eval_start)
+    late = sorted(m for m in months if m >= split.eval_start)
     sheet.add(
-        "months_after_train", len(late), f"{len(late)} months from {eval_start} on: {', '.join(late[:5])}", "date"
+        "months_after_train", len(late), f"{len(late)} months from {split.eval_start} on: {', '.join(late[:5])}", "date"
     )
+    ahead = max(0, month_index(learned_before) - month_index(split.holdout_start)) if learned_before else 0
+    message = f"the trees learned from months before {learned_before}, the holdout begins with {split.holdout_start}"
+    sheet.add("months_of_holdout", ahead, message, "date")
     wrong = int((~(np.isfinite(predicted) & (predicted > 0))).sum())
     sheet.add("not_a_price", wrong, f"{wrong} of {predicted.size} rows are no price", "predicted_price")
     error = float(np.median(np.abs(predicted - actual) / actual)) if actual.size else None

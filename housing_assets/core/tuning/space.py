@@ -112,7 +112,7 @@ class TuningSpec:
         patience: trees without a better validation error after which a fold stops.
         seed: of sampler and training.
         space: what is searched.
-        start: hyperparameters that are tried after `FIRST_TRIAL`: the best of an earlier search. None without one.
+        start: hyperparameters that are tried after `FIRST_TRIAL`: those that an earlier search chose. None without one.
     """
 
     trials: int = 15

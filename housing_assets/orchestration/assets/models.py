@@ -163,7 +163,7 @@ def _search(
     settings: Settings, context: dg.AssetExecutionContext, options: Mapping[str, Any], train: pl.DataFrame
 ) -> tuple[str, TuningResult]:
     """Search hyperparameters on train; returns the name of the study and its result."""
-    start = _last_choice(context.resources.store)
+    start = _last_choice(context.resources.store, settings.split_months(Split.TRAIN)[-1])
     spec = TuningSpec(**{**options, "space": search_space(options["space"]), "start": start})
     study = f"tuned-{_digest(train, options)}"
     tracker: Tracker = context.resources.mlflow
@@ -228,18 +228,22 @@ def _params_without_search(store: Store) -> tuple[TrainingParams, str]:
         return _UNTUNED, "the search's own starting point"
 
 
-def _last_choice(store: Store) -> dict[str, Any] | None:
-    """The hyperparameters of the trial that the search of the present tuned model chose; None if it had no search."""
+def _last_choice(store: Store, last_month: str) -> dict[str, Any] | None:
+    """The hyperparameters of the trial that the search of the present tuned model chose; None if it had no search, or
+    knew a month after `last_month`, which is the last one of train now."""
     try:
-        history = load_bundle(store, store.read_json("tuned_model.json")["version"]).manifest["tuning"]["history"]
-        chosen = choose_trial(history)
+        manifest = load_bundle(store, store.read_json("tuned_model.json")["version"]).manifest
+        if manifest["months"]["train"][1] > last_month:
+            return None
+        chosen = choose_trial(manifest["tuning"]["history"])
         return {name: chosen[name] for name in DEFAULT_SPACE}
     except (FileNotFoundError, KeyError, ValueError, BundleError):
         return None
 
 
 def _digest(train: pl.DataFrame, options: Mapping[str, Any]) -> str:
-    """Names a study by all that its trials depend on, so that only the very same search is resumed."""
+    """Names a study by all that its trials depend on but its start, which the study keeps: only the very same search is
+    resumed."""
     search = {name: value for name, value in options.items() if name not in ("trials", "time_limit")}
     rows = hashlib.sha256(np.ascontiguousarray(train.hash_rows(seed=0).to_numpy()).tobytes()).hexdigest()
     return hashlib.sha256(json.dumps([CODE_VERSION, search, rows], sort_keys=True).encode()).hexdigest()[:12]

@@ -115,10 +115,12 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
                 }
                 has_drifted = bool(broken_rules(DRIFT_REPORT, measure_drift_month(newest, month)))
                 is_wanted = has_drifted or not config.drifted_report_only
+                key = f"drift_report/{month}.html"
                 if is_wanted and (month == months[-1] or not config.newest_report_only):
-                    key = f"drift_report/{month}.html"
                     store.blobs.write(key, drift_html(reference, current))
                     facts["report"] = dg.MetadataValue.path(f"{store.uri}/{key}")
+                else:
+                    store.blobs.delete(key)  # one that is there is of other predictions
                 yield month, newest, facts
 
         return monthly(

@@ -70,9 +70,15 @@ def all_schedules(settings: Settings, store: Store) -> list[dg.ScheduleDefinitio
         job_name=TRAINING_JOB,
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Trains each quarter; the champion changes only if a better model comes of it",
+        description="Trains each quarter, if months of train or eval changed or a refit is due; the champion changes "
+        "only if a better or a later model comes of it",
     )
-    def quarterly_training_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    def quarterly_training_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        try:
+            if not tasks_of(TRAINING_JOB):
+                return dg.SkipReason("the models know all that there is to train on")
+        except UnknownPanelError as error:
+            return dg.SkipReason(str(error))
         return dg.RunRequest(run_key=f"quarter {context.scheduled_execution_time:%Y-%m}")
 
     return [monthly_predictions_schedule, monthly_forecasts_schedule, quarterly_training_schedule]

@@ -33,6 +33,7 @@ from housing_assets.orchestration.assets.evaluation import CANDIDATE
 from housing_assets.orchestration.checks.common import Measured, checks_of
 from housing_assets.orchestration.work import training_digest
 from housing_assets.store.bundles import BundleError, load_bundle
+from housing_assets.store.gates import sound_months
 from housing_assets.store.layout import Store
 from housing_assets.store.pointers import champion_version
 from housing_assets.store.verdicts import data_stamps, read_verdicts
@@ -60,18 +61,18 @@ def training_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
 
     def champion(store: Store) -> tuple[int, list[Measurement]]:
         try:
-            _, problem, difference, _ = _bundle(store, champion_version(store) or "")
+            _, problem, difference, *_ = _bundle(store, champion_version(store) or "")
         except BundleError as error:
             problem, difference = str(error), float("inf")
         return 1, measure_champion(problem, difference)
 
     def model(name: str) -> Callable[[Store], tuple[int, list[Measurement]]]:
         def measure(store: Store) -> tuple[int, list[Measurement]]:
-            loaded, problem, difference, months = _bundle(store, store.read_json(f"{name}.json")["version"])
+            loaded, problem, difference, months, learned = _bundle(store, store.read_json(f"{name}.json")["version"])
             rows = store.table(TRAINING_FEATURES).of(Split.EVAL).read([*FEATURES, "price"])
             said = loaded.graded_trees.prices(rows) if loaded else np.full(rows.height, np.nan)
             measurements = measure_model(
-                months, settings.split.eval_start, rows["price"].to_numpy(), said, problem, difference
+                months, settings.split, learned, rows["price"].to_numpy(), said, problem, difference
             )
             return rows.height, measurements
 
@@ -88,7 +89,9 @@ def training_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
 
 
 def _training_months(store: Store, settings: Settings) -> Callable[[str], str]:
-    digest = training_digest(data_stamps(store, CLEANED), settings.split, settings.refit_months)
+    digest = training_digest(
+        data_stamps(store, CLEANED), sound_months(store, CLEANED), settings.split, settings.refit_months
+    )
     return lambda _: digest
 
 
@@ -110,11 +113,14 @@ def _checks_of_table(
     return checks_of(asset, measured, rests_on=rests_on)
 
 
-def _bundle(store: Store, version: str) -> tuple[PriceModel | None, str | None, float, list[str]]:
-    """The model of a bundle, what is wrong with it, how far its twin is off, and the months it was trained on."""
+def _bundle(store: Store, version: str) -> tuple[PriceModel | None, str | None, float, list[str], str]:
+    """The model of a bundle, what is wrong with it, how far its twin is off, the months that the trees which are graded
+    learned from, and the month before which all lies that those which serve learned; empty where it is not recorded."""
     try:
         bundle = load_bundle(store, version)
         model = bundle.model(threads=os.cpu_count() or 1)
-        return model, None, twin_difference(bundle.files, model), month_range(*bundle.manifest["months"]["train"])
+        months = month_range(*bundle.manifest["months"]["train"])
+        learned = bundle.manifest.get("trees_learned_before", "")
+        return model, None, twin_difference(bundle.files, model), months, learned
     except BundleError as error:
-        return None, str(error), float("inf"), []
+        return None, str(error), float("inf"), [], ""

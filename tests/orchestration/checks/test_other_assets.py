@@ -211,7 +211,7 @@ def test_a_broken_matrix(matrix, panel, defect, rule, told):
 def model_problems(**changes) -> dict[str, str]:
     actual = np.array([1e5, 2e5, 3e5])
     given = {
-        "months": ["2019-11", "2019-12"], "eval_start": "2020-01", "actual": actual, "predicted": actual * 1.05,
+        "months": ["2019-11", "2019-12"], "split": TimeSplit(), "learned_before": "2022-01", "actual": actual, "predicted": actual * 1.05,
         "bundle_problem": None, "twin_difference": 1e-6,
     } | changes  # fmt: skip
     return broken("tuned_model", measure_model(**given))
@@ -221,6 +221,7 @@ def model_problems(**changes) -> dict[str, str]:
     ("changes", "rule", "told"),
     [
         ({"months": ["2019-12", "2020-01"]}, "trained_on_train_alone", "date: 1 months from 2020-01 on: 2020-01"),
+        ({"learned_before": "2022-03"}, "nothing_learned_from_holdout", "from months before 2022-03, the holdout begins"),
         ({"predicted": np.array([1e5, np.nan, -1.0])}, "eval_is_predicted", "2 of 3 rows are no price"),
         ({"predicted": np.array([1e5, 2e5, 3e5])}, "error_is_believable", "the median error of 3 rows is 0.000%"),
         ({"bundle_problem": "model.ubj is damaged"}, "bundle_is_trusted", "bundle: model.ubj is damaged"),
