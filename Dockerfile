@@ -135,7 +135,7 @@ ENV GIT_COMMIT=${GIT_COMMIT}
 USER 10001:10001
 VOLUME /app/data
 EXPOSE 3000
-HEALTHCHECK --interval=15s --timeout=10s --start-period=90s \
+HEALTHCHECK --interval=15s --timeout=10s --start-period=180s \
     CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:3000/server_info', timeout=8)"]
 CMD ["housing", "start", "dagster-webserver", "-w", "workspace.yaml", "-h", "0.0.0.0", "-p", "3000"]
 
