@@ -13,7 +13,8 @@ _STYLE = """<style>
 .stMainBlockContainer {padding-top: 3.5rem}
 [data-testid=stMetricValue] {font-size: 1.7rem}
 .st-key-title-of-page h2 {padding: 0.25rem 0}
-.st-key-title-of-page, .st-key-sources-of-figures {row-gap: 0}
+.st-key-title-of-page {row-gap: 0}
+.st-key-sources-of-figures {row-gap: 0.4rem}
 .st-key-map, .st-key-map [data-testid=stPlotlyChart] {
   width: 100%; aspect-ratio: 1.5; max-height: max(420px, calc(100vh - 21rem))}
 @media (max-width: 640px) {

@@ -14,7 +14,7 @@ _MOVES = 3
 _LEAST_PEOPLE = 100_000
 """In a metro whose move is named: small ones move by chance."""
 _TOUR = """
-- **Map**: metros and zips by price, change, forecast or error. *Play* shows month after month, a click opens a dot.
+- **Map**: metros and zips by price, change, forecast or error. *Play* shows month after month, a click opens a place.
 - **Place**: type a zip, a city, a county or a metro. You get its forecast, how far to trust it, and what it costs to
   live there.
 - **Compare**: up to five places in one chart, in dollars or as an index.

@@ -136,7 +136,9 @@ def compared() -> None:
         )
         kept = part.select("predictor", "rows", "mae", "rmse", "mape", "mdape", "within_5", "coverage")
         with column:
-            shell.chart(charts.dots(part, "predictor", "mape", "mean % error"), sentence, kept, f"against-{split}")
+            shell.chart(
+                charts.dots(part, "predictor", "mape", f"mean % error on {split}"), sentence, kept, f"against-{split}"
+            )
 
 
 def errors(rows: pl.DataFrame) -> None:
