@@ -179,7 +179,7 @@ def test_trials_that_are_not_in_the_best_third_end_at_the_end_of_a_stage(train, 
             came_this_far = [
                 t.intermediate_values[trees] for t in trials[: number + 1] if trees in t.intermediate_values
             ]
-            worse = sum(other < score for other in came_this_far) >= max(1, len(came_this_far) // 2)
+            worse = sum(other < score for other in came_this_far) >= max(1, len(came_this_far) // 3)
             ended = trees == trial.last_step and trial.state is optuna.trial.TrialState.PRUNED
             assert ended == (worse and trees < spec.max_trees)
     assert 0 < found.trials.filter(state="pruned").height < 7
