@@ -90,13 +90,13 @@ def search_space(changes: Mapping[str, Any]) -> Space:
     return space
 
 
-HALVING = 2
+REDUCTION = 3
 """One in so many trials is grown on at the end of each stage but the last.
 
 Successive halving as trials come one after the other (Li, Jamieson, Rostamizadeh, Gonina and others 2020, "A System for
 Massively Parallel Hyperparameter Tuning", algorithm 2)."""
 
-_STAGES = 4
+_STAGES = 3
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class TuningSpec:
     @property
     def stages(self) -> list[int]:
         """The numbers of trees at which a trial is compared with those before it, rising; `max_trees` is the last."""
-        return sorted({max(1, self.max_trees // HALVING**stage) for stage in range(_STAGES)})
+        return sorted({max(1, self.max_trees // REDUCTION**stage) for stage in range(_STAGES)})
 
 
 _BASE: dict[str, Any] = {

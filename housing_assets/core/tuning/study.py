@@ -28,7 +28,7 @@ from housing_assets.core.text import first_line
 from housing_assets.core.tuning.choice import choose_trial, rate_divisor
 from housing_assets.core.tuning.folds import rolling_folds
 from housing_assets.core.tuning.objective import FoldData, fold_scores
-from housing_assets.core.tuning.space import FIRST_TRIAL, HALVING, TuningSpec, params_within, suggest_params
+from housing_assets.core.tuning.space import FIRST_TRIAL, REDUCTION, TuningSpec, params_within, suggest_params
 
 if TYPE_CHECKING:
     import optuna
@@ -265,14 +265,14 @@ def _take_place(study: "optuna.Study", trial: "optuna.Trial") -> int:
 
 
 def _is_promising(study: "optuna.Study", trial: "optuna.Trial", trees: int, score: float) -> bool:
-    """True if the score is in the better half of all trials that came this far, or the best of fewer than four.
+    """True if the score is in the best third of all trials that came this far, or the best of fewer than six.
 
     Trials that were killed do not count, so that an interrupted search prunes as an undisturbed one.
     `optuna.pruners.SuccessiveHalvingPruner` counts them.
     """
     others = (t.intermediate_values.get(trees) for t in _counted(study) if t.number != trial.number)
     scores = sorted([*(other for other in others if other is not None), score])
-    return score <= scores[max(1, len(scores) // HALVING) - 1]
+    return score <= scores[max(1, len(scores) // REDUCTION) - 1]
 
 
 def _sampler(spec: TuningSpec, place: int) -> "optuna.samplers.BaseSampler":

@@ -169,17 +169,17 @@ def test_a_fold_stops_when_more_trees_do_not_help(train):
     assert fit.grow(1_000) == score
 
 
-def test_trials_in_the_worse_half_end_at_the_end_of_a_stage(train, tmp_path):
+def test_trials_that_are_not_in_the_best_third_end_at_the_end_of_a_stage(train, tmp_path):
     spec = TuningSpec(**{**QUICK, "trials": 7})
     found = search(train, tmp_path, trials=7)
-    assert spec.stages == [1, 3, 6, 12]
+    assert spec.stages == [1, 4, 12]
     trials = optuna.load_study(study_name="a study", storage=f"sqlite:///{tmp_path}/studies.db").trials
     for number, trial in enumerate(trials):
         for trees, score in trial.intermediate_values.items():
             came_this_far = [
                 t.intermediate_values[trees] for t in trials[: number + 1] if trees in t.intermediate_values
             ]
-            worse = sum(other < score for other in came_this_far) >= max(1, len(came_this_far) // 2)
+            worse = sum(other < score for other in came_this_far) >= max(1, len(came_this_far) // 3)
             ended = trees == trial.last_step and trial.state is optuna.trial.TrialState.PRUNED
             assert ended == (worse and trees < spec.max_trees)
     assert 0 < found.trials.filter(state="pruned").height < 7
