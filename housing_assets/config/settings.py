@@ -80,7 +80,7 @@ class Settings(BaseSettings):
         1, ge=1, le=LONGEST_HORIZON, description="Months from the last price that is known to the month predicted"
     )
     refit_months: int = Field(
-        3, ge=1, le=12, description="Months between fits of the forecast model from eval on: each on what was known"
+        3, ge=1, le=12, description="Months between fits of the forecasters from eval on: each on what was known"
     )
     sample_zips: int = Field(240, ge=1, le=MOST_ZIPS, description="Zips of the generated sample")
     max_list_price: float = Field(

@@ -68,7 +68,7 @@ def card(champion: data.Champion) -> None:
     months = manifest.get("months", {})
     one, two, three = st.columns(3)
     shell.metric(one, "Version", champion.bundle.version, border=True)
-    shell.metric(two, "Trained on", " to ".join(months.get("train", ["unknown"])), border=True)
+    shell.metric(two, "Graded by a fit on", " to ".join(months.get("train", ["unknown"])), border=True)
     shell.metric(three, "Made", str(manifest.get("created", ""))[:10], border=True)
     if champion.provisional:
         st.warning(f"This champion is provisional, because none has passed promotion: {champion.provisional}")
@@ -78,7 +78,17 @@ def card(champion: data.Champion) -> None:
         st.json(
             {
                 name: manifest.get(name)
-                for name in ("parameters", "rows", "months", "judged", "tuning", "libraries", "origin")
+                for name in (
+                    "parameters",
+                    "rows",
+                    "months",
+                    "trees_learned_before",
+                    "history",
+                    "judged",
+                    "tuning",
+                    "libraries",
+                    "origin",
+                )
             }
         )
     urls = data.settings()

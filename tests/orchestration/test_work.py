@@ -31,7 +31,7 @@ def ingested(last: str) -> Facts:
         assets=assets,
         champion="tuned-1",
         forecaster=None,
-        trained_on=training_digest(stamps, SPLIT, 3),
+        trained_on=training_digest(stamps, stamps, SPLIT, 3),
         versions={asset: {} for asset in PREDICTED},
         stale={asset: frozenset() for asset in PREDICTED},
     )
@@ -45,6 +45,20 @@ def is_trained_again(before: Facts, now: Facts) -> bool:
 def test_models_are_trained_again_when_a_refit_is_due(more, is_due):
     """The newest fit is before 2022-10, and the next one before 2023-01."""
     assert is_trained_again(ingested("2022-09"), ingested(add_months("2022-09", more))) == is_due
+
+
+def test_a_refit_waits_for_a_month_that_its_checks_vouch_for():
+    before, now = ingested("2022-09"), ingested("2022-12")
+    seen = now.assets["cleaned"]
+    stopped = {**seen.verdicts, "2022-12": replace(seen.verdicts["2022-12"], state=State.RED)}
+    red = replace(now, assets={**now.assets, "cleaned": Seen(seen.stamps, stopped)})
+    assert not is_trained_again(before, red)
+    assert is_trained_again(before, now)
+
+
+def test_another_pace_of_refits_has_models_trained_again():
+    before = ingested("2022-09")
+    assert is_trained_again(before, replace(before, refit_months=6))
 
 
 def test_models_are_trained_again_when_a_month_before_the_holdout_changed():

@@ -54,7 +54,12 @@ from housing_assets.store.pointers import FORECAST_POINTER, champion_version, fo
 class ForecastConfig(dg.Config):
     """How a forecast model is judged."""
 
-    margin: float = Field(MARGIN, ge=0, lt=1, description="Share of the champion's eval error to be better by")
+    margin: float = Field(
+        MARGIN,
+        ge=0,
+        lt=1,
+        description="Share of the champion's eval error to be better by, or for a refit: at most worse by",
+    )
     override: str = Field("", description="Promote in spite of failed tests, for this reason; it is recorded")
 
 

@@ -30,7 +30,12 @@ from housing_assets.store.verdicts import unsound
 class PromotionConfig(dg.Config):
     """How a candidate is judged."""
 
-    margin: float = Field(MARGIN, ge=0, lt=1, description="Share of the champion's eval MAE to be better by")
+    margin: float = Field(
+        MARGIN,
+        ge=0,
+        lt=1,
+        description="Share of the champion's eval MAE to be better by, or for a refit: at most worse by",
+    )
     override: str = Field("", description="Promote in spite of failed tests, for this reason; it is recorded")
 
 

@@ -89,7 +89,7 @@ def test_coverage_is_told_and_does_not_decide(change, told):
 
 
 @pytest.mark.parametrize(("mae", "outcome"), [(40_000.0, "promoted"), (39_930.0, "promoted"), (39_900.0, "refused")])
-def test_a_model_that_was_refitted_takes_over_unless_it_errs_more(mae, outcome):
+def test_a_model_that_was_refitted_takes_over_unless_it_errs_more_by_the_margin(mae, outcome):
     decision = decide(replace(SECOND, is_later=True, champion_mae=mae))
     assert decision.outcome == outcome
     verb = "is" if outcome == "promoted" else "is not"
@@ -97,9 +97,15 @@ def test_a_model_that_was_refitted_takes_over_unless_it_errs_more(mae, outcome):
 
 
 @pytest.mark.parametrize(("is_later", "outcome"), [(True, "promoted"), (False, "refused")])
-def test_a_refitted_forecast_model_takes_over_unless_it_errs_more(is_later, outcome):
+def test_a_refitted_forecast_model_takes_over_unless_it_errs_more_by_the_margin(is_later, outcome):
     evidence = ForecastEvidence("forecast-2", 2.0, "forecast-1", 2.0, 9, {"cleaned": ""}, is_later=is_later)
     assert decide_forecast(evidence).outcome == outcome
+
+
+def test_a_refit_that_fails_its_own_tests_takes_no_provisional_place_unless_it_is_better():
+    beaten = replace(SECOND, **BEATEN, champion_provisional="it did not beat metro_median", is_later=True)
+    assert decide(replace(beaten, champion_mae=40_000.0)).outcome == "refused"
+    assert decide(replace(beaten, champion_mae=41_000.0)).outcome == "promoted"
 
 
 def test_what_a_candidate_publishes_is_in_the_reasons():

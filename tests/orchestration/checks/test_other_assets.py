@@ -11,6 +11,7 @@ from housing_assets.core.features.encoding import fit_encoders
 from housing_assets.core.features.monthly import make_training_features
 from housing_assets.core.intervals.conformal import CALIBRATION_SCHEMA
 from housing_assets.core.models.price import PREDICTION_SCHEMA
+from housing_assets.core.months import TimeSplit
 from housing_assets.core.panel.cleaning import clean_month
 from housing_assets.core.quality.predictions import measure_calibration_month, measure_prediction_month
 from housing_assets.core.quality.rules import CHECKED, RULES, rule_table, rules_of
@@ -211,7 +212,8 @@ def test_a_broken_matrix(matrix, panel, defect, rule, told):
 def model_problems(**changes) -> dict[str, str]:
     actual = np.array([1e5, 2e5, 3e5])
     given = {
-        "months": ["2019-11", "2019-12"], "split": TimeSplit(), "learned_before": "2022-01", "actual": actual, "predicted": actual * 1.05,
+        "months": ["2019-11", "2019-12"], "split": TimeSplit(), "learned_before": "2022-01",
+        "actual": actual, "predicted": actual * 1.05,
         "bundle_problem": None, "twin_difference": 1e-6,
     } | changes  # fmt: skip
     return broken("tuned_model", measure_model(**given))
@@ -221,7 +223,7 @@ def model_problems(**changes) -> dict[str, str]:
     ("changes", "rule", "told"),
     [
         ({"months": ["2019-12", "2020-01"]}, "trained_on_train_alone", "date: 1 months from 2020-01 on: 2020-01"),
-        ({"learned_before": "2022-03"}, "nothing_learned_from_holdout", "from months before 2022-03, the holdout begins"),
+        ({"learned_before": "2022-03"}, "nothing_learned_from_holdout", "learned from months before 2022-03"),
         ({"predicted": np.array([1e5, np.nan, -1.0])}, "eval_is_predicted", "2 of 3 rows are no price"),
         ({"predicted": np.array([1e5, 2e5, 3e5])}, "error_is_believable", "the median error of 3 rows is 0.000%"),
         ({"bundle_problem": "model.ubj is damaged"}, "bundle_is_trusted", "bundle: model.ubj is damaged"),
