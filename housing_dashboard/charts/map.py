@@ -124,7 +124,8 @@ def _colours_of_prices(values: np.ndarray) -> dict[str, Any]:
     low, high = np.quantile(logs, [1 - _SHOWN_SHARE, _SHOWN_SHARE]) if logs.size else (5.0, 6.0)
     ticks = [math.log10(1e3 * tick) for tick in _PRICE_TICKS]
     first = max((tick for tick in ticks if tick <= low), default=ticks[0])
-    last = min((tick for tick in ticks if tick >= high), default=ticks[-1])
+    last = min((tick for tick in ticks if tick >= high and tick > first), default=ticks[-1])
+    first = first if first < last else ticks[-2]  # a scale has two ends, also where all prices are one
     shown = [tick for tick in ticks if first <= tick <= last]
     shown = shown[:: 1 + len(shown) // 7]
     words = [f"${10**tick / 1e3:,.0f}k" if tick < 6 else f"${10**tick / 1e6:g}M" for tick in shown]

@@ -59,7 +59,7 @@ def painted(colour_by_area: Mapping[str, str], edge: str) -> Drawing:
     before, between, after = (_quoted(part) for part in ('<path d="', '" fill="', mark))
     paths = _paths()
     shapes = (f"{before}{paths[area]}{between}{_quoted(colour)}{after}" for area, colour in colour_by_area.items())
-    left, top, width, height = _box(_areas())
+    left, top, width, height = _box_of_areas()
     # Plotly takes two pictures of one place and size for the same one: the borders of states end there too.
     return _picture("".join(shapes), (left, top, width + 1, height + 1), quoted=True)
 
@@ -79,6 +79,11 @@ def points() -> pl.DataFrame:
 
 def _areas() -> pl.DataFrame:
     return pl.read_parquet(Path(__file__).with_name(AREAS))
+
+
+@cache
+def _box_of_areas() -> tuple[int, int, int, int]:
+    return _box(_areas())
 
 
 @cache

@@ -145,6 +145,18 @@ def test_an_area_is_painted_in_the_colour_of_its_figure_and_answers_where_it_lie
     assert [size > 1 for size in dots.marker.size] == [False, False, True]
 
 
+@pytest.mark.parametrize("price", [500_000.0, 1_000.0, 1e9])
+def test_areas_that_all_have_one_price_have_one_colour(price):
+    """A round price, one below the scale and one above it."""
+    names = ["New York-Newark-Jersey City", "Texas (no metro)"]
+    placed = place_metros(names).with_columns(
+        pl.lit(price).alias("value"), name="city_full", size=5.0, figure="city_full", interval="city_full"
+    )
+    figure = place_map(placed, "price", "$", False, colours.LIGHT, False)
+    (shade,) = set(re.findall(r'fill="(#\w+)"', unquote(figure.layout.images[0].source)))
+    assert re.fullmatch("#[0-9a-f]{6}", shade)
+
+
 @pytest.mark.parametrize("theme", [colours.LIGHT, colours.DARK])
 @pytest.mark.parametrize("scale", [colours.SEQUENTIAL, colours.DIVERGING], ids=["sequential", "diverging"])
 def test_points_stand_out_from_the_background(theme, scale):

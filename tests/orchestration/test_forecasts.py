@@ -5,9 +5,10 @@ import shutil
 from dataclasses import replace
 
 import dagster as dg
+import numpy as np
 import polars as pl
 import pytest
-from platform_fixtures import Platform, command_line, failure_text, red_checks, tree
+from platform_fixtures import LONG, Platform, command_line, failure_text, red_checks, tree
 
 from housing_assets.core.baselines.growth import NAIVE_GROWTH
 from housing_assets.core.errors import BundleError
@@ -95,6 +96,40 @@ def test_the_same_again_is_the_same_version_and_byte_for_byte_the_same(copy):
     assert forecast_champion(copy.store)[0] == version
     assert {p.name: p.read_bytes() for p in (copy.folder / "monthly_forecasts").iterdir()} == before
     assert red_checks(result).keys() <= {"every_horizon_is_graded", "forecasts_have_intervals"}
+
+
+def test_a_month_is_predicted_as_the_forecast_one_month_ahead(grown):
+    """One engine: the same fits and weights, a publication lag ahead."""
+    for origin, month in (("2020-03", "2020-04"), ("2020-05", "2020-06")):
+        predicted = grown.read("monthly_predictions", month).filter("from_history").select("zipcode", "predicted_price")
+        ahead = grown.read("monthly_forecasts", origin).filter(horizon=1)
+        both = predicted.join(ahead.select("zipcode", forecast="predicted_price"), on="zipcode")
+        assert both.height == predicted.height == 12
+        np.testing.assert_allclose(both["predicted_price"], both["forecast"], rtol=1e-12)
+
+
+def test_the_trees_that_serve_learned_from_eval_and_from_no_month_after_it(copy):
+    version = copy.store.read_json("tuned_model.json")["version"]
+    bundle = load_bundle(copy.store, version)
+    assert bundle.manifest["trees_learned_before"] == LONG["holdout_start"]
+    model = bundle.model()
+    held = copy.store.months("cleaned").read_many(month_range("2019-01", "2019-12")).drop_nulls("price")
+    late = copy.read("cleaned", "2020-03").drop_nulls("price")
+    errors = [
+        np.abs(prices(held) / held["price"].to_numpy() - 1).mean()
+        for prices in (model.prices_without_history, model.unseen_prices_without_history)
+    ]
+    assert errors[0] < 0.8 * errors[1], "it saw these months, and is not graded on them"
+    assert model.unseen_prices_without_history(late).tolist() == model.prices_without_history(late).tolist()
+    changed = copy.read("cleaned", "2020-03").with_columns(pl.col("price") * 1.05)
+    copy.store.months("cleaned").write("2020-03", changed)
+    assert copy.select(dg.AssetSelection.checks_for_assets("cleaned"), ["2020-03"]).success
+    again = copy.job("training_job", config={"ops": {"tuned_model": {"config": {"trials": 0}}}})
+    assert again.success, failure_text(again)
+    files = load_bundle(copy.store, copy.store.read_json("tuned_model.json")["version"]).files
+    for name in ("model.ubj", "judged_model.ubj", "growth_ridges-2020-01.parquet"):
+        assert files[name] == bundle.files[name]
+    assert files["growth_ridges-2020-04.parquet"] != bundle.files["growth_ridges-2020-04.parquet"]
 
 
 def test_a_month_more_is_no_other_version_until_a_refit_is_due(copy):
