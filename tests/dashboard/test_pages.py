@@ -357,7 +357,7 @@ def test_a_long_page_begins_with_links_to_its_sections(showing, page):
     shown = open_page(page)
     links = next(caption.value for caption in shown.caption if caption.value.startswith("On this page"))
     listed = re.findall(r"\[([^]]+)\]\(#([^)]+)\)", links)
-    assert len(listed) > 3
+    assert len(listed) >= 3
     anchors = {heading.value: heading.anchor for heading in shown.subheader}
     assert all(anchors[title] == anchor for title, anchor in listed)
 
