@@ -401,8 +401,10 @@ def test_each_month_without_a_champion_that_is_said(tmp_path, source):
     assert "run training_job first" in skipped.skip_message
 
 
-def test_each_quarter_training_is_asked_for(copy):
-    (request,) = tick(copy, "quarterly_training_schedule")
+def test_each_quarter_training_is_asked_for_if_there_is_something_new_to_train_on(copy):
+    (skipped,) = tick(copy, "quarterly_training_schedule")
+    assert skipped.skip_message == "the models know all that there is to train on"
+    (request,) = tick(Platform(copy.root, copy.source, {"refit_months": 1}), "quarterly_training_schedule")
     assert request.run_key == "quarter 2020-04"
     schedule = copy.definitions.resolve_schedule_def("quarterly_training_schedule")
     assert (schedule.job_name, schedule.cron_schedule) == ("training_job", "0 4 1 1,4,7,10 *")
