@@ -27,7 +27,7 @@ def test_a_month_dropped_into_s3_is_predicted_and_answered_over_http(source, buc
     before, dropped = panel.filter(~is_last).write_csv(), panel.filter(is_last).write_csv()
     s3_admin.put_object(Bucket=bucket, Key="in/panel.csv", Body=before.encode())
     uri = f"s3://{bucket}/store"
-    often = {"HOUSING_SOURCE_SECONDS": "1", "HOUSING_FOLLOW_SECONDS": "1"}
+    often = {"HOUSING_SOURCE_SECONDS": "1", "HOUSING_FOLLOW_SECONDS": "1", "HOUSING_REFIT_MONTHS": "12"}
     line = command_line(tmp_path, f"s3://{bucket}/in/", HOUSING_STORE_URI=uri, **often)
     first = line("run", "--months", f"2019-01:{HELD[-2]}")
     assert first.code == 0, first.err
@@ -71,7 +71,7 @@ def test_a_broken_month_holds_up_no_other_and_is_predicted_once_it_is_mended(mad
     panel.filter(~month.is_in(HELD)).write_csv(folder / "panel.csv")
     late = panel.filter(month.is_in(HELD))
     late.with_columns(pl.when(month != broken).then("price").alias("price")).write_csv(folder / "late.csv")
-    often = {"HOUSING_SOURCE_SECONDS": "1", "HOUSING_FOLLOW_SECONDS": "1"}
+    often = {"HOUSING_SOURCE_SECONDS": "1", "HOUSING_FOLLOW_SECONDS": "1", "HOUSING_REFIT_MONTHS": "12"}
     line = command_line(tmp_path, folder, **often)
     assert line("status").code == 0  # it writes the instance's configuration
 
