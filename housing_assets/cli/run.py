@@ -25,6 +25,7 @@ from housing_assets.core.catalogue import (
     PREDICTIONS_JOB,
     REVISIONS,
     SOURCES_JOB,
+    TRAINING_FEATURES,
     TRAINING_JOB,
     TUNED_MODEL,
     monthly_assets_of,
@@ -42,10 +43,10 @@ from housing_assets.ingestion.panel_start import derives_start
 from housing_assets.orchestration.build import build_definitions
 from housing_assets.orchestration.names import CODE_VERSION, OWNER_TAG
 from housing_assets.orchestration.work import FORECASTS_ALONE, read_facts, training_digest, work_to_do
-from housing_assets.store.gates import sound_months
+from housing_assets.store.gates import Gate
 from housing_assets.store.layout import Store
 from housing_assets.store.pointers import FORECAST_POINTER, champion_version, point_to, provisional_reason
-from housing_assets.store.verdicts import PASSING, State, data_stamps, read_verdicts, states
+from housing_assets.store.verdicts import PASSING, State, read_verdicts, states
 
 _INPUTS_TAG = "housing/inputs"
 
@@ -114,9 +115,8 @@ def run_platform(
         else:
             trials = settings.tune_trials if trials is None else trials
             config = {"ops": {TUNED_MODEL: {"config": {"trials": trials}}}}
-            trained_on = training_digest(
-                data_stamps(store, CLEANED), sound_months(store, CLEANED), split, settings.refit_months
-            )
+            cleaned = Gate(store, TRAINING_FEATURES, CLEANED)
+            trained_on = training_digest(cleaned.stamps, cleaned.newest(), split, settings.refit_months)
             stages.run(TRAINING_JOB, [*inputs, trained_on, trials], None, _trained(store), config)
         held = [m for m in run_months if m >= split.holdout_start and m not in stages.stopped]
         _predict(stages, inputs, held)

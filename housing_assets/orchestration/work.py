@@ -158,8 +158,8 @@ def work_to_do(facts: Facts) -> list[Task]:
     held = [m for m in facts.months if m >= facts.split.holdout_start and cleaned.is_sound(m)]
     before = [m for m in facts.months if m < facts.split.holdout_start]
     is_whole = all(cleaned.is_sound(m) for m in before)
-    sound = [month for month in cleaned.stamps if cleaned.is_sound(month)]
-    known = training_digest(cleaned.stamps, sound, facts.split, facts.refit_months)
+    newest = next((month for month in sorted(cleaned.stamps, reverse=True) if cleaned.is_sound(month)), None)
+    known = training_digest(cleaned.stamps, newest, facts.split, facts.refit_months)
     # The split moves as soon as a vintage has a month more. What else the vintage changes is ingested first.
     has_arrived = not facts.counted_from or facts.counted_from in raw.stamps
     if is_whole and has_arrived and (facts.champion is None or facts.trained_on not in ("", known)):
@@ -206,18 +206,18 @@ def prediction_stamps(store: Store) -> Callable[[str], str]:
     return lambda month: _digest([stamps.get(month, "")])
 
 
-def training_digest(cleaned: Mapping[str, str], sound: Iterable[str], split: TimeSplit, refit_months: int) -> str:
+def training_digest(cleaned: Mapping[str, str], newest: str | None, split: TimeSplit, refit_months: int) -> str:
     """The digest of what models are trained and judged on: the split, its cleaned months by their files' stamps, and
     the months before which fits of the forecasters are due.
 
     Args:
         cleaned: stamps by month.
-        sound: the months that their checks vouch for.
+        newest: the newest month that its checks vouch for; None without one.
         split: the time split.
         refit_months: months between fits from eval on.
     """
     months = (f"{month} {stamp}" for month, stamp in sorted(cleaned.items()) if month < split.holdout_start)
-    fits = months_from_eval(split.eval_start, max(sound, default=split.eval_start), refit_months)
+    fits = months_from_eval(split.eval_start, newest or split.eval_start, refit_months)
     return _digest([split.eval_start, " ".join(fits), *months])
 
 

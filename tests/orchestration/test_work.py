@@ -31,7 +31,7 @@ def ingested(last: str) -> Facts:
         assets=assets,
         champion="tuned-1",
         forecaster=None,
-        trained_on=training_digest(stamps, stamps, SPLIT, 3),
+        trained_on=training_digest(stamps, last, SPLIT, 3),
         versions={asset: {} for asset in PREDICTED},
         stale={asset: frozenset() for asset in PREDICTED},
     )

@@ -14,8 +14,14 @@ from housing_assets.core.features import series
 from housing_assets.core.features.history import History
 from housing_assets.core.forecasting.schema import HORIZONS
 from housing_assets.core.models import autoregression, combination, ridge
-from housing_assets.core.models.combination import GrowthFit, fit_files, fit_from_files
-from housing_assets.core.models.refitted import REFIT_MONTHS, fit_as_known, refit_months
+from housing_assets.core.models.combination import GrowthFit
+from housing_assets.core.models.refitted import (
+    REFIT_MONTHS,
+    files_of_fits,
+    fit_as_known,
+    fits_from_files,
+    refit_months,
+)
 from housing_assets.core.months import TimeSplit, add_months
 
 _FITTING = (limits, history_features, series, growth, ridge, autoregression, combination)
@@ -111,10 +117,7 @@ def forecast_files(model: ForecastModel, metrics: Mapping[str, object]) -> dict[
         "horizons": {month: fit.horizons for month, fit in model.fits.items()},
         "made_from": model.made_from,
     }
-    files = {"forecast.json": _json(contents), "metrics.json": _json(metrics)}
-    for month, fit in model.fits.items():
-        files |= fit_files(fit, f"-{month}")
-    return files
+    return {"forecast.json": _json(contents), "metrics.json": _json(metrics), **files_of_fits(model.fits)}
 
 
 def forecast_model_from_files(files: Mapping[str, bytes], version: str) -> ForecastModel:
@@ -125,13 +128,8 @@ def forecast_model_from_files(files: Mapping[str, bytes], version: str) -> Forec
     """
     if "forecast.json" not in files:
         raise BundleError(f"model {version} is no forecast model: choose one whose name begins with forecast")
-    fits: dict[str, GrowthFit] = {}
     contents = json.loads(files["forecast.json"])
-    for month in contents["fits"]:
-        fit = fit_from_files(files, f"-{month}")
-        if fit is None:
-            raise BundleError(f"model {version} lacks the fit of {month}: publish it again")
-        fits[month] = fit
+    fits = fits_from_files(files, contents["fits"], f"model {version}")
     return ForecastModel(fits, version, contents.get("made_from", ""))
 
 

@@ -10,7 +10,7 @@ belongs in `combination`.
 
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -248,9 +248,32 @@ def refitted_files(model: RefittedCombination) -> dict[str, bytes]:
     weights = io.BytesIO()
     model.weights.write_parquet(weights)
     files = {_LIST: (json.dumps(list(model.fits), indent=2) + "\n").encode(), _WEIGHTS: weights.getvalue()}
-    for month, fit in model.fits.items():
-        files |= fit_files(fit, f"-{month}")
-    return files
+    return files | files_of_fits(model.fits)
+
+
+def files_of_fits(fits: Mapping[str, GrowthFit]) -> dict[str, bytes]:
+    """The files of several fits, by name, which has the month of the fit."""
+    return {name: data for month, fit in fits.items() for name, data in fit_files(fit, f"-{month}").items()}
+
+
+def fits_from_files(files: Mapping[str, bytes], months: Iterable[str], owner: str) -> dict[str, GrowthFit]:
+    """Read several fits back, also those of an earlier bundle.
+
+    Args:
+        files: of the bundle, by name.
+        months: of the fits.
+        owner: what they belong to, for messages.
+
+    Raises:
+        BundleError: a file is missing, or was made with other features than this code makes.
+    """
+    fits: dict[str, GrowthFit] = {}
+    for month in months:
+        fit = fit_from_files(files, f"-{month}")
+        if fit is None:
+            raise BundleError(f"{owner} lacks the fit of {month}: publish it again")
+        fits[month] = fit
+    return fits
 
 
 def refitted_from_files(files: Mapping[str, bytes]) -> RefittedCombination | None:
@@ -263,10 +286,5 @@ def refitted_from_files(files: Mapping[str, bytes]) -> RefittedCombination | Non
         return None
     if _WEIGHTS not in files:
         raise BundleError(f"the growth model lacks '{_WEIGHTS}': publish it again")
-    fits: dict[str, GrowthFit] = {}
-    for month in json.loads(files[_LIST]):
-        fit = fit_from_files(files, f"-{month}")
-        if fit is None:
-            raise BundleError(f"the growth model lacks the fit of {month}: publish it again")
-        fits[month] = fit
+    fits = fits_from_files(files, json.loads(files[_LIST]), "the growth model")
     return RefittedCombination(fits, pl.read_parquet(io.BytesIO(files[_WEIGHTS])))

@@ -50,7 +50,7 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         store: Store = context.resources.store
         cleaned.months.require([*train, *held])
         require(store, MODEL_EVALUATION, {CLEANED: [*train, *held]})
-        sound = sound_months(store, CLEANED)
+        sound = sound_months(store, CLEANED, later)
         columns = list(dict.fromkeys([*FEATURE_INPUTS, "price"]))
         graded = [*held, *(m for m in later if m in sound)]
         rows = with_split(cleaned.months.read_many(graded, columns), settings.split)

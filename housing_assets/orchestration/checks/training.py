@@ -33,10 +33,10 @@ from housing_assets.orchestration.assets.evaluation import CANDIDATE
 from housing_assets.orchestration.checks.common import Measured, checks_of
 from housing_assets.orchestration.work import training_digest
 from housing_assets.store.bundles import BundleError, load_bundle
-from housing_assets.store.gates import sound_months
+from housing_assets.store.gates import Gate
 from housing_assets.store.layout import Store
 from housing_assets.store.pointers import champion_version
-from housing_assets.store.verdicts import data_stamps, read_verdicts
+from housing_assets.store.verdicts import read_verdicts
 
 
 def training_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
@@ -89,9 +89,8 @@ def training_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
 
 
 def _training_months(store: Store, settings: Settings) -> Callable[[str], str]:
-    digest = training_digest(
-        data_stamps(store, CLEANED), sound_months(store, CLEANED), settings.split, settings.refit_months
-    )
+    cleaned = Gate(store, TRAINING_FEATURES, CLEANED)
+    digest = training_digest(cleaned.stamps, cleaned.newest(), settings.split, settings.refit_months)
     return lambda _: digest
 
 
