@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 from loopback import publishing
 from platform_fixtures import CommandLine, command_line, free_port, wait_for
+from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 from housing_assets.core.sample.spec import SampleSpec
@@ -31,6 +32,7 @@ def newest_vintages(line: CommandLine) -> str:
 
 
 def page(name: str, **query: str) -> AppTest:
+    config.set_option("runner.magicEnabled", False)  # as in the dashboard's own configuration
     shown = AppTest.from_file(str(APP), default_timeout=120)
     shown.query_params.update(query)
     shown.switch_page(f"views/{name}.py").run()
