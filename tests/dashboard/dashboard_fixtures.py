@@ -19,8 +19,8 @@ from streamlit.testing.v1 import AppTest
 
 APP = Path(__file__).parents[2] / "housing_dashboard/app.py"
 PAGES = ("overview", "map", "place", "compare", "what_if", "model", "health")
-# As in the dashboard's own configuration, which `AppTest` does not read. CPython 3.11.7 counts the depth of syntax trees
-# for all threads together, so that parsing a page for magic fails now and then beside another thread that parses.
+# As in the dashboard's own configuration, which `AppTest` does not read. CPython 3.11.7 counts the depth of syntax
+# trees for all threads together: parsing a page for magic fails now and then beside another thread that parses.
 config.set_option("runner.magicEnabled", False)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
