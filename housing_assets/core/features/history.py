@@ -149,6 +149,9 @@ class PriceLevels(NamedTuple):
 class History:
     """A panel as arrays of shape (zips, months), missing NaN.
 
+    Each month lies together in memory where `from_table` made them, since nearly all that is read is a month of all
+    zips.
+
     Attributes:
         zips: zip codes, sorted: axis 0.
         first_month: axis 1 begins here and has every month to `last_month`.
@@ -194,7 +197,7 @@ class History:
         cells = rows["zip"].to_numpy(), rows["month"].to_numpy() - first
 
         def as_matrix(values: pl.Expr, dtype: type) -> np.ndarray:
-            matrix = np.full((zips.len(), last - first + 1), np.nan, dtype)
+            matrix = np.full((zips.len(), last - first + 1), np.nan, dtype, order="F")
             finite = pl.when(values.is_finite()).then(values).fill_null(float("nan"))
             matrix[cells] = rows.select(finite).to_series().to_numpy()
             return matrix

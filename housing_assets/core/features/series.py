@@ -17,7 +17,7 @@ def carry_forward(values: np.ndarray, months: int) -> np.ndarray:
     Returns:
         A filled copy of the same shape and type.
     """
-    filled = values.copy()
+    filled = values.copy(order="K")
     age = np.zeros(len(values), dtype=int)
     for column in range(1, values.shape[1]):
         missing = np.isnan(values[:, column])

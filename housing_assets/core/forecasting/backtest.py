@@ -13,7 +13,7 @@ from housing_assets.core.forecasting.intervals import ForecastErrors, noise
 from housing_assets.core.forecasting.model import ForecastModel
 from housing_assets.core.forecasting.schema import HORIZONS, MODEL, PREDICTORS
 from housing_assets.core.models.combination import combine
-from housing_assets.core.models.refitted import WEIGHT_SCHEMA, Losses, walk
+from housing_assets.core.models.refitted import WEIGHT_SCHEMA, WalkedForecast, walk
 from housing_assets.core.months import add_months
 
 _DECILES = 10
@@ -24,8 +24,8 @@ class Backtest:
     """A walk through all origins, each forecast with what was known then.
 
     Attributes:
-        parts: by horizon and graded origin, what `of` puts together, as float32: in a panel of the nation they are 26
-            million rows, and a log growth of 0.01 is kept to 1e-9.
+        parts: by horizon and graded origin, what `of` puts together, as float32 with NaN for null: in a panel of the
+            nation they are 26 million rows, and a log growth of 0.01 is kept to 1e-9.
         weights: `WEIGHT_SCHEMA`: what each forecaster counted in the model's forecast.
         errors: of the model at every origin, graded or not.
     """
@@ -60,7 +60,7 @@ class Backtest:
             pl.col("zip").cast(pl.Int64),
             "last_known_price",
             pl.col("price_decile").cast(pl.String).str.zfill(2),
-            pl.col("noise", "growth", *PREDICTORS).cast(pl.Float64),
+            pl.col("noise", "growth", *PREDICTORS).cast(pl.Float64).fill_nan(None),
         )
 
     @property
@@ -95,19 +95,18 @@ def backtest(
             f"forecasts cannot be graded: the history ends with {history.last_month}, before {graded_from}: ingest "
             "further months"
         )
-    losses = Losses(tuple(model.fits[first].members))
     parts: dict[int, dict[str, pl.DataFrame]] = {horizon: {} for horizon in horizons}
     weighted, errors = [], ForecastErrors()
     origin, of_origin = "", _empty_origin()
-    for at, horizon, growth, weights in walk(history, model.fits, horizons, history.last_month, losses):
+    for step in walk(history, model.fits, horizons, history.last_month):
+        at, horizon = step.at, step.horizon
         if at.origin != origin:  # the same for every horizon
             origin, of_origin = at.origin, _of_origin(at)
-        combined = combine(growth, weights)
-        errors.add(at, horizon, combined, of_origin.noise)
-        weighted += [(at.origin, horizon, n, float(w)) for n, w in zip(losses.members, weights, strict=True)]
+        combined = combine(step.growth, step.weights)
+        errors.add(at, horizon, combined, step.outcome, of_origin.noise)
+        weighted += step.weight_rows
         if at.origin >= graded_from:
-            by_member = dict(zip(losses.members, growth, strict=True))
-            parts[horizon][at.origin] = _outcome_rows(at, horizon, {MODEL: combined, **by_member}, of_origin)
+            parts[horizon][at.origin] = _outcome_rows(step, combined, of_origin)
     return Backtest(parts, pl.DataFrame(weighted, schema=WEIGHT_SCHEMA, orient="row"), errors)
 
 
@@ -143,16 +142,13 @@ def _of_origin(at: HistoryAtOrigin) -> _OfOrigin:
     return _OfOrigin(of_zip, pl.DataFrame(columns))
 
 
-def _outcome_rows(
-    at: HistoryAtOrigin, horizon: int, growth: Mapping[str, np.ndarray], of_origin: _OfOrigin
-) -> pl.DataFrame:
-    """The rows of one origin and horizon, of log growth by predictor, each of shape (zips,)."""
+def _outcome_rows(step: WalkedForecast, combined: np.ndarray, of_origin: _OfOrigin) -> pl.DataFrame:
+    """The rows of one origin and horizon."""
     zips = of_origin.shared["zip"].to_numpy()
-    missing = np.full(len(at.history.zips), np.nan)
-    of_naive = {n: f.log_growth(at, horizon) for n, f in NAIVE_FORECASTERS.items() if n not in growth}
-    columns = {
-        "growth": at.history.outcome(at.origin, horizon),
-        **{name: {**growth, **of_naive}.get(name, missing) for name in PREDICTORS},
-    }
-    figures = pl.DataFrame({name: values[zips].astype(np.float32) for name, values in columns.items()})
-    return pl.concat([of_origin.shared, figures.fill_nan(None)], how="horizontal")
+    missing = np.full(len(step.outcome), np.nan)
+    growth = {MODEL: combined, **dict(zip(step.members, step.growth, strict=True))}
+    growth |= {n: f.log_growth(step.at, step.horizon) for n, f in NAIVE_FORECASTERS.items() if n not in growth}
+    columns = {"growth": step.outcome, **{name: growth.get(name, missing) for name in PREDICTORS}}
+    return of_origin.shared.with_columns(
+        pl.Series(name, values[zips].astype(np.float32)) for name, values in columns.items()
+    )

@@ -61,6 +61,11 @@ class _OriginErrors:
     noise: np.ndarray
 
     @cached_property
+    def own_to_noise(self) -> float:
+        """The mean of `own`, whichever way, for one of the mean noise."""
+        return float(np.abs(self.own).mean() / self.noise.mean())
+
+    @cached_property
     def largest(self) -> float:
         """The largest error, whichever way."""
         return float(np.abs(self.common + self.own).max())
@@ -78,11 +83,20 @@ class ForecastErrors:
     by_horizon: dict[int, dict[str, _OriginErrors]] = field(default_factory=dict)
     noise: dict[str, float] = field(default_factory=dict)
 
-    def add(self, at: HistoryAtOrigin, horizon: int, forecast: np.ndarray, of_zip: np.ndarray) -> None:
-        """Keep the errors of a forecast, log growth of shape (zips,), with the `noise` of the zips at its origin."""
-        if at.known.any():
+    def add(
+        self, at: HistoryAtOrigin, horizon: int, forecast: np.ndarray, outcome: np.ndarray, of_zip: np.ndarray
+    ) -> None:
+        """Keep the errors of a forecast.
+
+        Args:
+            at: the history at its origin.
+            horizon: months ahead.
+            forecast, outcome: log growth, shape (zips,), NaN where there is none.
+            of_zip: `noise` of the zips at the origin.
+        """
+        if at.origin not in self.noise and at.known.any():
             self.noise[at.origin] = float(of_zip[at.known].mean())
-        error = at.history.outcome(at.origin, horizon) - forecast
+        error = outcome - forecast
         has_outcome = np.isfinite(error)
         of_horizon = self.by_horizon.setdefault(horizon, {})
         if has_outcome.any():
@@ -140,7 +154,7 @@ def _widths(
             continue
         ages = np.array([month_index(origin) - month_index(p) - horizon for p in past], np.float64)
         common = np.array([abs(known[p].common) for p in past])
-        own = np.array([np.abs(known[p].own).mean() / known[p].noise.mean() for p in past])
+        own = np.array([known[p].own_to_noise for p in past])
         usual = float(np.average(common, weights=0.5 ** (ages / _COMMON_HALF_LIFE)))
         recent = float(np.average(common, weights=0.5 ** (ages / _SHOCK_HALF_LIFE)))
         widened = usual * (1 + _SHOCK_SHARE * (shocks[origin] - 1))

@@ -121,13 +121,19 @@ class Losses:
     members: tuple[str, ...]
     by_horizon: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
 
-    def add(self, history: History, origin: str, horizon: int, growth: np.ndarray) -> None:
-        """Keep the losses of a forecast, if its outcome is in the history: growth of shape (members, zips)."""
-        outcome = history.outcome(origin, horizon)
-        has_outcome = np.isfinite(outcome) & history.known(origin)
+    def add(self, at: HistoryAtOrigin, horizon: int, growth: np.ndarray, outcome: np.ndarray) -> None:
+        """Keep the losses of a forecast, if its outcome is in the history.
+
+        Args:
+            at: the history at the origin.
+            horizon: months ahead.
+            growth: log growth that was forecast, shape (members, zips).
+            outcome: log growth that followed, shape (zips,), NaN where it is not known.
+        """
+        has_outcome = np.isfinite(outcome) & at.known
         if has_outcome.any():
             losses = np.abs(growth[:, has_outcome] - outcome[has_outcome]).mean(axis=1)
-            self.by_horizon.setdefault(horizon, {})[origin] = losses
+            self.by_horizon.setdefault(horizon, {})[at.origin] = losses
 
     def weights(self, origin: str, horizon: int) -> np.ndarray:
         """Weights of the members from the outcomes that were known at an origin."""
@@ -138,13 +144,39 @@ class Losses:
         return learn_weights(table, ages, horizon)
 
 
+@dataclass(frozen=True)
+class WalkedForecast:
+    """The forecast of all zips from one origin, one horizon ahead.
+
+    Attributes:
+        at: the history at the origin.
+        horizon: months ahead.
+        members: names of the forecasters.
+        growth: log growth by each of them, shape (members, zips).
+        weights: what each of them counts, from the outcomes that were known at the origin, shape (members,).
+        outcome: log growth that followed, shape (zips,), NaN where the history does not know it.
+    """
+
+    at: HistoryAtOrigin
+    horizon: int
+    members: tuple[str, ...]
+    growth: np.ndarray
+    weights: np.ndarray
+    outcome: np.ndarray
+
+    @property
+    def weight_rows(self) -> list[tuple[str, int, str, float]]:
+        """Rows of `WEIGHT_SCHEMA`."""
+        named = zip(self.members, self.weights, strict=True)
+        return [(self.at.origin, self.horizon, name, float(weight)) for name, weight in named]
+
+
 def walk(
     history: History,
     fits: Mapping[str, GrowthFit],
     horizons: Sequence[int],
     last: str,
-    losses: Losses | None = None,
-) -> Iterator[tuple[HistoryAtOrigin, int, np.ndarray, np.ndarray]]:
+) -> Iterator[WalkedForecast]:
     """Every origin and horizon from the first fit on, each by the newest fit before it and the weights known then.
 
     Args:
@@ -152,21 +184,19 @@ def walk(
         fits: by the month before which they were fitted.
         horizons: months ahead.
         last: the last origin.
-        losses: to add the losses to; None: of this walk alone.
-
-    Yields:
-        The history at the origin, the horizon, growth of shape (members, zips), and the weights of the members.
     """
-    record = Losses(tuple(next(iter(fits.values())).members)) if losses is None else losses
+    members = tuple(next(iter(fits.values())).members)
+    losses = Losses(members)
     with ThreadPoolExecutor(_THREADS) as threads:
         for origin in month_range(min(fits), last):
             fit, at = fits[max(month for month in fits if month <= origin)], history.at(origin)
             at.prepare()
             growths = threads.map(partial(fit.growth, at), horizons)
-            for horizon, growth in zip(horizons, growths, strict=True):
-                weights = record.weights(origin, horizon)
-                record.add(history, origin, horizon, growth)
-                yield at, horizon, growth, weights
+            outcomes = threads.map(partial(history.outcome, origin), horizons)
+            for horizon, growth, outcome in zip(horizons, growths, outcomes, strict=True):
+                weights = losses.weights(origin, horizon)
+                losses.add(at, horizon, growth, outcome)
+                yield WalkedForecast(at, horizon, members, growth, weights, outcome)
 
 
 @dataclass(frozen=True)
@@ -235,11 +265,7 @@ def fit_refitted(
     Arguments and errors are those of `fit_as_known`.
     """
     fits = fit_as_known(history, horizons, eval_start, every, progress)
-    weighted = [
-        (at.origin, horizon, name, float(weight))
-        for at, horizon, _, weights in walk(history, fits, horizons, history.last_month)
-        for name, weight in zip(next(iter(fits.values())).members, weights, strict=True)
-    ]
+    weighted = [row for step in walk(history, fits, horizons, history.last_month) for row in step.weight_rows]
     return RefittedCombination(fits, pl.DataFrame(weighted, schema=WEIGHT_SCHEMA, orient="row"))
 
 

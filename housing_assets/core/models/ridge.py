@@ -17,6 +17,8 @@ _PENALTY = {"own": 100.0, "metro": 12.0, "nation": 0.4}
 that many rows share says no more than one row does. Times the horizon, since windows that overlap say less."""
 
 _MOST_SIGMAS = 4.0
+_BLOCK_ROWS = 2048
+"""Rows predicted at a time: few enough to stay in a processor's cache between the steps."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,12 @@ class Ridge:
         return self._standard(features) * self.weights
 
     def predict(self, features: np.ndarray) -> np.ndarray:
-        """Log growth, shape (n,)."""
-        return self.intercept + self._standard(features) @ self.weights
+        """Log growth, shape (n,), of features of shape (n, len(HISTORY_FEATURES))."""
+        growth = np.full(len(features), self.intercept)
+        for begin in range(0, len(features), _BLOCK_ROWS):
+            rows = slice(begin, begin + _BLOCK_ROWS)
+            growth[rows] += self._standard(features[rows]) @ self.weights
+        return growth
 
     def _standard(self, features: np.ndarray) -> np.ndarray:
         return _standardize(features, self.means, self.scales)
