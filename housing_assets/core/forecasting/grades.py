@@ -7,7 +7,14 @@ import polars as pl
 
 from housing_assets.core.features.history import History
 from housing_assets.core.forecasting.backtest import backtest
-from housing_assets.core.forecasting.grading import choose_published, coverage_table, eval_mape, grade, skill_table
+from housing_assets.core.forecasting.grading import (
+    choose_published,
+    coverage_table,
+    eval_mape,
+    grade,
+    skill_table,
+    with_outcome,
+)
 from housing_assets.core.forecasting.intervals import forecast_intervals
 from housing_assets.core.forecasting.model import ForecastModel
 from housing_assets.core.forecasting.schema import HORIZONS
@@ -53,10 +60,10 @@ def grade_forecasts(
     widths = forecast_intervals(walked.errors)
     graded, skill, coverage = [], [], []
     for horizon in walked.horizons:  # all horizons at once would be too much memory for a panel of the nation
-        rows = walked.of(horizon)
-        graded.append(grade(history, rows, split, published, first))
-        skill.append(skill_table(rows, split))
-        coverage.append(coverage_table(rows, widths, split, published))
+        known = with_outcome(walked.of(horizon), split)
+        graded.append(grade(history, known, published, first))
+        skill.append(skill_table(known))
+        coverage.append(coverage_table(known, widths, published))
     named = pl.lit(model.version).alias("model_version")
     return ForecastGrades(
         version=model.version,

@@ -18,22 +18,19 @@ FIRST_PUBLISHED = "first_published"
 """The `by` of grades against the price as it was first published."""
 
 _GROUPS = ("overall", "year", "metro", "price_decile")
-_GRADED = (*PREDICTORS, PUBLISHED)
 
 
 def grade(
     history: History,
-    rows: pl.DataFrame,
-    split: TimeSplit,
+    known: pl.DataFrame,
     published: Mapping[int, str],
     first: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Error figures of every predictor, and of what is published, by horizon and by what else tells forecasts apart.
 
     Args:
-        history: of the zips of `rows`.
-        rows: of one horizon or several, as `housing_assets.core.forecasting.backtest.Backtest.of` gives them.
-        split: a forecast belongs to the split of the month it is of.
+        history: of the zips of `known`.
+        known: of one horizon or several, see `with_outcome`.
         published: predictor by horizon.
         first: first published prices, `housing_assets.core.vintages.first_prices.FIRST_SCHEMA`; None: none is known.
 
@@ -43,7 +40,6 @@ def grade(
         price at the origin, among all zips forecast from there: the same at every horizon. Rows by `first_published`
         are of the outcomes whose first published price is known, and against that price instead of the newest.
     """
-    known = _with_outcome(rows, split).with_columns(published_predictions(published))
     metro = pl.Series(history.metros).gather(history.metro[known["zip"].to_numpy()])
     known = known.with_columns(
         pl.lit("all").alias("overall"),
@@ -56,7 +52,10 @@ def grade(
         against = _with_errors(_against_first(history, known, first), (FIRST_PUBLISHED,))
         graded.append(_graded_by(against, FIRST_PUBLISHED))
     order = ["split", "by", "group", "horizon", "predictor"]
-    return pl.concat(graded).select(*order, "rows", "mape", "mdape", "bias", "log_mae").sort(order)
+    figures = pl.concat(graded).select(*order, "rows", "mape", "mdape", "bias", "log_mae")
+    chosen = pl.col("horizon").replace_strict(published, return_dtype=pl.String, default=None)
+    of_published = figures.filter(pl.col("predictor") == chosen).with_columns(pl.lit(PUBLISHED).alias("predictor"))
+    return pl.concat([figures, of_published]).sort(order)
 
 
 def _with_errors(known: pl.DataFrame, groups: Sequence[str]) -> pl.DataFrame:
@@ -65,7 +64,7 @@ def _with_errors(known: pl.DataFrame, groups: Sequence[str]) -> pl.DataFrame:
     They are made once for all groups, as float32: an error of 1% is kept to 1e-9.
     """
     columns = []
-    for predictor in _GRADED:
+    for predictor in PREDICTORS:
         log_error = pl.col(predictor) - pl.col("growth")
         relative = log_error.exp() - 1
         errors = {"relative": relative, "absolute": relative.abs(), "log": log_error.abs()}
@@ -76,7 +75,7 @@ def _with_errors(known: pl.DataFrame, groups: Sequence[str]) -> pl.DataFrame:
 def _graded_by(errors: pl.DataFrame, by: str) -> pl.DataFrame:
     """Error figures of each predictor by the values of a column, in percent but for the log."""
     figures = []
-    for predictor in _GRADED:
+    for predictor in PREDICTORS:
         relative, absolute, log = (pl.col(f"{predictor} {kind}") for kind in ("relative", "absolute", "log"))
         figures.append(
             pl.struct(
@@ -90,7 +89,7 @@ def _graded_by(errors: pl.DataFrame, by: str) -> pl.DataFrame:
         )
     group = pl.col(by).cast(pl.String).alias("group")
     groups = errors.group_by("split", by, "horizon", maintain_order=True).agg(figures).with_columns(group).drop(by)
-    table = groups.unpivot(_GRADED, index=["split", "group", "horizon"], variable_name="name", value_name="figures")
+    table = groups.unpivot(PREDICTORS, index=["split", "group", "horizon"], variable_name="name", value_name="figures")
     graded = table.drop("name").unnest("figures").filter(pl.col("rows") > 0)
     return graded.with_columns(pl.lit(by).alias("by"))
 
@@ -108,7 +107,16 @@ def _against_first(history: History, known: pl.DataFrame, first: pl.DataFrame) -
     return joined.with_columns(growth.alias("growth"), pl.lit("all").alias(FIRST_PUBLISHED))
 
 
-def _with_outcome(rows: pl.DataFrame, split: TimeSplit) -> pl.DataFrame:
+def with_outcome(rows: pl.DataFrame, split: TimeSplit) -> pl.DataFrame:
+    """The rows of eval and holdout whose outcome is known.
+
+    Args:
+        rows: of one horizon or several, as `housing_assets.core.forecasting.backtest.Backtest.of` gives them.
+        split: a forecast belongs to the split of the month it is of.
+
+    Returns:
+        `rows` with `split`.
+    """
     named = pl.when(pl.col("month") < split.eval_start).then(pl.lit("train"))
     named = named.when(pl.col("month") < split.holdout_start).then(pl.lit("eval")).otherwise(pl.lit("holdout"))
     return rows.drop_nulls("growth").with_columns(named.alias("split")).filter(pl.col("split") != "train")
@@ -133,7 +141,7 @@ def choose_published(walked: Backtest, split: TimeSplit) -> dict[int, str]:
     Raises:
         HousingError: no forecast of eval has an outcome.
     """
-    if not any((_with_outcome(walked.of(h), split)["split"] == "eval").any() for h in walked.horizons):
+    if not any((with_outcome(walked.of(h), split)["split"] == "eval").any() for h in walked.horizons):
         raise HousingError(
             "forecasts cannot be graded: no forecast of eval has an outcome. Ingest the months of eval, or set "
             "HOUSING_EVAL_START and HOUSING_HOLDOUT_START to months of the panel"
@@ -143,23 +151,27 @@ def choose_published(walked: Backtest, split: TimeSplit) -> dict[int, str]:
 
 def eval_mape(rows: pl.DataFrame, split: TimeSplit) -> float | None:
     """Mean absolute % error of the model on eval, of rows of one horizon; None: no outcome is known."""
-    of_eval = _with_outcome(rows, split).filter(pl.col("split") == "eval").drop_nulls(MODEL)
+    of_eval = with_outcome(rows, split).filter(pl.col("split") == "eval").drop_nulls(MODEL)
     return of_eval.select((((pl.col(MODEL) - pl.col("growth")).exp() - 1).abs().mean()) * 100).item()
 
 
-def skill_table(rows: pl.DataFrame, split: TimeSplit, seed: int = 0) -> pl.DataFrame:
+def skill_table(known: pl.DataFrame, seed: int = 0) -> pl.DataFrame:
     """How much of each baseline's error the model saves, with its uncertainty.
 
     The interval is the percentile bootstrap of Efron (1979) over origins: what happens in a month happens to all zips,
     so that resampling rows would make it far too narrow.
 
+    Args:
+        known: see `with_outcome`.
+        seed: of the resamples.
+
     Returns:
         A row for each split, horizon and naive baseline: `split`, `horizon`, `against`, `origins`, `skill`,
         `skill_low`, `skill_high` (95%), in percent: 100 * (1 - mean absolute % error / the baseline's).
     """
-    known = _with_outcome(rows, split).drop_nulls(MODEL)
-    totals = known.group_by("split", "horizon", "origin", maintain_order=True).agg(
-        *(((pl.col(name) - pl.col("growth")).exp() - 1).abs().sum().alias(name) for name in PREDICTORS)
+    by_origin = known.drop_nulls(MODEL).group_by("split", "horizon", "origin", maintain_order=True)
+    totals = by_origin.agg(
+        *(((pl.col(name) - pl.col("growth")).exp() - 1).abs().sum().alias(name) for name in (MODEL, *NAIVE_GROWTH))
     )
     found = []
     for (part, horizon), of_horizon in totals.sort("split", "horizon", "origin").group_by(
@@ -177,16 +189,20 @@ def skill_table(rows: pl.DataFrame, split: TimeSplit, seed: int = 0) -> pl.DataF
     return pl.DataFrame(found, schema=names, orient="row")
 
 
-def coverage_table(
-    rows: pl.DataFrame, widths: pl.DataFrame, split: TimeSplit, published: Mapping[int, str]
-) -> pl.DataFrame:
+def coverage_table(known: pl.DataFrame, widths: pl.DataFrame, published: Mapping[int, str]) -> pl.DataFrame:
     """Share of outcomes inside their interval, by split, year and horizon, beside the width.
+
+    Args:
+        known: see `with_outcome`.
+        widths: see `housing_assets.core.forecasting.intervals.forecast_intervals`.
+        published: predictor by horizon.
 
     Returns:
         `split`, `year`, `horizon`, `rows`, `coverage` (percent), `width` (percent of the forecast).
     """
-    known = _with_outcome(rows, split).with_columns(published_predictions(published)).drop_nulls(PUBLISHED)
-    joined = known.join(widths, on=["origin", "horizon"])
+    columns = ("split", "month", "origin", "horizon", "noise", "growth")
+    forecasts = known.select(*columns, published_predictions(published)).drop_nulls(PUBLISHED)
+    joined = forecasts.join(widths.select("origin", "horizon", "log_common", "log_own"), on=["origin", "horizon"])
     log_width = (pl.col("log_common") ** 2 + (pl.col("log_own") * pl.col("noise")) ** 2).sqrt()
     inside = (pl.col(PUBLISHED) - pl.col("growth")).abs() <= log_width
     width = log_width.exp() - (-log_width).exp()

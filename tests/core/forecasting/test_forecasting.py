@@ -18,6 +18,7 @@ from housing_assets.core.forecasting.grading import (
     coverage_table,
     grade,
     skill_table,
+    with_outcome,
 )
 from housing_assets.core.forecasting.intervals import forecast_intervals, log_widths, noise
 from housing_assets.core.forecasting.model import (
@@ -166,7 +167,7 @@ def graded_by_hand(rows: pl.DataFrame, horizon: int, name: str, first: str, last
 
 
 def test_grades_are_those_of_the_month_forecast(history, rows, published):
-    graded = grade(history, rows, SPLIT, published)
+    graded = grade(history, with_outcome(rows, SPLIT), published)
     overall = graded.filter(pl.col("by") == "overall")
     for name, horizon in (("flat", 1), (MODEL, 3), ("metro_growth", 12)):
         found = overall.filter(split="eval", predictor=name, horizon=horizon)["mape"].item()
@@ -188,8 +189,10 @@ def test_outcomes_are_graded_against_their_first_published_price_where_it_is_kno
         },
         schema=FIRST_SCHEMA,
     )
-    graded = grade(history, rows, SPLIT, published, first)
-    assert_frame_equal(graded.filter(pl.col("by") != FIRST_PUBLISHED), grade(history, rows, SPLIT, published))
+    graded = grade(history, with_outcome(rows, SPLIT), published, first)
+    assert_frame_equal(
+        graded.filter(pl.col("by") != FIRST_PUBLISHED), grade(history, with_outcome(rows, SPLIT), published)
+    )
     against = graded.filter(by=FIRST_PUBLISHED, predictor="flat", horizon=1)
     assert against["rows"].to_list() == [2]
     of = rows.filter((pl.col("month") == month) & (pl.col("horizon") == 1) & pl.col("zip").is_in([0, 1]))
@@ -206,7 +209,7 @@ def test_a_price_decile_has_the_same_zips_at_every_horizon(history, rows, publis
         one = one.with_columns(growth=pl.when(gone).then(None).otherwise("growth")).sample(
             fraction=1, shuffle=True, seed=seed
         )
-        graded = grade(history, one, SPLIT, published).filter(by="price_decile", predictor="flat")
+        graded = grade(history, with_outcome(one, SPLIT), published).filter(by="price_decile", predictor="flat")
         assert set(graded["rows"]) == {3}
         assert graded.filter(group="01")["horizon"].sort().to_list() == [1, 2, 3, 4, 5, 6]
         assert graded.filter(pl.col("group") > "01").height == 9 * 12
@@ -214,7 +217,7 @@ def test_a_price_decile_has_the_same_zips_at_every_horizon(history, rows, publis
 
 def test_the_weighted_forecast_is_published_at_every_horizon(history, rows, published):
     assert published == dict.fromkeys(HORIZONS, MODEL)
-    graded = grade(history, rows, SPLIT, published).filter(by="overall", split="eval")
+    graded = grade(history, with_outcome(rows, SPLIT), published).filter(by="overall", split="eval")
     for horizon in (1, 3):
         errors = dict(graded.filter(horizon=horizon).select("predictor", "mape").iter_rows())
         assert errors[PUBLISHED] == errors[MODEL]
@@ -222,7 +225,9 @@ def test_the_weighted_forecast_is_published_at_every_horizon(history, rows, publ
 
 
 def test_the_error_on_eval_alone_is_that_of_all_grades(history, model, rows, published):
-    graded = grade(history, rows, SPLIT, published).filter(by="overall", split="eval", predictor=PUBLISHED)
+    graded = grade(history, with_outcome(rows, SPLIT), published).filter(
+        by="overall", split="eval", predictor=PUBLISHED
+    )
     assert eval_error(history, model, SPLIT) == pytest.approx(np.exp(np.log(graded["mape"]).mean()))
 
 
@@ -232,13 +237,13 @@ def test_a_panel_without_an_outcome_in_eval_cannot_be_graded(walked):
 
 
 def test_skill_is_what_is_saved_with_an_interval_over_months(rows):
-    skill = skill_table(rows, SPLIT)
+    skill = skill_table(with_outcome(rows, SPLIT))
     row = skill.filter(split="eval", horizon=1, against="flat").row(0, named=True)
     errors = [graded_by_hand(rows, 1, name, "2018-01", "2019-12") for name in (MODEL, "flat")]
     assert row["skill"] == pytest.approx(100 * (1 - errors[0] / errors[1]))
     assert row["skill_low"] < row["skill"] < row["skill_high"]
     assert row["origins"] == 24
-    assert_frame_equal(skill_table(rows, SPLIT), skill)
+    assert_frame_equal(skill_table(with_outcome(rows, SPLIT)), skill)
 
 
 # ---------------------------------------------------------------- intervals
@@ -274,7 +279,7 @@ def test_widths_of_an_earlier_version_are_the_same_for_every_zip():
 
 
 def test_coverage_is_counted_by_hand(rows, widths, published):
-    table = coverage_table(rows, widths, SPLIT, published)
+    table = coverage_table(with_outcome(rows, SPLIT), widths, published)
     row = table.filter(split="holdout", year="2020", horizon=1).row(0, named=True)
     of = rows.filter(pl.col("month").str.starts_with("2020"), pl.col("horizon") == 1).drop_nulls("growth")
     joined = of.join(widths, on=["origin", "horizon"])
