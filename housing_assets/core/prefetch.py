@@ -3,13 +3,34 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import TypeVar, cast
 
 _THREADS = 2
 _AHEAD = 4
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
+
+
+def read_ahead(items: Iterable[Item], name: str) -> Iterator[Item]:
+    """The items in order, taken on a thread of their own, a few ahead of who asks: memory holds those alone.
+
+    An error is raised where its item would have come.
+
+    Args:
+        items: taken from the other thread.
+        name: of the thread.
+    """
+    iterator, end = iter(items), object()
+    with ThreadPoolExecutor(1, thread_name_prefix=name) as pool:
+        pending = deque(pool.submit(next, iterator, end) for _ in range(_AHEAD))
+        try:
+            while (item := pending.popleft().result()) is not end:
+                pending.append(pool.submit(next, iterator, end))
+                yield cast(Item, item)
+        finally:
+            for future in pending:
+                future.cancel()
 
 
 def prefetch_map(function: Callable[[Item], Made], items: Iterable[Item], name: str) -> Iterator[Made]:

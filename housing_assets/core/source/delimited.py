@@ -1,4 +1,4 @@
-"""Reading delimited text block by block, each block parsed ahead on another thread.
+"""Reading delimited text block by block, unpacked ahead on one thread and parsed on others.
 
 What belongs here: cutting a stream at row ends and parsing it. What does not: what columns mean.
 """
@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from housing_assets.core.prefetch import prefetch_map
+from housing_assets.core.prefetch import prefetch_map, read_ahead
 from housing_assets.core.source.containers import damage_errors
 from housing_assets.core.source.content import Content
 from housing_assets.core.source.parsing import FAST_NULLS
@@ -62,7 +62,8 @@ def read_blocks(
         return function(_parse(block, number == 0, names, list(columns.values()), (), content.delimiter, nulls))
 
     with content.open() as stream:
-        yield from prefetch_map(parse, enumerate(_undamaged(_blocks(stream), content.name)), "parse")
+        blocks = read_ahead(_undamaged(_blocks(stream), content.name), "unpack")
+        yield from prefetch_map(parse, enumerate(blocks), "parse")
 
 
 def _parse(
