@@ -8,6 +8,7 @@ import polars as pl
 
 from housing_assets.core.errors import StoreError
 from housing_assets.core.months import month_of
+from housing_assets.core.prefetch import prefetch_map
 
 _GATHERED_ROWS = 500_000
 """Rows that are split into months at a time: a publisher's blocks are smaller and of all months."""
@@ -86,19 +87,25 @@ class MonthlySort:
         self.months = sorted(self._by_month)
         zips = sorted(self._zips)
         ranks, texts = _ranks(zips), _as_bytes(zips)
-        digest = hashlib.sha256("\0".join(self.columns).encode())
-        for month in self.months:
+        header = "\0".join(self.columns).encode()
+
+        def sort_month(month: str) -> tuple[pl.DataFrame, "hashlib._Hash"]:
             frame = pl.concat(self._by_month[month]).rechunk()
             places = ranks[frame["zipcode"].to_physical().to_numpy()]
             if (places[1:] < places[:-1]).any():
                 order = np.argsort(places, kind="stable")
                 frame, places = frame[order], places[order]
-            of_month = hashlib.sha256("\0".join(self.columns).encode())
+            of_month = hashlib.sha256(header)
             for column in frame:
                 if column.name == "zipcode" and texts is not None:
                     _feed_texts(of_month, texts[places])
                 else:
                     _feed(of_month, column)
+            return frame, of_month
+
+        digest = hashlib.sha256(header)
+        sorted_months = prefetch_map(sort_month, self.months, "sort")
+        for month, (frame, of_month) in zip(self.months, sorted_months, strict=True):
             digest.update(of_month.digest())
             self.digests[month] = of_month.hexdigest()[:_DIGEST_LENGTH]
             self._by_month[month] = [frame]

@@ -24,6 +24,7 @@ from polars import selectors
 from housing_assets.core.addresses import without_password
 from housing_assets.core.errors import DamagedError, StoreError
 from housing_assets.core.months import month_end, month_of
+from housing_assets.core.prefetch import read_ahead
 from housing_assets.store.layout import Store, encode_json
 from housing_assets.store.monthly_sort import MonthlySort
 
@@ -234,7 +235,7 @@ def _write_rows(store: Store, vintage: Vintage, rows: MonthlySort) -> str:
     with store.blobs.writing(f"{vintage.key}/{_DATA}") as file:
         hashed = _Hashed(file)
         writer: pq.ParquetWriter | None = None
-        for frame in rows.groups(GROUP_ROWS):
+        for frame in read_ahead(rows.groups(GROUP_ROWS), "groups"):
             table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
             if writer is None:
                 # Prices hardly repeat: a dictionary of them would be tried in vain for each row group.
