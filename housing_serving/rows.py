@@ -76,6 +76,17 @@ class Rows:
         """One of `NUMBERS`, shape (n,), missing NaN."""
         return self.numbers[:, NUMBERS.index(name)]
 
+    def where(self, chosen: np.ndarray) -> "Rows":
+        """Some of the rows.
+
+        Args:
+            chosen: True for those; booleans, shape (n,).
+        """
+        places = np.flatnonzero(chosen).tolist()
+        texts = (self.dates, self.zipcodes, self.cities)
+        dates, zipcodes, cities = ([values[i] for i in places] for values in texts)
+        return Rows(dates, zipcodes, cities, self.numbers[chosen])
+
     @property
     def actuals(self) -> list[float] | None:
         """The prices of all rows, US dollars; None if any row has none."""
