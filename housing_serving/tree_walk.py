@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class _Tree(msgspec.Struct):
-    """Of `doc/model.schema` of XGBoost, the part that a prediction reads. A leaf has no children (-1), and its value
-    as its condition."""
+    """Lists of numbers, one for each node, as JSON: the part of XGBoost's `doc/model.schema` that a prediction reads. A
+    leaf has no children (-1), and its value as its condition."""
 
-    left_children: list[int]
-    right_children: list[int]
-    split_indices: list[int]
-    split_conditions: list[float]
-    default_left: list[int]
+    left_children: msgspec.Raw
+    right_children: msgspec.Raw
+    split_indices: msgspec.Raw
+    split_conditions: msgspec.Raw
+    default_left: msgspec.Raw
 
 
 class _Trees(msgspec.Struct):
@@ -61,10 +61,12 @@ class TreeWalk:
         """Number the nodes of all trees: roots first, then the children of each split beside each other."""
 
         def joined(name: str, kind: type) -> np.ndarray:
-            return np.concatenate([np.array(getattr(tree, name), kind) for tree in trees])
+            lists = [bytes(getattr(tree, name))[1:-1].decode() for tree in trees]
+            return np.fromstring(",".join(lists), kind, sep=",")
 
-        begins = np.cumsum([0, *(len(tree.left_children) for tree in trees)])[:-1]
-        begin_of = np.repeat(begins, [len(tree.left_children) for tree in trees])
+        counts = [bytes(tree.left_children).count(b",") + 1 for tree in trees]
+        begins = np.cumsum([0, *counts])[:-1]
+        begin_of = np.repeat(begins, counts)
         left = joined("left_children", np.int64)
         is_split = left >= 0
         splits = np.flatnonzero(is_split)
@@ -72,8 +74,8 @@ class TreeWalk:
         old = np.concatenate([begins, children.ravel()])
         first_child = np.zeros(len(left), np.int64)
         first_child[splits] = len(trees) + 2 * np.arange(len(splits))
-        condition = joined("split_conditions", np.float32)
-        goes_right_without = joined("default_left", np.bool_) == 0
+        condition = joined("split_conditions", np.float64).astype(np.float32)
+        goes_right_without = joined("default_left", np.int64) == 0
         column = joined("split_indices", np.int64) + features * goes_right_without
         # A leaf leads to itself: nothing is at least NaN.
         self._next = np.where(is_split, first_child, 0)[old]

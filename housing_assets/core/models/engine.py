@@ -1,9 +1,13 @@
 """XGBoost without scikit-learn: what the platform needs of it, at a part of the memory and time to start."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
 
 
-def import_xgboost() -> None:
+def import_xgboost(estimators: bool = True) -> None:
     """Import XGBoost as it is imported where scikit-learn is not installed, as in the image of the API.
 
     Where it is installed, XGBoost imports it, and that pandas, for estimator classes that nothing here uses: in a
@@ -11,11 +15,31 @@ def import_xgboost() -> None:
     has a switch for it. XGBoost treats the import as optional, and Python documents how to make one fail: a
     module that is None in `sys.modules` raises `ModuleNotFoundError` (Language Reference, 5.3.1 "The module cache").
     Once XGBoost is imported, scikit-learn can be imported again.
+
+    Args:
+        estimators: False leaves out the estimator classes as a whole, which only MLflow looks for, with
+            `scipy.special`: 5 MB of a server.
     """
     if "xgboost" in sys.modules or "sklearn" in sys.modules:
         return
-    sys.modules["sklearn"] = None  # type: ignore[assignment]
+    absent = ["sklearn"] if estimators or "scipy.special" in sys.modules else ["sklearn", "scipy.special"]
+    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]
     try:
-        import xgboost  # noqa: F401
+        with _without_f2py():
+            import xgboost  # noqa: F401
     finally:
-        del sys.modules["sklearn"]
+        for name in absent:
+            del sys.modules[name]
+
+
+@contextmanager
+def _without_f2py() -> Iterator[None]:
+    """Keep SciPy, which takes all names of NumPy, from loading NumPy's compiler of Fortran: 6 MB."""
+    is_absent = "f2py" not in vars(np)
+    if is_absent:
+        vars(np)["f2py"] = None
+    try:
+        yield
+    finally:
+        if is_absent:
+            del vars(np)["f2py"]
