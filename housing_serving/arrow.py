@@ -7,7 +7,9 @@ messages are read before anything is allocated for them. Their layout is Arrow's
 import struct
 from collections.abc import Iterator, Sequence
 from datetime import date
+from functools import cache
 from itertools import islice
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -44,6 +46,16 @@ _MESSAGE_HEADER = 8
 _BATCH_ROWS, _BATCH_COMPRESSION, _DICTIONARY_BATCH = 4, 10, 6
 
 
+@cache
+def _pyarrow() -> ModuleType:
+    """pyarrow, loaded by the first stream. It takes memory of the C library, which `memory` keeps together, rather than
+    an allocator of its own, which would keep freed memory for each thread."""
+    import pyarrow as pa
+
+    pa.set_memory_pool(pa.system_memory_pool())
+    return pa
+
+
 def decode_arrow(body: bytes, most: int) -> Rows:
     """An Arrow IPC stream to rows.
 
@@ -54,7 +66,7 @@ def decode_arrow(body: bytes, most: int) -> Rows:
     Raises:
         BadRowsError: it is no such stream, or no 1 to `most` rows, or some field of some row is wrong.
     """
-    import pyarrow as pa
+    pa = _pyarrow()
 
     try:
         rows = sum(_declared(body))
@@ -113,7 +125,7 @@ def encode_arrow(predictions: Predictions, actuals: Sequence[float] | None, vers
     The columns are those of `monthly_predictions` that a model gives, and `warning`, null where there is none. The
     metadata of the schema has the `model_version`.
     """
-    import pyarrow as pa
+    pa = _pyarrow()
 
     warnings: list[str | None] = [None] * len(predictions.price)
     for warned in predictions.warnings:
@@ -148,7 +160,7 @@ def _declared(body: bytes) -> Iterator[int]:
     Raises:
         BadRowsError: a batch is compressed.
     """
-    import pyarrow as pa
+    pa = _pyarrow()
 
     source = pa.BufferReader(body)
     while True:

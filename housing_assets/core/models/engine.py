@@ -25,7 +25,7 @@ def import_xgboost(estimators: bool = True) -> None:
     absent = ["sklearn"] if estimators or "scipy.special" in sys.modules else ["sklearn", "scipy.special"]
     sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]
     try:
-        with _without_f2py():
+        with _without_parts_of_numpy():
             import xgboost  # noqa: F401
     finally:
         for name in absent:
@@ -33,13 +33,13 @@ def import_xgboost(estimators: bool = True) -> None:
 
 
 @contextmanager
-def _without_f2py() -> Iterator[None]:
-    """Keep SciPy, which takes all names of NumPy, from loading NumPy's compiler of Fortran: 6 MB."""
-    is_absent = "f2py" not in vars(np)
-    if is_absent:
-        vars(np)["f2py"] = None
+def _without_parts_of_numpy() -> Iterator[None]:
+    """Keep SciPy, which takes all names of NumPy, from loading NumPy's compiler of Fortran and what its tests need: 10 MB.
+    NumPy loads either when it is first asked for."""
+    absent = [name for name in ("f2py", "testing") if name not in vars(np)]
+    vars(np).update(dict.fromkeys(absent))
     try:
         yield
     finally:
-        if is_absent:
-            del vars(np)["f2py"]
+        for name in absent:
+            del vars(np)[name]
