@@ -83,9 +83,12 @@ class Rows:
             chosen: True for those; booleans, shape (n,).
         """
         places = np.flatnonzero(chosen).tolist()
-        texts = (self.dates, self.zipcodes, self.cities)
-        dates, zipcodes, cities = ([values[i] for i in places] for values in texts)
-        return Rows(dates, zipcodes, cities, self.numbers[chosen])
+        return Rows(
+            [self.dates[i] for i in places],
+            [self.zipcodes[i] for i in places],
+            [self.cities[i] for i in places],
+            self.numbers[chosen],
+        )
 
     @property
     def actuals(self) -> list[float] | None:

@@ -34,12 +34,15 @@ def import_xgboost(estimators: bool = True) -> None:
 
 @contextmanager
 def _without_parts_of_numpy() -> Iterator[None]:
-    """Keep SciPy, which takes all names of NumPy, from loading NumPy's compiler of Fortran and what its tests need: 10 MB.
-    NumPy loads either when it is first asked for."""
+    """Keep SciPy, which takes all names of NumPy, from loading its compiler of Fortran and the tools of its tests: 10 MB.
+
+    NumPy loads either when it is first asked for.
+    """
     absent = [name for name in ("f2py", "testing") if name not in vars(np)]
-    vars(np).update(dict.fromkeys(absent))
+    for name in absent:
+        setattr(np, name, None)
     try:
         yield
     finally:
         for name in absent:
-            del vars(np)[name]
+            delattr(np, name)
