@@ -34,7 +34,7 @@ def import_xgboost(estimators: bool = True) -> None:
 
 @contextmanager
 def _without_parts_of_numpy() -> Iterator[None]:
-    """Keep SciPy, which takes all names of NumPy, from loading its compiler of Fortran and the tools of its tests: 10 MB.
+    """Keep SciPy, which takes all names of NumPy, from loading its compiler of Fortran and tools of its tests: 10 MB.
 
     NumPy loads either when it is first asked for.
     """
