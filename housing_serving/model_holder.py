@@ -71,6 +71,7 @@ class ModelHolder:
                 none.
         """
         self.store, self.kept = store, kept
+        self._map_folder = kept.uri if kept and "://" not in kept.uri else ""
         self.predictor: Predictor | None = None
         self.provisional = ""
         self.leaving = False
@@ -241,7 +242,7 @@ class ModelHolder:
             self._history_problem = "price_history is gone, the last good one serves" if last else ""
             return serving.with_history(last), None
         try:
-            changed = serving.with_history(with_mapped_signals(read_sound_history(self.store)))
+            changed = serving.with_history(with_mapped_signals(read_sound_history(self.store), self._map_folder))
         except Exception as error:
             log.warning("the history is not taken: %s", error)
             last = last or self._kept_history()
@@ -264,7 +265,7 @@ class ModelHolder:
         try:
             if self.kept is None or history_stamps(self.kept)[0] is None:
                 return None
-            return with_mapped_signals(read_sound_history(self.kept))
+            return with_mapped_signals(read_sound_history(self.kept), self._map_folder)
         except Exception as error:
             log.warning("the copy of the last good history cannot be read: %s", error)
             return None

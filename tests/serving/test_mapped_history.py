@@ -15,9 +15,10 @@ def small_history() -> History:
     return History.from_months([frame])
 
 
-def test_features_and_fingerprint_are_the_same_to_the_bit():
+def test_features_and_fingerprint_are_the_same_to_the_bit(tmp_path):
     held = small_history()
-    mapped = with_mapped_signals(held)
+    mapped = with_mapped_signals(held, str(tmp_path / "kept"))
+    assert list((tmp_path / "kept").iterdir()) == []
     assert not mapped.signals["inventory"].flags.owndata
     for origin in ("2019-06", "2021-12"):
         np.testing.assert_array_equal(mapped.features(origin, 1), held.features(origin, 1))
@@ -25,7 +26,7 @@ def test_features_and_fingerprint_are_the_same_to_the_bit():
 
 
 def test_where_no_file_can_be_written_the_history_stays_in_memory(monkeypatch, caplog):
-    def refuse() -> None:
+    def refuse(**_options: object) -> None:
         raise OSError("no space left on device")
 
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
