@@ -30,6 +30,7 @@ from housing_serving.logs import log_as_json
 from housing_serving.memory import share_arenas
 from housing_serving.middleware import Failing, Guarded, Limited, Metrics, Observed, Rooted
 from housing_serving.model_holder import ModelHolder, Reload
+from housing_serving.plain_route import try_first
 from housing_serving.predictor import Predictor
 from housing_serving.problems import kind_of, problem
 from housing_serving.routes.batches import add_batches
@@ -91,6 +92,9 @@ def create_app(settings: ServingSettings | None = None) -> FastAPI:
     app.router.routes.sort(key=lambda route: not isinstance(route, APIRoute))
     _describe(app, guarded=bool(settings.keys))
     _answer_head(app)
+    if not settings.otlp_endpoint:
+        # The router is what tells a trace which route was called.
+        try_first(app, "/predict")
     return app
 
 

@@ -5,15 +5,23 @@ What belongs here: headers and bytes. What bytes mean belongs in `json_rows`, `a
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 from fastapi import Request
-from starlette.types import Scope
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope
 
 from housing_serving.settings import ServingSettings
 
 JSON = "application/json"
 CSV = "text/csv"
 ARROW = "application/vnd.apache.arrow.stream"
+WHOLE = "housing.body_is_whole"
+"""Key of a scope: True once the last byte of the body was read."""
+KEPT_BYTES = 65_536
+"""Bytes of a body that is not read, after which the connection still serves the next call."""
+LEFT_BYTES, LEFT_SECONDS = 64_000_000, 2.0
+"""Most that is read of a larger one after the answer, so that its client can read that."""
 
 
 class BodyError(Exception):
@@ -56,21 +64,26 @@ async def read_body(
     Raises:
         BodyError: it is of another type or compressed (415), larger than the limit (413), or late (408).
     """
+    scope, receive = request.scope, request.receive
     kind = media_type(request)
     if kind not in kinds:
         raise BodyError("wrong_type", f"content-type is {kind[:40] or 'absent'!r}: send {' or '.join(kinds)}")
-    if coding := header(request.scope, b"content-encoding").decode("latin-1"):
+    if coding := header(scope, b"content-encoding").decode("latin-1"):
         raise BodyError("wrong_type", f"content-encoding {coding[:20]!r} is not taken: send the body as it is")
     most = int(settings.max_body_mb * 1e6)
     most = most if most_bytes is None else min(most, most_bytes)
-    length = header(request.scope, b"content-length")
+    length = header(scope, b"content-length")
     if length.isdigit() and int(length) > most:
         raise BodyError("too_large", f"the body has {int(length):,} bytes, the limit is {most:,}: send fewer rows")
     body = bytearray()
     try:
         async with asyncio.timeout(settings.body_seconds):
-            async for part in request.stream():
-                body += part
+            while not scope.get(WHOLE):
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                body += message.get("body", b"")
+                scope[WHOLE] = not message.get("more_body", False)
                 if len(body) > most:
                     raise BodyError(
                         "too_large", f"the body is larger than the limit of {most:,} bytes: send fewer rows"
@@ -79,3 +92,25 @@ async def read_body(
         message = f"the body did not arrive within {settings.body_seconds:g} seconds: send it at once"
         raise BodyError("slow_body", message) from None
     return bytes(body)
+
+
+async def leave_body(scope: Scope, receive: Receive) -> None:
+    """Read and forget what is left of a body that got its answer, within limits.
+
+    A client that still sends would not see its answer if the connection were closed under it (RFC 9112, 9.6).
+    """
+    size = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LEFT_SECONDS):
+            while not scope.get(WHOLE) and size < LEFT_BYTES:
+                message = await receive()
+                size += len(message.get("body", b""))
+                scope[WHOLE] = not message.get("more_body", False)
+
+
+def is_left(scope: Scope) -> bool:
+    """True if more of a request's body may come than a connection that goes on could wait for."""
+    if scope.get(WHOLE):
+        return False
+    length = header(scope, b"content-length")
+    return bool(header(scope, b"transfer-encoding")) or (length.isdigit() and int(length) > KEPT_BYTES)

@@ -97,7 +97,10 @@ class Observed:
             if log.isEnabledFor(logging.INFO):
                 fields = {"id": ident.decode(), "method": method, "path": path, "status": status}
                 fields["milliseconds"] = round(1e3 * seconds, 2)
-                log.info("request", extra=fields | {"problem": kind} if kind else fields)
+                if kind:
+                    fields["problem"] = kind
+                # As `log.info` does, without looking for the line of code that called it: a third of its time.
+                log.handle(log.makeRecord(log.name, logging.INFO, "", 0, "request", (), None, extra=fields))
 
 
 class Failing:

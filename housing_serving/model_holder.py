@@ -17,6 +17,7 @@ from housing_assets.store.histories import Stamps, copy_history, history_stamps,
 from housing_assets.store.layout import Store
 from housing_assets.store.pointers import POINTER, champion_pointer, newest_intervals, pointer_to
 from housing_assets.store.verdicts import State, UnsoundError, Verdict, data_stamps, write_verdicts
+from housing_serving.mapped_history import with_mapped_signals
 from housing_serving.memory import give_back
 from housing_serving.predictor import Predictor
 
@@ -70,6 +71,7 @@ class ModelHolder:
                 none.
         """
         self.store, self.kept = store, kept
+        self._map_folder = kept.uri if kept and "://" not in kept.uri else ""
         self.predictor: Predictor | None = None
         self.provisional = ""
         self.leaving = False
@@ -240,7 +242,7 @@ class ModelHolder:
             self._history_problem = "price_history is gone, the last good one serves" if last else ""
             return serving.with_history(last), None
         try:
-            changed = serving.with_history(read_sound_history(self.store))
+            changed = serving.with_history(with_mapped_signals(read_sound_history(self.store), self._map_folder))
         except Exception as error:
             log.warning("the history is not taken: %s", error)
             last = last or self._kept_history()
@@ -261,7 +263,9 @@ class ModelHolder:
     def _kept_history(self) -> History | None:
         """The copy of the last good history; None if there is none that is whole."""
         try:
-            return read_sound_history(self.kept) if self.kept and history_stamps(self.kept)[0] else None
+            if self.kept is None or history_stamps(self.kept)[0] is None:
+                return None
+            return with_mapped_signals(read_sound_history(self.kept), self._map_folder)
         except Exception as error:
             log.warning("the copy of the last good history cannot be read: %s", error)
             return None

@@ -1,11 +1,12 @@
 """Predictions of raw rows by one bundle, with their intervals and warnings.
 
 A row is predicted from the history of its zip, by `history_prices`. Where that says nothing it is predicted from its
-own figures here, few rows through onnxruntime and many through XGBoost. What a body must look like belongs in `rows`,
+own figures here, few rows by `tree_walk` and many through XGBoost. What a body must look like belongs in `rows`,
 and which bundle serves in `model_holder`.
 """
 
 import copy
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +16,12 @@ import numpy as np
 import polars as pl
 
 from housing_assets.core.features.history import History
-from housing_assets.core.features.monthly import FEATURES, FeatureInputs, make_matrix
+from housing_assets.core.features.monthly import FEATURES, FeatureInputs, make_features, make_matrix
 from housing_assets.core.intervals.conformal import interval_ends
 from housing_assets.core.models.engine import import_xgboost
-from housing_assets.core.models.onnx import twin_output
-from housing_assets.core.models.price import PriceModel, open_model_twin, twin_problem
+from housing_assets.core.models.price import PriceModel
 from housing_assets.core.models.publication import MODEL
+from housing_assets.core.models.rows import feature_matrix
 from housing_assets.core.months import add_months, month_end, month_of
 from housing_assets.core.panel.cleaning import CleaningRules
 from housing_assets.core.panel.gaps import GapRule
@@ -29,11 +30,12 @@ from housing_assets.core.panel.schema import NUMERIC_FEATURES
 from housing_assets.store.bundles import Bundle, BundleError
 from housing_serving.history_prices import HistoryPriceTables
 from housing_serving.rows import FEATURE_NUMBERS, Rows
+from housing_serving.tree_walk import TreeWalk
 
-import_xgboost()
+import_xgboost(estimators=False)
 
 FEW_ROWS = 64
-"""Rows up to which onnxruntime answers faster than XGBoost."""
+"""Rows up to which a walk of the trees answers faster than XGBoost."""
 _UNKNOWN_METRO = (float("nan"), float("nan"))
 _GAPS = GapRule(NUMERIC_FEATURES)
 _USUAL_MAX_LIST_PRICE = CleaningRules().max_list_price
@@ -106,18 +108,23 @@ class Predictor:
             calibration: newest `interval_calibration` of its version; None for the bundle's own.
 
         Raises:
-            BundleError: golden rows or the ONNX twin disagree with the trees.
+            BundleError: the golden rows get other prices than when it was made, or the walk other ones than XGBoost.
         """
         self.bundle = bundle
         self.version = bundle.version
         self.model: PriceModel = bundle.model()
-        self._twin = open_model_twin(bundle.files, bundle.version)
-        if problem := twin_problem(bundle.files, self.model, self._twin):
-            raise BundleError(f"model {bundle.version}: {problem}")
+        self._walk = TreeWalk(self.model.trees.booster)
+        self._require_one_answer(pl.read_parquet(io.BytesIO(bundle.files["golden_rows.parquet"])))
         self.history_prices: HistoryPriceTables | None = None
         kept = self.model.max_list_price
         self.max_list_price = _USUAL_MAX_LIST_PRICE if kept is None else kept
         self._take_intervals(calibration)
+
+    def _require_one_answer(self, rows: pl.DataFrame) -> None:
+        """Refuse trees that a walk reads otherwise than XGBoost."""
+        matrix = feature_matrix(make_features(rows, self.model.encoders))
+        if not np.array_equal(self._walk.output(matrix), self._of_many(matrix)):
+            raise BundleError(f"model {self.version}: its trees are of a kind that the API cannot read: train it again")
 
     def _take_intervals(self, calibration: pl.DataFrame | None) -> None:
         self.calibration = calibration
@@ -179,11 +186,11 @@ class Predictor:
 
     def prices(self, matrix: np.ndarray) -> np.ndarray:
         """Prices in US dollars, shape (n,), of a feature matrix."""
-        if len(matrix) <= FEW_ROWS:
-            raw = twin_output(self._twin, matrix)
-        else:
-            raw = self.model.trees.booster.inplace_predict(matrix, validate_features=False)
+        raw = self._walk.output(matrix) if len(matrix) <= FEW_ROWS else self._of_many(matrix)
         return self.model.trees.prices_of(raw, matrix)
+
+    def _of_many(self, matrix: np.ndarray) -> np.ndarray:
+        return self.model.trees.booster.inplace_predict(matrix, validate_features=False)
 
     def predict(self, rows: Rows, history: bool = True) -> Predictions:
         """Predictions of rows, one each, in their order.
@@ -197,8 +204,7 @@ class Predictor:
         is_known = np.isfinite(price)
         from_history = is_known.tolist()
         if not all(from_history):
-            matrix = self.matrix(rows)
-            price[~is_known] = self.prices(matrix[~is_known] if any(from_history) else matrix)
+            price[~is_known] = self.prices(self.matrix(rows.where(~is_known) if any(from_history) else rows))
         wants_history = history and self.model.uses_history
         factors, warnings = self._factors_and_warnings(rows, from_history, tables, wants_history)
         low, high = np.array(factors).T

@@ -6,6 +6,7 @@ import msgspec
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
+from housing_serving.bodies import is_left, leave_body
 from housing_serving.rows import FieldError
 from housing_serving.schemas import Problem
 
@@ -35,13 +36,22 @@ _BY_STATUS = {status: kind for kind, (status, _) in reversed(KINDS.items())}
 
 
 class _ProblemResponse(Response):
-    """A problem that tells the middleware what kind it is."""
+    """A problem that tells the middleware what kind it is, and that ends the connection of a body that goes on."""
 
     kind = "failed"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["problem"] = self.kind
-        await super().__call__(scope, receive, send)
+        if self.kind != "slow_body" and not is_left(scope):
+            await super().__call__(scope, receive, send)
+            return
+        # Else an endless body would be read, and thrown away, for as long as its client sends it.
+        self.headers["connection"] = "close"
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        if self.kind != "slow_body":
+            await leave_body(scope, receive)
+        await send({"type": "http.response.body", "body": b""})
 
 
 def problem(

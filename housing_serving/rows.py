@@ -23,6 +23,7 @@ KEYS = ("date", "zipcode")
 """Columns that every row must have."""
 NUMBERS: tuple[str, ...] = tuple(c.name for c in COLUMNS if c.kind == "number")
 """Columns of `Rows.numbers`."""
+_PLACES = {name: i for i, name in enumerate(NUMBERS)}
 FEATURE_NUMBERS = np.array([NUMBERS.index(name) for name in NUMERIC_FEATURES])
 """Positions of `NUMERIC_FEATURES` in `Rows.numbers`."""
 PRICE = NUMBERS.index("price")
@@ -74,7 +75,21 @@ class Rows:
 
     def column(self, name: str) -> np.ndarray:
         """One of `NUMBERS`, shape (n,), missing NaN."""
-        return self.numbers[:, NUMBERS.index(name)]
+        return self.numbers[:, _PLACES[name]]
+
+    def where(self, chosen: np.ndarray) -> "Rows":
+        """Some of the rows.
+
+        Args:
+            chosen: True for those; booleans, shape (n,).
+        """
+        places = np.flatnonzero(chosen).tolist()
+        return Rows(
+            [self.dates[i] for i in places],
+            [self.zipcodes[i] for i in places],
+            [self.cities[i] for i in places],
+            self.numbers[chosen],
+        )
 
     @property
     def actuals(self) -> list[float] | None:

@@ -41,7 +41,7 @@ _TRACES = (
 )  # fmt: skip
 _PAGES = ("pandas/tests", "jupyterlab_plotly")
 REMOVED = {
-    "api": (*EVERYWHERE, *_SMALL, *_ONNX, *_TRACES, "uvloop/**/*.pyx", "uvloop/**/*.pxd", "httptools/**/*.pyx"),
+    "api": (*EVERYWHERE, *_SMALL, *_TRACES, "uvloop/**/*.pyx", "uvloop/**/*.pxd", "httptools/**/*.pyx"),
     "dashboard": (*EVERYWHERE, *_SMALL, *_PAGES, "pydeck/nbextension", "plotly/package_data/plotly.min.js"),
     "dagster": (
         *EVERYWHERE, *_ONNX, *_PAGES, "sklearn/**/tests", "statsmodels/**/tests", "dask/**/tests",
@@ -51,7 +51,7 @@ REMOVED = {
 AWS_OF_STORES = ("s3", "sso", "sso-oidc", "sts", "signin")
 """Services whose descriptions stay in images that only read the store, with those that hand out credentials."""
 IMPORTED = {
-    "api": "boto3 fastapi httptools httpx limits msgspec onnxruntime polars prometheus_client pyarrow.csv "
+    "api": "boto3 fastapi flatbuffers httptools httpx limits msgspec polars prometheus_client pyarrow.csv "
     "pyarrow.parquet pydantic_settings pythonjsonlogger uvicorn.main uvicorn.protocols.http.httptools_impl uvloop "
     "xgboost opentelemetry.sdk.trace.export opentelemetry.exporter.otlp.proto.http._log_exporter "
     "opentelemetry.exporter.otlp.proto.http.metric_exporter opentelemetry.exporter.otlp.proto.http.trace_exporter",

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 from figures import Figure
-from serving import ARROW, JSON, SETTLED, bodies, cpu_milliseconds, server
+from serving import ARROW, JSON, SETTLED, bodies, cpu_milliseconds, resident_megabytes, server
 
 from housing_assets.core.errors import BundleError
 from housing_assets.core.features.history import HISTORY_SCHEMA
@@ -58,13 +58,11 @@ def memory(store: Store, folder: Path, full: bool) -> Iterator[Figure]:
         with server(grown) as (process, url, seconds):
             for body, kind in ((thousand, JSON), (stream, ARROW)):
                 cpu_milliseconds(process, f"{url}/predict", body, kind, calls=20)
-            peak = process.memory_info().rss / 1e6
-            time.sleep(SETTLED)
-            resident = process.memory_info().rss / 1e6
+            told, resident = resident_megabytes(process)
         shutil.rmtree(folder / f"zips-{held}")
         name = f"resident with a history of {held:,} zips and {months} months, {SETTLED} s after bulk calls"
         target = (f"{most} MB", resident < most) if full else ("", None)
-        yield Figure("sizes", name, f"{resident:.0f} MB ({peak:.0f} right after, ready in {seconds:.1f} s)", *target)
+        yield Figure("sizes", name, f"{told}, ready in {seconds:.1f} s", *target)
 
 
 def _with_history(store: Store, folder: Path, zips: int, months: int) -> Store:

@@ -120,7 +120,7 @@ print(len(missing), len(sys.modules), *missing[:20])
 @pytest.mark.parametrize(
     ("service", "modules"),
     [
-        ("api", "housing_serving.__main__, xgboost, onnxruntime"),
+        ("api", "housing_serving.__main__, xgboost, pyarrow"),
         ("dashboard", "streamlit.web.bootstrap, housing_dashboard.figures"),
         ("webserver", "dagster_webserver.cli, housing_assets.definitions"),
     ],

@@ -100,6 +100,33 @@ def test_a_body_that_is_not_as_it_says_gets_an_answer(impatient, head, body, sta
     assert send(impatient, head, body).split(b" ", 2)[1] == status
 
 
+def test_the_connection_of_an_endless_body_ends_after_its_answer(impatient):
+    head = f"{POST}Transfer-Encoding: chunked\n".replace("\n", "\r\n").encode() + b"\r\n"
+    chunk = b"10000\r\n" + b" " * 65_536 + b"\r\n"
+    ends = time.monotonic() + 30
+    with socket.create_connection(("127.0.0.1", impatient), timeout=20) as client:
+        client.sendall(head + 4 * chunk)
+        said = client.recv(65_536)
+        is_over = False
+        while not is_over and time.monotonic() < ends:
+            try:
+                client.sendall(chunk)
+                time.sleep(0.01)
+            except ConnectionError:
+                is_over = True
+    assert is_over
+    assert said.split(b" ", 2)[1] == b"413"
+    assert b"\r\nconnection: close\r\n" in said.lower()
+
+
+def test_a_client_that_sends_all_of_a_body_that_is_too_large_gets_the_answer(impatient):
+    body = b" " * 20_000_000
+    with httpx.Client(base_url=f"http://127.0.0.1:{impatient}", timeout=20) as client:
+        assert client.post("/predict", content=body, headers=JSON).status_code == 413
+        assert client.post("/predict", content=iter([body, body]), headers=JSON).status_code == 413
+        assert client.post("/predict", content=BODY, headers=JSON).status_code == 200
+
+
 def test_slow_bodies_fill_no_more_than_their_places_and_the_watchers_get_answers(impatient):
     url = f"http://127.0.0.1:{impatient}"
     half = f"{POST}Content-Length: {len(BODY)}\n".replace("\n", "\r\n").encode() + b"\r\n" + BODY[:9]
