@@ -15,11 +15,8 @@ _STYLE = """<style>
 .st-key-title-of-page h2 {padding: 0.25rem 0}
 .st-key-title-of-page {row-gap: 0}
 .st-key-sources-of-figures {row-gap: 0.4rem}
-.st-key-map, .st-key-map [data-testid=stPlotlyChart] {
-  width: 100%; aspect-ratio: 1.5; max-height: max(420px, calc(100vh - 21rem))}
 @media (max-width: 640px) {
   [data-testid=stMetricValue] {font-size: 1.2rem}
-  .st-key-map, .st-key-map [data-testid=stPlotlyChart] {aspect-ratio: 1.2}
   div:has(> .st-key-map-controls) {order: 1}
   div:has(> .st-key-map-below) {order: 2}
   .stVerticalBlock:has(> div > .st-key-map-below), div:has(> .stVerticalBlock > div > .st-key-map-below) {
