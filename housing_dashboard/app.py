@@ -14,6 +14,10 @@ _STYLE = """<style>
 [data-testid=stMetricValue] {font-size: 1.7rem}
 .st-key-title-of-page h2 {padding: 0.25rem 0}
 .st-key-title-of-page {row-gap: 0}
+[data-testid=stCaptionContainer] {opacity: 0.8 !important}
+[data-testid=stMetricLabel] * {white-space: normal; overflow: visible}
+:is(.st-key-map-highest, .st-key-map-lowest) [data-testid=stPageLink] * {white-space: normal; overflow: visible}
+:is(.st-key-map-highest, .st-key-map-lowest) [data-testid=stPageLink-NavLink] {padding-block: 0.15rem}
 .st-key-sources-of-figures {row-gap: 0.4rem}
 @media (max-width: 640px) {
   [data-testid=stMetricValue] {font-size: 1.2rem}

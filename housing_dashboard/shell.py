@@ -51,9 +51,13 @@ def header(title: str, question: str) -> None:
 
 
 @contextmanager
-def contents() -> Iterator[None]:
-    """Links at the top to every `section` that is shown within."""
-    place, titles = st.container(key="contents"), []
+def contents(key: str = "contents") -> Iterator[None]:
+    """Links at the top to every `section` that is shown within.
+
+    Args:
+        key: of their container.
+    """
+    place, titles = st.container(key=key), []
     _SECTIONS.set(titles)
     try:
         yield

@@ -111,6 +111,8 @@ def _month(level: str, measure: Measure, zoom: pl.Expr | None) -> None:
         shell.empty("Not known", f"There is no {before} to compare {month} with.")
         return
     _shown(read.frame, level, measure, zoom, f"{measure.label.lower()} in {month}", f"{measure.label}, {month}")
+    if month in graded:
+        shell.api_link(f"/predictions?month={month}")
 
 
 def _advance(months: list[str], default: str) -> None:
