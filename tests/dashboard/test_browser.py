@@ -101,7 +101,7 @@ def names_for_a_screen_reader(page: Page) -> dict[str, list[str]]:
 
 def assert_all_is_named(page: Page) -> None:
     """Each chart and each control has a name for a screen reader."""
-    charts = page.get_by_test_id("stPlotlyChart").count()
+    charts = page.get_by_test_id("stPlotlyChart").count() + page.locator(".places-map").count()
     named = names_for_a_screen_reader(page)
     # A chart has its name once it is drawn, which is after the script of the page has ended.
     for _ in range(WAIT // 500):
