@@ -173,8 +173,9 @@ def _known_part(
 ) -> PriceGrid:
     """The grid from the first month to the last with a known price, of the zips that have one."""
     known = ~np.isnan(prices)
-    months, with_price = np.flatnonzero(known.any(axis=0)), known.any(axis=1)
-    names = [name for name, has in zip(rows, with_price, strict=True) if has]
+    months, with_price = np.flatnonzero(known.any(axis=0)), np.flatnonzero(known.any(axis=1))
+    every = list(rows)
+    names = [every[row] for row in with_price]
     areas = [metros[name][1] if name in metros else None for name in names]
     listed = pl.DataFrame(
         {"zipcode": names, "city_full": areas}, schema=dict.fromkeys(("zipcode", "city_full"), pl.String)
@@ -182,7 +183,7 @@ def _known_part(
     zips = with_people(listed)
     if not names:
         return PriceGrid("2000-01", zips, np.empty((0, 0)))
-    if not with_price.all():
+    if with_price.size < len(every):
         prices = prices[with_price]
     begin += int(months[0])
     prices = prices[:, months[0] : months[-1] + 1]

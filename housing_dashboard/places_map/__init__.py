@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import streamlit as st
+from streamlit.components import v2
 
 from housing_dashboard.charts.map import PlaceMap
 
@@ -69,4 +70,4 @@ def _component() -> Callable[..., Any]:
     html, css, js = (
         Path(__file__).with_name(f"map.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")
     )
-    return st.components.v2.component(_NAME, html=html, css=css, js=js, isolate_styles=False)
+    return v2.component(_NAME, html=html, css=css, js=js, isolate_styles=False)

@@ -247,7 +247,6 @@ class PlacesMap {
       { passive: false },
     )
     plot.addEventListener("pointerdown", (event) => {
-      if (event.target.closest("button")) return
       pointers.set(event.pointerId, at(event))
       if (pointers.size === 1) this.pressed = at(event)
       else this.pressed = null

@@ -187,7 +187,7 @@ def errors(rows: pl.DataFrame) -> None:
         edges = percent.clip(percent.quantile(quantiles[0]), percent.quantile(quantiles[-1]))
         table = pl.DataFrame({"quantile": quantiles, "% error": [percent.quantile(q) for q in quantiles]})
         shell.chart(
-            charts.distribution(edges, "% error (the outermost 1% on each side at the edge)"),
+            charts.distribution(edges, "% error, the outermost 1% at the edges"),
             sentence,
             table,
             "residuals",

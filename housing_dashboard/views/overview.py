@@ -187,8 +187,8 @@ def table(chosen: pl.DataFrame, name: str) -> None:
     bar = st.column_config.ProgressColumn("Off by", format="%.2f%%", min_value=0, max_value=widest)
     shell.frame(listed, "rows", "Predicted rows, those with the largest error first", **{"off by": bar})
     shown = min(order.height, MOST_LISTED)
-    listed_rows = f"The {shown:,} of {order.height:,}" if shown < order.height else f"All {shown:,}"
-    st.caption(f"{listed_rows} rows with the largest error first. The downloads have all of them.")
+    part = f"The {shown:,} of {order.height:,} rows with the largest error."
+    st.caption(f"{part if shown < order.height else f'All {shown:,} rows.'} The downloads have all of them.")
     rows = order.drop("off by").sort("date", "zipcode")
     shell.downloads(rows, f"predictions-{name}", "rows", "")
 
