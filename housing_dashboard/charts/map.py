@@ -16,6 +16,8 @@ from housing_dashboard.charts import colours
 from housing_dashboard.charts.projection import EXTENT
 
 _NICE = (1, 2, 3, 5, 10)
+_STEPS = {False: {1: 5, 2: 4, 3: 3, 5: 5}, True: {1: 4, 2: 4, 3: 6, 5: 4}}
+"""Steps of a scale, also of a diverging one, by the first digit of its end: each is a round number."""
 _PRICE_TICKS = (20, 50, 100, 150, 200, 300, 500, 700, 1_000, 1_500, 2_000, 3_000, 5_000, 10_000)
 """Thousands of US dollars at which a scale of prices may begin, end and be labelled."""
 _NO_DOT = 0.0
@@ -143,7 +145,9 @@ def percent_scale(values: np.ndarray, diverging: bool) -> Scale:
     """Values in percent, on a scale around 0 or from it that ends at a round value."""
     end = nice_end(float(np.quantile(np.abs(values), _SHOWN_SHARE)) if values.size else 1.0)
     low = -end if diverging else 0.0
-    ticks = [(float(tick), f"{tick:{'+' if diverging and tick else ''}g}%") for tick in np.linspace(low, end, 5)]
+    digit = round(end / 10.0 ** math.floor(math.log10(end) + 1e-9))
+    places = np.linspace(low, end, 1 + _STEPS[diverging][digit]).round(9)
+    ticks = [(float(place), f"{place:{'+' if diverging and place else ''}g}%") for place in places]
     return Scale(values, low, end, ticks)
 
 
