@@ -35,6 +35,8 @@ _STYLE = """<style>
   [data-testid=stHeader], [data-testid=stToolbar], .stButton, .stDownloadButton, .stPopover, [data-testid=stExpander],
   .modebar-container, [data-testid=stElementToolbar] {display: none !important}
   .stMainBlockContainer {padding: 0 !important; max-width: 100% !important}
+  [data-testid=stColumn]:has(.places-map, .st-key-map-highest) {min-width: 100%}
+  [data-testid=stHorizontalBlock]:has(.places-map) {flex-wrap: wrap}
   h1, h2, h3 {break-after: avoid}
   .stPlotlyChart, [data-testid=stMetric], .stDataFrame {break-inside: avoid}
   * {print-color-adjust: exact; -webkit-print-color-adjust: exact}
