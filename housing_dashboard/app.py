@@ -14,12 +14,13 @@ _STYLE = """<style>
 [data-testid=stMetricValue] {font-size: 1.7rem}
 .st-key-title-of-page h2 {padding: 0.25rem 0}
 .st-key-title-of-page {row-gap: 0}
+[data-testid=stCaptionContainer] {opacity: 0.8 !important}
+[data-testid=stMetricLabel] * {white-space: normal; overflow: visible}
+:is(.st-key-map-highest, .st-key-map-lowest) [data-testid=stPageLink] * {white-space: normal; overflow: visible}
+:is(.st-key-map-highest, .st-key-map-lowest) [data-testid=stPageLink-NavLink] {padding-block: 0.15rem}
 .st-key-sources-of-figures {row-gap: 0.4rem}
-.st-key-map, .st-key-map [data-testid=stPlotlyChart] {
-  width: 100%; aspect-ratio: 1.5; max-height: max(420px, calc(100vh - 21rem))}
 @media (max-width: 640px) {
   [data-testid=stMetricValue] {font-size: 1.2rem}
-  .st-key-map, .st-key-map [data-testid=stPlotlyChart] {aspect-ratio: 1.2}
   div:has(> .st-key-map-controls) {order: 1}
   div:has(> .st-key-map-below) {order: 2}
   .stVerticalBlock:has(> div > .st-key-map-below), div:has(> .stVerticalBlock > div > .st-key-map-below) {
@@ -34,6 +35,8 @@ _STYLE = """<style>
   [data-testid=stHeader], [data-testid=stToolbar], .stButton, .stDownloadButton, .stPopover, [data-testid=stExpander],
   .modebar-container, [data-testid=stElementToolbar] {display: none !important}
   .stMainBlockContainer {padding: 0 !important; max-width: 100% !important}
+  [data-testid=stColumn]:has(.places-map, .st-key-map-highest) {min-width: 100%}
+  [data-testid=stHorizontalBlock]:has(.places-map) {flex-wrap: wrap}
   h1, h2, h3 {break-after: avoid}
   .stPlotlyChart, [data-testid=stMetric], .stDataFrame {break-inside: avoid}
   * {print-color-adjust: exact; -webkit-print-color-adjust: exact}

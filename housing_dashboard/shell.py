@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Literal
+from typing import Any
 
 import plotly.graph_objects as go
 import polars as pl
@@ -51,9 +51,13 @@ def header(title: str, question: str) -> None:
 
 
 @contextmanager
-def contents() -> Iterator[None]:
-    """Links at the top to every `section` that is shown within."""
-    place, titles = st.container(key="contents"), []
+def contents(key: str = "contents") -> Iterator[None]:
+    """Links at the top to every `section` that is shown within.
+
+    Args:
+        key: of their container.
+    """
+    place, titles = st.container(key=key), []
     _SECTIONS.set(titles)
     try:
         yield
@@ -247,10 +251,7 @@ def chart(
     sentence: str,
     table: pl.DataFrame,
     key: str,
-    on_select: Callable[[], None] | None = None,
     formats: Mapping[str, Any] | None = None,
-    config: Mapping[str, Any] | None = None,
-    height: Literal["content", "stretch"] = "content",
 ) -> None:
     """A chart with the sentence that says what it shows, and its figures as a table.
 
@@ -259,16 +260,16 @@ def chart(
         sentence: what it shows, in words.
         table: its figures.
         key: of the widget.
-        on_select: called when a point is selected; None: points cannot be.
         formats: of further columns of the table, by name.
-        config: further settings of Plotly.
-        height: `content` for that of the figure, `stretch` for that which the style of the app gives the key.
     """
-    more = {"on_select": on_select, "selection_mode": "points"} if on_select else {}
     if (st.context.theme.type or "light") == "dark":
         charts.for_dark(figure)
-    settings = {"displaylogo": False, **(config or {})}
-    st.plotly_chart(figure, key=key, alt=sentence, height=height, config=settings, **more)
+    st.plotly_chart(figure, key=key, alt=sentence, config={"displaylogo": False})
+    below_chart(sentence, table, key, formats)
+
+
+def below_chart(sentence: str, table: pl.DataFrame, key: str, formats: Mapping[str, Any] | None = None) -> None:
+    """What stands below a chart: the sentence, and its figures as a table; arguments as those of `chart`."""
     st.caption(sentence)
     with st.expander("The figures as a table"):
         frame(table, f"{key}-table", f"The figures of: {sentence}", **(formats or {}))

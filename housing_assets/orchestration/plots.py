@@ -112,6 +112,7 @@ def stacked_by_month(months: Sequence[str], parts: Mapping[str, Sequence[float]]
         axes.bar(at, values, bottom=bottom, label=name, color=colour, width=0.9)
         bottom += np.array(values, dtype=float)
     axes.set(ylabel=ylabel)
+    axes.yaxis.get_major_locator().set_params(integer=True)
     axes.set_title(title, fontsize=10)
     if parts:
         axes.legend(frameon=False, fontsize=8)

@@ -2,7 +2,7 @@
 
 from housing_dashboard.charts.compare import compare
 from housing_dashboard.charts.health import revisions, state_grid
-from housing_dashboard.charts.map import ZOOM, hover_columns, place_map
+from housing_dashboard.charts.map import PlaceMap, place_map
 from housing_dashboard.charts.model import regret, shares, skill, trials, waterfall
 from housing_dashboard.charts.place import against_actual, fan
 from housing_dashboard.charts.predictions import MOST_POINTS, calibration_bars, residuals, scatter, trend
@@ -11,7 +11,7 @@ from housing_dashboard.charts.theme import for_dark
 
 __all__ = [
     "MOST_POINTS",
-    "ZOOM",
+    "PlaceMap",
     "against_actual",
     "bars",
     "calibration_bars",
@@ -21,7 +21,6 @@ __all__ = [
     "fan",
     "for_dark",
     "heat",
-    "hover_columns",
     "lines",
     "place_map",
     "regret",

@@ -37,18 +37,18 @@ def of(diverging: bool, theme: str) -> Sequence[str]:
     return (DIVERGING if diverging else SEQUENTIAL)[theme]
 
 
-def scale(diverging: bool, theme: str) -> list[tuple[float, str]]:
-    """A scale as Plotly takes it: places from 0 to 1 and their colours."""
-    colours = of(diverging, theme)
-    return [(index / (len(colours) - 1), colour) for index, colour in enumerate(colours)]
-
-
-def shades(values: np.ndarray, low: float, high: float, colours: Sequence[str]) -> list[str]:
-    """The colour of each value on a scale from low to high, between the colours of the scale as Plotly blends them."""
+def shades(values: np.ndarray, low: float, high: float, colours: Sequence[str]) -> np.ndarray:
+    """The colour of each value on a scale from low to high, blended between the colours of the scale: red, green and
+    blue from 0 to 255, shape (values, 3)."""
     at = (np.clip((values - low) / (high - low), 0, 1)) * (len(colours) - 1)
     stops = np.array([rgb(colour) for colour in colours])
-    parts = (np.interp(at, np.arange(len(colours)), stops[:, part]) for part in range(3))
-    return ["#{:02x}{:02x}{:02x}".format(*row) for row in np.round(255 * np.stack(list(parts), axis=1)).astype(int)]
+    parts = [np.interp(at, np.arange(len(colours)), stops[:, part]) for part in range(3)]
+    return np.round(255 * np.stack(parts, axis=1)).astype(np.uint8)
+
+
+def written(shades: np.ndarray) -> list[str]:
+    """Colours of `shades` as `#rrggbb`."""
+    return ["#{:02x}{:02x}{:02x}".format(*shade) for shade in shades.tolist()]
 
 
 def blends(colours: Sequence[str], steps: int = 8) -> list[tuple[float, ...]]:

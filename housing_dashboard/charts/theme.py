@@ -50,7 +50,8 @@ def empty_figure(height: int | None = USUAL_HEIGHT, **layout: Any) -> go.Figure:
     figure.update_layout(
         height=height,
         margin={"l": 10, "r": 10, "t": 30, "b": 10},
-        legend={"orientation": "h", "y": 1.12, "x": 0},
+        # It grows upwards where it has several lines.
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         hovermode="closest",
         **layout,
     )

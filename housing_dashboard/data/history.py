@@ -3,6 +3,7 @@
 Prices of metros and of the nation are means of their zips, weighted by the people who live in each.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cache, cached_property
@@ -139,29 +140,52 @@ def _price_grid(uri: str, stamp: str) -> PriceGrid:
     rows: dict[str, int] = {}
     metros: dict[str, tuple[int, str]] = {}
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    number = (pl.col("date").dt.year().cast(pl.Int32) * 12 + pl.col("date").dt.month().cast(pl.Int32)).alias("month")
+    number = pl.col("date").dt.year().cast(pl.Int16) * 12 + pl.col("date").dt.month().cast(pl.Int16)
     for piece in open_store(uri).table(_TABLE).pieces(("date", "zipcode", "city_full", "price")):
-        known = piece.select("zipcode", "city_full", number, pl.col("price").cast(pl.Float32)).drop_nulls("price")
-        if known.is_empty():
+        if piece.is_empty():
             continue
         # Rows of a zip follow each other by month, so only where a run begins its texts are looked at.
-        run = known["zipcode"].rle_id().to_numpy()
-        names = known["zipcode"].gather(np.flatnonzero(np.diff(run, prepend=-1)))
-        last = pl.DataFrame({"row": np.arange(run.size), "run": run, "has": known["city_full"].is_not_null()})
-        ends = last.filter("has").group_by("run", maintain_order=True).agg(pl.col("row").last())["row"]
-        for zipcode, metro, of_month in known[ends].select("zipcode", "city_full", "month").iter_rows():
+        numbers = piece.select(
+            pl.col("zipcode").rle_id().alias("run"),
+            number.alias("month"),
+            pl.col("price").cast(pl.Float32).fill_null(np.nan),
+            (pl.col("city_full").is_not_null() & pl.col("price").is_not_null()).alias("has"),
+        )
+        run = numbers["run"].to_numpy()
+        names = piece["zipcode"].gather(np.flatnonzero(np.diff(run, prepend=-1)))
+        has = np.flatnonzero(numbers["has"].to_numpy())
+        ends = has[np.diff(run[has], append=-1) != 0]
+        texts = piece[ends].select("zipcode", "city_full")
+        for (zipcode, metro), of_month in zip(texts.iter_rows(), numbers["month"].gather(ends), strict=True):
             if of_month >= metros.get(zipcode, (0, ""))[0]:
                 metros[zipcode] = (of_month, metro)
         codes = np.array([rows.setdefault(name, len(rows)) for name in names], np.int32)
-        parts.append((codes[run], known["month"].cast(pl.Int16).to_numpy(), known["price"].to_numpy()))
-    listed = pl.DataFrame({"zipcode": list(rows)}, schema={"zipcode": pl.String})
-    names = [metros[zipcode][1] if zipcode in metros else None for zipcode in rows]
-    zips = with_people(listed.with_columns(pl.Series("city_full", names, pl.String)))
-    if not rows:
-        return PriceGrid("2000-01", zips, np.empty((0, 0)))
-    begin, end = (int(edge([edge(month) for _, month, _ in parts])) for edge in (np.min, np.max))
+        parts.append((codes[run], numbers["month"].to_numpy(), numbers["price"].to_numpy()))
+    begin, end = (int(edge([edge(month) for _, month, _ in parts])) if parts else 0 for edge in (np.min, np.max))
     prices = np.full((len(rows), end - begin + 1), np.nan, np.float32)
     for at, month, price in parts:
         prices[at, month - begin] = price
+    return _known_part(rows, metros, prices, begin)
+
+
+def _known_part(
+    rows: Mapping[str, int], metros: Mapping[str, tuple[int, str]], prices: np.ndarray, begin: int
+) -> PriceGrid:
+    """The grid from the first month to the last with a known price, of the zips that have one."""
+    known = ~np.isnan(prices)
+    months, with_price = np.flatnonzero(known.any(axis=0)), np.flatnonzero(known.any(axis=1))
+    every = list(rows)
+    names = [every[row] for row in with_price]
+    areas = [metros[name][1] if name in metros else None for name in names]
+    listed = pl.DataFrame(
+        {"zipcode": names, "city_full": areas}, schema=dict.fromkeys(("zipcode", "city_full"), pl.String)
+    )
+    zips = with_people(listed)
+    if not names:
+        return PriceGrid("2000-01", zips, np.empty((0, 0)))
+    if with_price.size < len(every):
+        prices = prices[with_price]
+    begin += int(months[0])
+    prices = prices[:, months[0] : months[-1] + 1]
     year, first = divmod(begin - 1, 12)
     return PriceGrid(f"{year:04d}-{first + 1:02d}", zips, prices)

@@ -26,19 +26,22 @@ def history(champion: data.Champion) -> None:
     table = data.champions(champion)
     if table.is_empty():
         return
+    shell.section("Champions of prices")
     sentence = f"Champions so far: {table['version'].n_unique()}. Errors are those on eval at the time of training."
     _promotions(table, "champions", sentence)
 
 
 def of_forecasts() -> None:
     """The newest decision on a forecast model, and every forecast model that was promoted."""
-    decisions = data.forecast_decisions()
+    decisions, table = data.forecast_decisions(), data.forecast_champions()
+    if not decisions and table.is_empty():
+        return
+    shell.section("Forecast models")
     if decisions:
         newest = decisions[0]
         st.markdown(
             f"The newest decision, on {newest['candidate']}: **{newest['outcome']}**, because {newest['reason']}."
         )
-    table = data.forecast_champions()
     if table.height:
         sentence = f"Forecast models that were promoted so far: {table['version'].n_unique()}."
         _promotions(table.rename({"serves since": "forecasts since"}), "forecast-champions", sentence)

@@ -8,14 +8,13 @@ from housing_assets.core.baselines.growth import NAIVE_GROWTH
 from housing_assets.core.forecasting.schema import HORIZONS, MODEL, PUBLISHED
 from housing_dashboard import charts, data, figures, shell
 from housing_dashboard.glossary import help_for
-from housing_dashboard.parts import champions
 
 MOST_METROS = 40
 """Rows of a chart of metros: all of the country's would be a chart of ten screens."""
 _HORIZONS_THROUGH_TIME = (1, 3, 6, 12)
 _SPLITS = {
-    "holdout": "holdout: months that no model was fitted or chosen on",
-    "eval": "eval: months that models were chosen on",
+    "holdout": "holdout: months that no model has seen",
+    "eval": "eval: months for choosing models",
 }
 _SHOWN_WEIGHTS = 6
 """Forecasters whose weights are drawn: those that count most somewhere. The table has all."""
@@ -48,19 +47,18 @@ def forecasts() -> None:
     )
     with shell.guard():
         coverage(split)
+    shell.section("Year by year")
     left, right = st.columns(2)
     with left, shell.guard():
         regret(graded.filter(by="year"))
     with right, shell.guard():
         coverage_by_year()
     with shell.guard():
-        weights(version)
-    with shell.guard():
         through_time()
     with shell.guard():
-        by_metro(graded.filter(by="metro", split=split, predictor=PUBLISHED))
+        weights(version)
     with shell.guard():
-        champions.of_forecasts()
+        by_metro(graded.filter(by="metro", split=split, predictor=PUBLISHED))
 
 
 def by_horizon(overall: pl.DataFrame, split: str) -> None:
@@ -106,6 +104,7 @@ def coverage(split: str) -> None:
     table = data.read_table("forecast_coverage")
     if table is None or (part := table.filter(split=split)).is_empty():
         return
+    shell.section("How often intervals held")
     held, width = (part.pivot("year", index="horizon", values=v).sort("horizon") for v in ("coverage", "width"))
     years = {year: year for year in part["year"].unique().sort()}
     worst = part.sort("coverage").row(0, named=True)
@@ -197,6 +196,7 @@ def weights(version: str) -> None:
     table = data.read_table("forecast_weights")
     if table is None or (of_version := table.filter(model_version=version)).is_empty():
         return
+    shell.section("What each forecaster counts")
     available = set(of_version["horizon"])
     horizons = [str(horizon) for horizon in HORIZONS if horizon in available]
     ahead = shell.choice("Weights through time, months ahead", horizons, "ahead", horizons[-1])
@@ -241,6 +241,7 @@ def by_metro(graded: pl.DataFrame) -> None:
     """Errors of published forecasts by metro."""
     if graded.is_empty():
         return
+    shell.section("Metro by metro")
     grid = graded.sort("horizon").pivot("horizon", index="group", values="mape").sort("group")
     last = graded.filter(horizon=graded["horizon"].max()).sort("mape").row(-1, named=True)
     sentence = (

@@ -1,5 +1,7 @@
 """The monthly predictions of one place from what was known the month before, and the places around it."""
 
+from urllib.parse import urlencode
+
 import polars as pl
 import streamlit as st
 
@@ -31,8 +33,8 @@ def predictions(rows: pl.DataFrame, place: Place) -> None:
     shell.metric(
         four, "Typical error here", figures.percent(typical) if typical is not None else "not known yet", border=True
     )
-    if place.kind == data.ZIP:
-        shell.api_link(f"/predictions?month={newest['month']}&zipcode={place.name}")
+    asked = {data.ZIP: {"zipcode": place.name}, data.METRO: {"city_full": place.name}}.get(place.kind, {})
+    shell.api_link(f"/predictions?{urlencode({'month': newest['month'], **asked})}")
     _method(newest, place)
     actual_prices = rows.drop_nulls("actual_price").select("date", pl.col("actual_price").alias("price"))
     left, right = st.columns(2)
@@ -91,6 +93,6 @@ def around(everything: pl.DataFrame, rows: pl.DataFrame, place: Place) -> None:
         graded = graded.sort(distance).head(_AROUND + 1)
     else:
         graded = graded.sort("predicted_price", descending=True)
-    kept = graded.select("zipcode", "predicted_price", "predicted_low", "predicted_high", "actual_price", "percent")
+    kept = graded.select("zipcode", "predicted_price", "actual_price", "percent", "predicted_low", "predicted_high")
     shell.section(f"{title}, {month}")
     shell.show_table(kept, "nearby", "Nearby zips with prices and errors")

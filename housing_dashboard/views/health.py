@@ -80,9 +80,9 @@ def sources() -> None:
         [
             {
                 "source": vintage.source,
-                "publisher": vintage.publisher,
                 "known since": f"{vintage.known_at:%Y-%m-%d}",
                 "months": f"{vintage.first_month} to {vintage.last_month}",
+                "publisher": vintage.publisher,
                 "rows": vintage.rows,
                 "zips": vintage.zips,
                 "vintages": count,
@@ -216,7 +216,9 @@ def drift() -> None:
         f"Share of features whose distribution is far from that of train: {newest['share']:.0f}% in {newest['month']}."
     )
     shell.chart(charts.lines(trend, "month", {"share": "features that drifted"}), sentence, trend, "drift")
-    words = pl.col("feature").replace({name: describe_feature(name) for name in FEATURES})
+    words = pl.col("feature").replace(
+        {name: describe_feature(name) for name in FEATURES} | {"predicted_price": "Predicted price"}
+    )
     last = rows.filter(month=newest["month"]).sort("distance", descending=True, nulls_last=True)
     shell.chart(
         charts.bars(
@@ -242,7 +244,7 @@ def quarantined() -> None:
         f"{read.frame.height:,} rows of all months are quarantined. The most frequent reason: {by_reason['why'][0]}."
     )
     shell.chart(charts.bars(by_reason, "why", "rows", "rows"), sentence, by_reason, "reasons")
-    rows = read.frame.select("date", "zipcode", "city_full", "price", "reason").sort("date", descending=True)
+    rows = read.frame.select("zipcode", "date", "reason", "price", "city_full").sort("date", descending=True)
     shell.show_table(rows, "quarantined", "Quarantined rows with their reason")
 
 

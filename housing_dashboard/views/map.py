@@ -6,7 +6,7 @@ import streamlit as st
 from housing_assets.core.forecasting.schema import HORIZONS
 from housing_assets.core.months import add_months
 from housing_assets.core.panel.areas import PEOPLE
-from housing_dashboard import charts, data, figures, shell
+from housing_dashboard import charts, data, figures, places_map, shell
 from housing_dashboard.measures import CHANGES, MEASURES, Measure, metro_values, zip_values
 
 METROS, ZIPS = "metros", "zips"
@@ -111,6 +111,8 @@ def _month(level: str, measure: Measure, zoom: pl.Expr | None) -> None:
         shell.empty("Not known", f"There is no {before} to compare {month} with.")
         return
     _shown(read.frame, level, measure, zoom, f"{measure.label.lower()} in {month}", f"{measure.label}, {month}")
+    if month in graded:
+        shell.api_link(f"/predictions?month={month}")
 
 
 def _advance(months: list[str], default: str) -> None:
@@ -137,9 +139,8 @@ def _shown(rows: pl.DataFrame, level: str, measure: Measure, zoom: pl.Expr | Non
     shown = rows if inside is None else inside
     places = _zips(rows, measure, _zip_size(shown.height)) if level == ZIPS else _metros(rows, measure)
     theme = st.context.theme.type or "light"
-    hovered = places.with_columns(charts.hover_columns(places, measure.unit))
-    figure = charts.place_map(
-        hovered, title, measure.unit, measure.diverging, theme, level == ZIPS or zoom is not None, inside
+    drawn = charts.place_map(
+        places, title, measure.unit, measure.diverging, theme, level == ZIPS or zoom is not None, inside
     )
     sentence = _sentence(places, level, measure, words)
     table = places.select(_TABLE[level]).sort("value", descending=True, nulls_last=True)
@@ -150,8 +151,8 @@ def _shown(rows: pl.DataFrame, level: str, measure: Measure, zoom: pl.Expr | Non
     )
     left, right = st.columns([4, 1])
     with left:
-        more = {"formats": {"value": number}, "config": charts.ZOOM, "height": "stretch"}
-        shell.chart(figure, sentence, table, "map", on_select=_clicked, **more)
+        places_map.show(drawn, sentence, "map", _clicked)
+        shell.below_chart(sentence, table, "map", {"value": number})
     with right:
         _ends(places if inside is None else places.join(inside, on=_ID[level], how="semi"), level, measure)
     chosen = st.session_state.pop("map-clicked", None)
@@ -246,12 +247,10 @@ def _sentence(places: pl.DataFrame, level: str, measure: Measure, words: str) ->
 
 
 def _clicked() -> None:
-    """Remember the name of the place whose dot was clicked, which the page then opens."""
-    points = st.session_state["map"]["selection"]["points"]
-    names = [point["customdata"] for point in points if "customdata" in point]
-    if names:
-        first = names[0][0] if isinstance(names[0], list) else names[0]
-        st.session_state["map-clicked"] = first
+    """Remember the name of the place that was clicked, which the page then opens."""
+    name = places_map.opened("map")
+    if name is not None:
+        st.session_state["map-clicked"] = name
 
 
 def _metro_table(rows: pl.DataFrame, measure: Measure) -> None:

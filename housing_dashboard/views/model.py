@@ -32,34 +32,43 @@ def page() -> None:
             shell.empty("There is no champion yet", "Run `make run`, or `training_job` in Dagster.")
             return
         card(champion)
-    with shell.contents():
-        parts(champion)
+    parts(champion)
 
 
 def parts(champion: data.Champion | None) -> None:
-    """All below the card of the champion; without one that can be read, what does not rest on it."""
+    """All below the card of the champion, in tabs; without one that can be read, what does not rest on it."""
     rows = data.predictions(data.months_of("monthly_predictions"))
     shell.damaged(rows.damaged)
+    prices, forecasts, decided = st.tabs(["Prices", "Forecasts", "Champions and decisions"])
+    with prices, shell.contents("contents-prices"):
+        of_prices(champion, rows.frame)
+    with forecasts, shell.contents("contents-forecasts"), shell.guard():
+        graded.forecasts()
+    with decided, shell.contents("contents-decisions"):
+        if champion is not None:
+            with shell.guard():
+                champions.history(champion)
+            with shell.guard():
+                champions.decisions(champion)
+        with shell.guard():
+            champions.of_forecasts()
+
+
+def of_prices(champion: data.Champion | None, rows: pl.DataFrame) -> None:
+    """How good predictions of prices are, where they are wrong, and what drives them."""
     if champion is not None:
         with shell.guard():
-            histories(champion.bundle.version, rows.frame)
+            histories(champion.bundle.version, rows)
     with shell.guard():
         compared()
-    if champion is not None:
+    if not rows.is_empty():
         with shell.guard():
-            champions.history(champion)
-    with shell.guard():
-        graded.forecasts()
-    if not rows.frame.is_empty():
-        with shell.guard():
-            errors(figures.with_errors(rows.frame))
+            errors(figures.with_errors(rows))
     if champion is not None:
         with shell.guard():
             drivers(champion.bundle.version)
         with shell.guard():
             tuned(champion)
-        with shell.guard():
-            champions.decisions(champion)
 
 
 def card(champion: data.Champion) -> None:
@@ -99,6 +108,7 @@ def card(champion: data.Champion) -> None:
     if run := champions.mlflow_link(origin.get("mlflow_run")):
         links.append(f"[that run in MLflow]({run})")
     st.markdown(" · ".join(links))
+    shell.api_link("/model", "the API call behind this page")
 
 
 def histories(version: str, rows: pl.DataFrame) -> None:
@@ -177,7 +187,7 @@ def errors(rows: pl.DataFrame) -> None:
         edges = percent.clip(percent.quantile(quantiles[0]), percent.quantile(quantiles[-1]))
         table = pl.DataFrame({"quantile": quantiles, "% error": [percent.quantile(q) for q in quantiles]})
         shell.chart(
-            charts.distribution(edges, "% error (the outermost 1% on each side at the edge)"),
+            charts.distribution(edges, "% error, the outermost 1% at the edges"),
             sentence,
             table,
             "residuals",

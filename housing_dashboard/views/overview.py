@@ -1,6 +1,7 @@
 """The Overview page: predictions and their errors in figures, charts and rows to download."""
 
 import re
+from urllib.parse import urlencode
 
 import polars as pl
 import streamlit as st
@@ -20,6 +21,18 @@ FIGURES = (
     *((f"within_{p:g}", f"Within {p:g}%", "share") for p in figures.WITHIN),
 )
 MOST_LISTED = 500
+_LISTED = (
+    "zipcode",
+    "predicted_price",
+    "actual_price",
+    "off by",
+    "city_full",
+    "predicted_low",
+    "predicted_high",
+    "error",
+    "percent",
+    "date",
+)
 
 
 def page() -> None:
@@ -29,9 +42,18 @@ def page() -> None:
     if predicted is None:
         return
     home.brief(data.months_of("monthly_predictions"))
-    rows = figures.with_errors(predicted)
+    # Another filter changes nothing above.
+    st.fragment(graded)(predicted)
+
+
+def graded(rows: pl.DataFrame) -> None:
+    """Predictions and their errors, as filtered.
+
+    Args:
+        rows: every predicted row, as `shell.predicted_rows` gives them.
+    """
     year, month, region = filters(rows)
-    chosen = figures.choose(rows, year, month, region)
+    chosen = figures.with_errors(figures.choose(rows, year, month, region))
     if chosen.is_empty():
         shell.empty("No rows for this choice", f"{region} has no predictions in {month if month != ALL else year}.")
         return
@@ -48,9 +70,10 @@ def page() -> None:
 
 def filters(rows: pl.DataFrame) -> tuple[str, str, str]:
     """Year, month and region as chosen, also in the address."""
-    months = rows["month"].unique().sort(descending=True).to_list()
+    # Rows are in the order of months.
+    months = rows["month"].unique(maintain_order=True).to_list()[::-1]
     years = sorted({m[:4] for m in months}, reverse=True)
-    regions = rows["city_full"].drop_nulls().unique().sort().to_list()
+    regions = rows["city_full"].unique().drop_nulls().sort().to_list()
     one, two, three = st.columns([1, 1, 2])
     with one:
         year = shell.choice("Year", [ALL, *years], "year", ALL)
@@ -79,8 +102,11 @@ def headline(rows: pl.DataFrame, chosen: pl.DataFrame, year: str, month: str, re
             metric(label, now.model.get(key), before.model.get(key), now.naive.get(key), unit, name, better_low)
     with cells[7].container(border=True, gap=None):
         metric("Interval coverage", now.coverage, before.coverage, None, "share", name, None, "target: 90%")
+    query = {"month": month, "city_full": region}
+    asked = urlencode({name: value for name, value in query.items() if value != ALL})
     with_price = f"{now.known:,} with a known price" if now.known else "none of them has a known price yet"
     st.markdown(f"**{now.rows:,}** predictions, {with_price}. *Naive* is each zip's price of the month before.")
+    shell.api_link(f"/predictions?{asked}" if asked else "/predictions")
 
 
 def metric(
@@ -96,15 +122,16 @@ def metric(
     """One figure with its change and the naive figure below it."""
     change = None if value is None or before is None else value - before
     colour = "off" if better_low is None else "inverse" if better_low else "normal"
-    sentence = None if change is None else f"{amount(change, unit, signed=True)} vs {name}"
-    if sentence and not re.search("[1-9]", sentence.removesuffix(name)):
-        colour = "off"  # a change that rounds to zero
+    words, arrow = "" if change is None else amount(change, unit, signed=True), "auto"
+    if words and not re.search("[1-9]", words):
+        words, arrow, colour = words.lstrip("+-"), "off", "off"  # a change that rounds to zero
     shell.metric(
         st,
         label,
         "not known yet" if value is None else amount(value, unit),
-        sentence,
+        f"{words} vs {name}" if words else None,
         delta_color=colour,
+        delta_arrow=arrow,
     )
     st.caption(note or (f"naive: {amount(naive, unit)}" if naive is not None else "naive: not known"))
 
@@ -154,12 +181,14 @@ def table(chosen: pl.DataFrame, name: str) -> None:
     kept = [*COLUMNS, "error", "percent", *origins]
     order = chosen.select(*kept, pl.col("percent").abs().alias("off by"))
     order = order.sort("off by", "zipcode", descending=[True, False], nulls_last=True)
-    listed = order.head(MOST_LISTED).drop(origins)
+    # On a phone the first four columns are seen without scrolling.
+    listed = order.head(MOST_LISTED).select(*_LISTED)
     widest = figures.largest_or_none(listed["off by"]) or 1.0
     bar = st.column_config.ProgressColumn("Off by", format="%.2f%%", min_value=0, max_value=widest)
     shell.frame(listed, "rows", "Predicted rows, those with the largest error first", **{"off by": bar})
     shown = min(order.height, MOST_LISTED)
-    st.caption(f"The {shown:,} of {order.height:,} rows with the largest error. The downloads have all of them.")
+    part = f"The {shown:,} of {order.height:,} rows with the largest error."
+    st.caption(f"{part if shown < order.height else f'All {shown:,} rows.'} The downloads have all of them.")
     rows = order.drop("off by").sort("date", "zipcode")
     shell.downloads(rows, f"predictions-{name}", "rows", "")
 

@@ -32,9 +32,8 @@ new MutationObserver(() => {
   note("figures", document.querySelectorAll("[data-testid=stMetricValue]").length >= 8);
   note("drawn", document.querySelectorAll(".js-plotly-plot .main-svg").length >= 4
     && document.querySelector("[data-testid=stDataFrame] canvas"));
-  const plot = document.querySelector(".js-plotly-plot");
-  note("map", plot && document.querySelector(".gl-canvas") && plot.data
-    && plot.data.some(trace => trace.name === "places" && trace.x.length > 1000));
+  const shown = document.querySelector(".places-map");
+  note("map", shown && shown.map && shown.map.shown && shown.map.count > 1000);
 }).observe(document, {childList: true, subtree: true});
 new PerformanceObserver(list => list.getEntriesByName("first-contentful-paint").forEach(
   entry => { seen.paint = entry.startTime; })).observe({type: "paint", buffered: true});
@@ -84,7 +83,7 @@ def dashboard_figures(store: Store, folder: Path) -> Iterator[Figure]:
         _settle(page)
         changes = [_filtered(page, month) for month in months[-2 : -2 - 2 * ROUNDS : -2]]
         page.goto(f"{url}/map?level=zips&colour=change")
-        page.locator(".gl-canvas").first.wait_for()
+        page.locator(".places-map .ticks span").first.wait_for()
         _settle(page)
         recoloured = [_recoloured(page, name) for name in ("Mean % error", "Price", "Change in a month")]
         for path in ("place", "compare", "model", "health"):
@@ -142,6 +141,6 @@ def _filtered(page: Any, month: str) -> float:
 def _recoloured(page: Any, colour: str) -> float:
     """Seconds until the map has another colour."""
     begun = _choose(page, "Colour", colour)
-    page.locator(".js-plotly-plot").get_by_text(f"{colour}, ").first.wait_for()
+    page.locator(".places-map").get_by_text(f"{colour}, ").first.wait_for()
     _settle(page)
     return time.perf_counter() - begun

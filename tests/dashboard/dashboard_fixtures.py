@@ -1,6 +1,7 @@
 """The dashboard's pages over a store of one's own, in this process and in one of their own."""
 
 import contextlib
+import json
 import os
 import shutil
 import socket
@@ -9,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -39,6 +41,18 @@ def texts(shown: AppTest) -> str:
     """All that a page says in words."""
     kinds = (shown.markdown, shown.caption, shown.subheader, shown.header, shown.error, shown.warning, shown.success)
     return "\n".join([*(e.value for kind in kinds for e in kind), *(e.label for e in shown.expander)])
+
+
+def charts_of(shown: AppTest) -> list[str]:
+    """What each chart of a page, and its map, says to screen readers."""
+    maps = [header_of(element.proto.bytes)["words"] for element in shown.get("bidi_component")]
+    return [chart.proto.alt for chart in shown.get("plotly_chart")] + maps
+
+
+def header_of(encoded: bytes) -> dict[str, Any]:
+    """The header of a map as the browser gets it."""
+    size = int.from_bytes(encoded[:4], "little")
+    return json.loads(encoded[4 : 4 + size])
 
 
 def figures_of(shown: AppTest) -> dict[str, str]:

@@ -101,7 +101,7 @@ def names_for_a_screen_reader(page: Page) -> dict[str, list[str]]:
 
 def assert_all_is_named(page: Page) -> None:
     """Each chart and each control has a name for a screen reader."""
-    charts = page.get_by_test_id("stPlotlyChart").count()
+    charts = page.get_by_test_id("stPlotlyChart").count() + page.locator(".places-map").count()
     named = names_for_a_screen_reader(page)
     # A chart has its name once it is drawn, which is after the script of the page has ended.
     for _ in range(WAIT // 500):
@@ -152,23 +152,29 @@ def test_a_download_has_the_rows_and_figures_of_the_store(page, made, tmp_path, 
 
 def test_a_metro_that_is_clicked_on_the_map_opens_as_a_place(page, made):
     page.get_by_role("link", name="Map").click()
-    expect(page.locator(".js-plotly-plot .gl-canvas").first).to_be_visible(timeout=WAIT)
+    expect(page.locator(".places-map .dots")).to_be_visible(timeout=WAIT)
     settled(page)
     metros = made.read("monthly_predictions", HELD[-1])["city_full"].drop_nulls().unique().to_list()
-    drawn = "document.querySelector('.js-plotly-plot')"
-    # As many points as metros, each with a place; the second lies where the page says.
-    dots = f"{drawn}.data.find(trace => trace.name === 'places')"
-    assert page.evaluate(f"{dots}.x.length") == len(metros)
-    name = page.evaluate(f"{dots}.customdata[1][0]")
-    at = page.evaluate(
-        f"""(() => {{
-            const plot = {drawn}, axes = plot._fullLayout, box = plot.getBoundingClientRect(), dots = {dots};
-            return [box.x + axes.xaxis._offset + axes.xaxis.l2p(dots.x[1]),
-                    box.y + axes.yaxis._offset + axes.yaxis.l2p(dots.y[1])];
-        }})()"""
-    )
+    # As many dots as metros, each with a place; the second lies where the page says.
+    drawn = "document.querySelector('.places-map').map"
+    page.wait_for_function(f"{drawn} && {drawn}.width > 0", timeout=WAIT)
+    assert page.evaluate(f"{drawn}.count") == len(metros)
+    name = page.evaluate(f"{drawn}.shown.name(1)")
+    box = page.locator(".places-map .plot").bounding_box()
+    across, down = page.evaluate(f"{drawn}.place(1)")
+    at = (box["x"] + across, box["y"] + down)
     page.mouse.move(*at)
-    expect(page.locator(".js-plotly-plot .hoverlayer text").first).to_contain_text(name, timeout=WAIT)
+    expect(page.locator(".places-map .hover")).to_contain_text(name, timeout=WAIT)
+    # It zooms by wheel, button and key, and the dot moves away from under the mouse.
+    page.locator(".places-map .plot").focus()
+    page.keyboard.press("+")
+    page.get_by_role("button", name="Zoom in").click()
+    assert page.evaluate(f"{drawn}.zoom") > 2
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download as PNG").click()
+    assert download.value.suggested_filename.endswith(".png")
+    page.get_by_role("button", name="As at first").click()
+    assert page.evaluate(f"{drawn}.place(1)") == pytest.approx([across, down])
     page.mouse.click(*at)
     expect(page.get_by_role("heading", name="Place", exact=True)).to_be_visible(timeout=WAIT)
     settled(page)
@@ -177,7 +183,7 @@ def test_a_metro_that_is_clicked_on_the_map_opens_as_a_place(page, made):
 
 def test_months_play_to_the_last_one(browser, address):
     with opened(browser, f"{address}/map?colour=error&month={HELD[0]}") as page:
-        expect(page.locator(".js-plotly-plot .gl-canvas").first).to_be_visible(timeout=WAIT)
+        expect(page.locator(".places-map .dots")).to_be_visible(timeout=WAIT)
         settled(page)
         page.get_by_role("button", name="Play").click()
         expect(page).to_have_url(re.compile(f"month={HELD[1]}"), timeout=WAIT)
@@ -285,7 +291,7 @@ def test_the_fan_opens_with_the_horizon_and_the_months_ahead_are_in_the_address(
 def test_pages_of_forecasts_fit_a_phone_and_a_dark_theme(browser, forecasting, path):
     phone = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
     with opened(browser, f"{forecasting}/{path}", **phone) as page:
-        expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible(timeout=WAIT)
+        expect(page.locator(".js-plotly-plot .main-svg, .places-map .dots").first).to_be_visible(timeout=WAIT)
         settled(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         cut = (

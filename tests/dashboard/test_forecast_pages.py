@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from dashboard_fixtures import PAGES, figures_of, open_page, texts
+from dashboard_fixtures import PAGES, charts_of, figures_of, open_page, texts
 from platform_fixtures import LONG
 from streamlit.testing.v1 import AppTest
 
@@ -62,10 +62,9 @@ def test_every_chart_over_forecasts_has_a_sentence_and_a_table(forecasting, page
     shown = open_page(page, query)
     assert not shown.exception
     assert not shown.error
-    charts = shown.get("plotly_chart")
+    charts = charts_of(shown)
     assert len([e for e in shown.expander if e.label == "The figures as a table"]) == len(charts)
-    for chart in charts:
-        assert chart.proto.alt in [caption.value for caption in shown.caption]
+    assert set(charts) <= {caption.value for caption in shown.caption}
 
 
 def test_a_place_says_what_it_will_cost_how_sure_and_how_wrong_forecasts_were(forecasting):

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 import numpy as np
 import polars as pl
 import pytest
-from dashboard_fixtures import open_page, texts
+from dashboard_fixtures import header_of, open_page, texts
 from platform_fixtures import HELD
 from streamlit.testing.v1 import AppTest
 
@@ -16,11 +16,12 @@ from housing_assets.core.panel.areas import with_people
 from housing_assets.core.panel.places import find_area, metros, state_names, zip_table
 from housing_dashboard import outlines
 from housing_dashboard.charts import colours
-from housing_dashboard.charts.map import nice_end, place_map
+from housing_dashboard.charts.map import nice_end, percent_scale, place_map
 from housing_dashboard.charts.projection import EXTENT, project
 from housing_dashboard.data import place_metros
 from housing_dashboard.measures import MEASURES, metro_values, zip_values
 from housing_dashboard.outlines.make_areas import inside, merged
+from housing_dashboard.places_map import encoded
 
 NEWEST = HELD[-1]
 
@@ -134,15 +135,42 @@ def test_an_area_is_painted_in_the_colour_of_its_figure_and_answers_where_it_lie
     names = ["New York-Newark-Jersey City", "Texas (no metro)", "nowhere"]
     dollars = pl.Series("value", [1_000_000.0, 100_000.0, 300_000.0])
     placed = place_metros(names).with_columns(
-        dollars, name="city_full", size=5.0, figure="city_full", interval="city_full"
+        dollars, name="city_full", size=5.0, predicted_low=1.0, predicted_high=2.0
     )
     shown = placed.with_columns(x=pl.col("x").fill_null(0.0), y=pl.col("y").fill_null(0.0))
-    figure = place_map(shown, "price", "$", False, colours.LIGHT, False)
-    svg = unquote(figure.layout.images[0].source)
-    assert re.findall(r'fill="(#\w+)"', svg) == [colours.SEQUENTIAL[colours.LIGHT][at] for at in (-1, 0)]
-    within, dots = figure.data
-    assert {name for name, *_ in within.customdata} == set(names[:2])
-    assert [size > 1 for size in dots.marker.size] == [False, False, True]
+    drawn = place_map(shown, "price", "$", False, colours.LIGHT, False)
+    svg = unquote(drawn.header["pictures"][0]["source"])
+    shades = [colours.SEQUENTIAL[colours.LIGHT][at] for at in (-1, 0)]
+    assert re.findall(r'fill="(#\w+)"', svg) == shades
+    assert colours.written(drawn.colours[:2, :3]) == shades
+    assert {drawn.places["name"][place] for place in drawn.within["place"]} == set(names[:2])
+    assert [size > 0 for size in drawn.places["size"]] == [False, False, True]
+
+
+@pytest.mark.parametrize("unit", ["$", "%"])
+def test_what_the_browser_gets_has_every_place_with_its_figures(unit):
+    """Arrays after a header: a name may have accents, and an interval may not be known."""
+    places = pl.DataFrame(
+        {
+            "name": ["Española, NM 87532", "O'Fallon, IL 62269", "nowhere"],
+            "x": [-1.5, 2.0, None],
+            "y": [0.5, -3.0, None],
+            "value": [250_000.0, 500_000.0, 1.0],
+            "predicted_low": [None, 450_000.0, 1.0],
+            "predicted_high": [None, 550_000.0, 1.0],
+        }
+    ).with_columns(size=3.5)
+    sent = encoded(place_map(places, "price", unit, False, colours.LIGHT, True), "what it shows")
+    header = header_of(sent)
+    assert (header["count"], header["words"], header["unit"]) == (2, "what it shows", unit)
+    begin = 4 + int.from_bytes(sent[:4], "little")
+    assert begin % 4 == 0
+    x, y, size, value, low, high = np.frombuffer(sent, "<f4", 12, begin).reshape(6, 2)
+    assert (x.tolist(), y.tolist(), size.tolist()) == ([-1.5, 2.0], [0.5, -3.0], [3.5, 3.5])
+    assert value.tolist() == [250_000, 500_000]
+    assert np.isnan(low[0])
+    assert (low[1], high[1]) == (450_000, 550_000)
+    assert sent[begin + 12 * 4 + 8 :].decode().split("\n") == places["name"].to_list()[:2]
 
 
 @pytest.mark.parametrize("price", [500_000.0, 1_000.0, 1e9])
@@ -150,10 +178,10 @@ def test_areas_that_all_have_one_price_have_one_colour(price):
     """A round price, one below the scale and one above it."""
     names = ["New York-Newark-Jersey City", "Texas (no metro)"]
     placed = place_metros(names).with_columns(
-        pl.lit(price).alias("value"), name="city_full", size=5.0, figure="city_full", interval="city_full"
+        pl.lit(price).alias("value"), name="city_full", size=5.0, predicted_low=1.0, predicted_high=2.0
     )
-    figure = place_map(placed, "price", "$", False, colours.LIGHT, False)
-    (shade,) = set(re.findall(r'fill="(#\w+)"', unquote(figure.layout.images[0].source)))
+    drawn = place_map(placed, "price", "$", False, colours.LIGHT, False)
+    (shade,) = set(re.findall(r'fill="(#\w+)"', unquote(drawn.header["pictures"][0]["source"])))
     assert re.fullmatch("#[0-9a-f]{6}", shade)
 
 
@@ -165,19 +193,9 @@ def test_points_stand_out_from_the_background(theme, scale):
 
 
 def test_a_scale_of_changes_is_centred_on_zero_and_ends_at_a_round_value():
-    places = pl.DataFrame(
-        {
-            "id": ["a", "b"],
-            "name": ["a", "b"],
-            "x": [0.0, 1.0],
-            "y": [0.0, 1.0],
-            "size": [5.0, 5.0],
-            "figure": ["a", "b"],
-            "interval": ["a", "b"],
-        }
-    ).with_columns(pl.Series("value", [-1.0, 6.7]))
-    marker = place_map(places, "change", "%", True, "dark", False).data[-1].marker
-    assert (marker.cmin, marker.cmax) == (-10, 10)
+    scale = percent_scale(np.array([-1.0, 6.7]), diverging=True)
+    assert (scale.low, scale.high) == (-10, 10)
+    assert [word for _, word in scale.ticks] == ["-10%", "-5%", "0%", "+5%", "+10%"]
     assert [nice_end(v) for v in (0.4, 1, 1.1, 9, 0)] == pytest.approx([0.5, 1, 2, 10, 1])
 
 

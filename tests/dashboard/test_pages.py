@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 import polars as pl
 import pytest
-from dashboard_fixtures import PAGES, figures_of, listens, open_page, texts
+from dashboard_fixtures import PAGES, charts_of, figures_of, listens, open_page, texts
 from platform_fixtures import HELD, free_port
 from serving_fixtures import process
 from streamlit.testing.v1 import AppTest
@@ -64,11 +64,10 @@ def test_the_synthetic_sample_is_called_that(changeable):
 @pytest.mark.parametrize("page", PAGES)
 def test_every_chart_has_a_sentence_and_a_table(showing, page):
     shown = opened(showing, page)
-    charts = shown.get("plotly_chart")
+    charts = charts_of(shown)
     assert len([e for e in shown.expander if e.label == "The figures as a table"]) == len(charts)
     assert charts or page == "what_if"
-    for chart in charts:
-        assert chart.proto.alt in [caption.value for caption in shown.caption]
+    assert set(charts) <= {caption.value for caption in shown.caption}
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -397,8 +397,3 @@ def test_colours_that_are_too_dark_are_changed_on_a_dark_background():
     assert points.data[0].marker.opacity == 1
     for trace in (*series.data, *points.data):
         assert colours.contrast(colours.rgb(trace.marker.color or trace.line.color), behind) >= least
-    place = {"id": "a", "name": "a", "x": 0.0, "y": 0.0, "size": 5.0, "figure": "a", "interval": "b", "value": 1.0}
-    places = pl.DataFrame([place])
-    drawn = charts.place_map(places, "p", "%", True, "dark", True)
-    charts.for_dark(drawn)
-    assert drawn.data[-1].marker.colorscale[0][1] != BLUE_ON_DARK
