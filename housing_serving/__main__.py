@@ -12,7 +12,10 @@ def main() -> None:
     """
     gc.disable()
     from housing_assets.core.errors import HousingError
+    from housing_assets.core.models.engine import import_xgboost
 
+    # In a process that serves and does nothing else.
+    import_xgboost(estimators=False)
     try:
         from housing_serving.process import serve
     except HousingError as error:

@@ -32,7 +32,7 @@ from housing_serving.history_prices import HistoryPriceTables
 from housing_serving.rows import FEATURE_NUMBERS, Rows
 from housing_serving.tree_walk import TreeWalk
 
-import_xgboost(estimators=False)
+import_xgboost()
 
 FEW_ROWS = 64
 """Rows up to which a walk of the trees answers faster than XGBoost."""

@@ -5,6 +5,7 @@ as a bare ASGI application, without FastAPI, log or metrics. `/naive` is how suc
 everything read from disk for each request.
 """
 
+# ruff: noqa: E402
 import json
 import os
 import sys
@@ -14,6 +15,10 @@ import msgspec
 import uvicorn
 from fastapi import Request, Response
 from starlette.types import Receive, Scope, Send
+
+from housing_assets.core.models.engine import import_xgboost
+
+import_xgboost(estimators=False)  # as `python -m housing_serving` does, before anything of the API imports it
 
 from housing_serving.app import app
 from housing_serving.bodies import JSON, read_body

@@ -17,8 +17,8 @@ def import_xgboost(estimators: bool = True) -> None:
     Once XGBoost is imported, scikit-learn can be imported again.
 
     Args:
-        estimators: False leaves out the estimator classes as a whole, which only MLflow looks for, with
-            `scipy.special`: 5 MB of a server.
+        estimators: False leaves out the estimator classes as a whole with `scipy.special`, 5 MB: for a process that
+            only serves, since MLflow looks for them in one that trains.
     """
     if "xgboost" in sys.modules or "sklearn" in sys.modules:
         return
