@@ -45,13 +45,14 @@ def decide_publication(
         history: of their zips; None: the model uses none.
     """
     actual = rows["price"].to_numpy()
-    chosen = AS_IT_IS
+    unknown = np.full(rows.height, np.nan)
+    chosen, by_history = AS_IT_IS, unknown
     if history is not None:
-        said = history_naive_predictions(rows, history, model.lag, np.full(rows.height, np.nan))
+        said = history_naive_predictions(rows, history, model.lag, unknown)
         if model.growth is not None:
             said = {MODEL: model.itself().history_prices(rows, history), **said}
         chosen = Publication(*choose_predictor(actual, said))
-    by_history = replace(model, publication=chosen).history_prices(rows, history)
+        by_history = said.get(chosen.predictor, unknown)
     both = pl.concat(
         rows.select("date", "city_full", pl.col("price").alias("actual")).with_columns(
             pl.Series("predicted", prices, pl.Float64), pl.lit(kind).alias("from_history")

@@ -1,5 +1,6 @@
 """Monitoring: drift and errors of the predicted months, and one page on the quality of all data."""
 
+import os
 from collections.abc import Iterator
 
 import dagster as dg
@@ -87,7 +88,7 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         training_features: TableFile,
         store: dg.ResourceParam[Store],
     ) -> MonthlyFrames:
-        model = load_champion(store).model()
+        model = load_champion(store).model(threads=os.cpu_count() or 1)
         months = list(context.partition_keys)
         cleaned.months.require(months)
         monthly_predictions.months.require(months)
@@ -155,7 +156,8 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             for month, predictions in monthly_predictions.iterate():
                 version = predictions["model_version"][0]
                 if version not in on_eval:
-                    on_eval[version] = eval_errors(held.read(), load_bundle(store, version).model(), price_history)
+                    model = load_bundle(store, version).model(threads=os.cpu_count() or 1)
+                    on_eval[version] = eval_errors(held.read(), model, price_history)
                 found = accuracy_table(predictions, on_eval[version])
                 facts = found.filter(pl.col("city_full").is_null()).row(0, named=True)
                 overall.append({"month": month, **{k: v for k, v in facts.items() if k != "city_full"}})

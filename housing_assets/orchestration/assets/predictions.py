@@ -1,5 +1,6 @@
 """Intervals and predictions: months of `cleaned` through the champion's own encoders and model."""
 
+import os
 from collections.abc import Iterator
 
 import dagster as dg
@@ -179,7 +180,7 @@ def _monthly_predictions(settings: Settings) -> dg.AssetsDefinition:
 def _champion(store: Store) -> tuple[PriceModel, str]:
     """The champion, and the first month that it was not fitted on: that of the eval by which it was judged."""
     bundle = load_champion(store)
-    return bundle.model(), Judged.from_manifest(bundle.manifest).eval_start
+    return bundle.model(threads=os.cpu_count() or 1), Judged.from_manifest(bundle.manifest).eval_start
 
 
 def _require_unseen(months: list[str], first: str, version: str) -> None:
