@@ -143,9 +143,9 @@ class Stack:
     def wait_healthy(self, *services: str, seconds: float = 240) -> None:
         """Until the health checks of services pass."""
         for service in services:
-            words = ("inspect", "--format", "{{.State.Health.Status}}", self.container(service))
+            ask = ("inspect", "--format", "{{.State.Health.Status}}", self.container(service))
             try:
-                wait_until(lambda words=words: docker(*words).stdout.strip() == "healthy", seconds, f"{service} healthy")
+                wait_until(lambda ask=ask: docker(*ask).stdout.strip() == "healthy", seconds, f"{service} healthy")
             except AssertionError as error:
                 raise AssertionError(f"{error}\n{self.logs(service)}") from None
 
