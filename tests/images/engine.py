@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +57,16 @@ def make_stand_ins() -> None:
 
 
 def wait_until(condition: Any, seconds: float, what: str) -> Any:
-    """What a function returns, once that is true."""
+    """What a function returns, once that is true.
+
+    It is called ever less often, since calls take time from what is waited for.
+    """
     until = time.monotonic() + seconds
+    pause = 0.2
     while not (value := condition()):
         assert time.monotonic() < until, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.3)
+        time.sleep(pause)
+        pause = min(pause * 1.3, 1.5)
     return value
 
 
@@ -73,6 +78,8 @@ class Stack:
     env_file: Path
     ports: Mapping[str, int]
     key: str
+    containers: dict[str, str] = field(default_factory=dict)
+    """Ids of the services' containers, which a restart keeps. `docker compose` takes most of a second to tell one."""
 
     @classmethod
     def create(cls, folder: Path, **values: str) -> "Stack":
@@ -100,6 +107,7 @@ class Stack:
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """`infra/stack.py`, which is what `make stack` and `make stack-down` run."""
+        self.containers.clear()
         return subprocess.run(
             [sys.executable, PROJECT / "infra/stack.py", *words],
             env=self.environment, capture_output=True, text=True, check=False, timeout=600,
@@ -120,7 +128,9 @@ class Stack:
 
     def container(self, service: str) -> str:
         """The id of a service's container."""
-        return self.compose("ps", "--all", "--quiet", service).stdout.split()[0]
+        if service not in self.containers:
+            self.containers[service] = self.compose("ps", "--all", "--quiet", service).stdout.split()[0]
+        return self.containers[service]
 
     def inspect(self, service: str) -> dict[str, Any]:
         """What the engine knows of a service's container."""
@@ -133,10 +143,11 @@ class Stack:
     def wait_healthy(self, *services: str, seconds: float = 240) -> None:
         """Until the health checks of services pass."""
         for service in services:
-            wait_until(
-                lambda service=service: self.inspect(service)["State"]["Health"]["Status"] == "healthy",
-                seconds, f"{service} healthy\n{self.logs(service)}",
-            )  # fmt: skip
+            ask = ("inspect", "--format", "{{.State.Health.Status}}", self.container(service))
+            try:
+                wait_until(lambda ask=ask: docker(*ask).stdout.strip() == "healthy", seconds, f"{service} healthy")
+            except AssertionError as error:
+                raise AssertionError(f"{error}\n{self.logs(service)}") from None
 
     def logs(self, service: str) -> str:
         """The last lines of a service."""

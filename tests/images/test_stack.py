@@ -53,11 +53,14 @@ def row(stack) -> dict[str, str]:
 
 
 @contextmanager
-def traffic(stack: Stack, row: dict[str, str]) -> Iterator[list[str]]:
+def traffic(stack: Stack, row: dict[str, str], pause: float = 0.05) -> Iterator[list[str]]:
     """Predictions over HTTP, one after the other and each on a connection of its own, as long as the API is ready.
 
     A balancer does the same: it asks whether the server is ready, and sends it nothing once it is not. Yields what
     went wrong.
+
+    Args:
+        pause: seconds between an answer and the next request.
     """
     failures: list[str] = []
     answered = 0
@@ -65,7 +68,7 @@ def traffic(stack: Stack, row: dict[str, str]) -> Iterator[list[str]]:
 
     def ask() -> None:
         nonlocal answered
-        while not done.wait(0.05):
+        while not done.wait(pause):
             try:
                 with stack.api() as api:
                     if api.get("/health/ready").status_code != 200:
@@ -268,7 +271,8 @@ def test_a_backfill_runs_in_the_daemon_with_its_records_in_postgresql_and_its_lo
 
 def test_every_service_restarts_without_a_failed_request(stack, row):
     before = predict(stack, row)
-    with traffic(stack, row) as failures:
+    # Minutes in all: more requests would take the processor from the services that start.
+    with traffic(stack, row, pause=0.25) as failures:
         for services in (("postgres",), ("s3",), ("mlflow", "webserver", "daemon", "metrics", "dashboard")):
             stack.compose("restart", *services)
             stack.wait_healthy(*services)
