@@ -106,13 +106,15 @@ def stacked_by_month(months: Sequence[str], parts: Mapping[str, Sequence[float]]
         parts: a value of each month, by name.
         title, ylabel: words.
     """
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = _canvas(8, 4)
     at, bottom = np.arange(len(months)), np.zeros(len(months))
     for colour, (name, values) in zip(_COLOURS * 2, parts.items(), strict=False):
         axes.bar(at, values, bottom=bottom, label=name, color=colour, width=0.9)
         bottom += np.array(values, dtype=float)
     axes.set(ylabel=ylabel)
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title(title, fontsize=10)
     if parts:
         axes.legend(frameon=False, fontsize=8)
