@@ -46,6 +46,14 @@ def test_the_headline_is_what_its_words_say(prices):
         assert found.naive["mape"] == pytest.approx(100 * sum(naive) / len(naive))
 
 
+def test_close_is_told_by_the_share_of_the_actual_price():
+    # 105.1 is 4.9% of itself away from 100, and 5.1% of what the house was sold for.
+    found = figures.headline(rows_of([(105.1, 100, None), (104.9, 100, None)]))
+    assert {name: found.model[name] for name in ("within_0.5", "within_1", "within_5")} == {
+        "within_0.5": 0, "within_1": 0, "within_5": 50
+    }  # fmt: skip
+
+
 def test_without_actual_prices_there_are_rows_and_no_figures():
     found = figures.headline(rows_of([(1e5, 1e5, None)]).with_columns(actual_price=pl.lit(None, pl.Float64)))
     assert (found.rows, found.known, found.model, found.coverage) == (1, 0, {}, None)
