@@ -95,6 +95,11 @@ def own_training(folder: str, trees: str) -> float:
     return timed(lambda: training.own(data_path.Store.open(folder), int(trees)))
 
 
+def dask_training(folder: str, trees: str, workers: str) -> float:
+    """Training on workers of this machine, from `training_features` in the store."""
+    return training.on_dask(Path(folder), int(trees), int(workers))
+
+
 def search(folder: str, kind: str) -> float:
     """The search for hyperparameters, from `training_features` in the store."""
     return timed(lambda: searches.run(Path(folder), kind))
@@ -187,6 +192,7 @@ PIECES: dict[str, Callable[..., float]] = {
         ready,
         bare_training,
         own_training,
+        dask_training,
         search,
         dagster,
         forecast_fit,

@@ -33,6 +33,7 @@ from search import search_figures
 from serving import serving
 from serving_sizes import size_figures
 from sources import source_figures
+from training import dask_figures
 
 from housing_assets.config.settings import Settings
 from housing_assets.core.features.monthly import make_features
@@ -303,6 +304,12 @@ def training(bench: Bench) -> Iterator[Figure]:
     yield Figure("training", "the same / bare", f"{ratio:.2f}", *full_target(bench, "1.15", ratio <= 1.15))
 
 
+def dask(bench: Bench) -> Iterator[Figure]:
+    """Training on Dask's workers of this machine, from what the data path made."""
+    _ = bench.data
+    yield from dask_figures(bench.folder / "pure", GROWTH_TREES)
+
+
 def search(bench: Bench) -> Iterator[Figure]:
     """What successive halving saves of the search, and what it costs."""
     _ = bench.data
@@ -446,6 +453,7 @@ GROUPS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "data": data,
     "dagster": dagster,
     "training": training,
+    "dask": dask,
     "search": search,
     "growth": growth,
     "tuning": tuning,

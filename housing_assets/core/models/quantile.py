@@ -12,7 +12,7 @@ import xgboost as xgb
 from housing_assets.core.features.monthly import FEATURES
 from housing_assets.core.models.rows import Rows, feature_matrix
 
-_KEPT_BYTES = 256 * 2**20
+KEPT_BYTES = 256 * 2**20
 """Rows as floats that are kept between XGBoost's passes, of which it takes five: some 1.7 million rows. Larger ones are
 read again for each pass."""
 
@@ -33,7 +33,7 @@ def quantile_matrix(
 
 def _matrices(rows: Rows, height: int) -> Callable[[], Iterator[np.ndarray]]:
     """What gives the feature matrices of the pieces from the start, each time that it is called."""
-    if height * len(FEATURES) * np.dtype(np.float32).itemsize <= _KEPT_BYTES:
+    if height * len(FEATURES) * np.dtype(np.float32).itemsize <= KEPT_BYTES:
         kept = [feature_matrix(piece) for piece in rows.pieces(FEATURES)]
         return lambda: iter(kept)
     return lambda: map(feature_matrix, rows.pieces(FEATURES))

@@ -7,6 +7,7 @@ from polars.testing import assert_frame_equal
 
 from housing_assets.core.errors import HousingError
 from housing_assets.core.features.monthly import FEATURES
+from housing_assets.core.models import quantile
 from housing_assets.core.models.rows import feature_matrix
 from housing_assets.core.models.trees import (
     MIN_PRICE,
@@ -46,8 +47,10 @@ class InPieces:
 
     def __init__(self, frame: pl.DataFrame, rows: int) -> None:
         self.frame, self.rows = frame, rows
+        self.reads = 0
 
     def pieces(self, columns):
+        self.reads += 1
         return (part.select(columns) for part in self.frame.iter_slices(self.rows))
 
 
@@ -58,6 +61,16 @@ def test_rows_in_pieces_give_the_same_model_to_the_byte(train, rows, target):
     whole, pieces = train_trees(train, params), train_trees(InPieces(train, rows), params)
     assert pieces.booster.save_raw() == whole.booster.save_raw()
     assert pieces.anchor == whole.anchor
+
+
+def test_rows_that_are_too_many_to_be_kept_are_read_for_each_pass_and_give_the_same_model(train, monkeypatch):
+    kept, streamed = InPieces(train, 250), InPieces(train, 250)
+    of_kept = train_trees(kept, small())
+    monkeypatch.setattr(quantile, "KEPT_BYTES", 0)
+    of_streamed = train_trees(streamed, small())
+    assert of_streamed.booster.save_raw() == of_kept.booster.save_raw()
+    assert kept.reads == 2, "once for the labels, once for the matrix"
+    assert streamed.reads > 2
 
 
 def test_another_seed_gives_another_model(train):
