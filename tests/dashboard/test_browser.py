@@ -100,8 +100,18 @@ def names_for_a_screen_reader(page: Page) -> dict[str, list[str]]:
 
 
 def assert_all_is_named(page: Page) -> None:
-    """Each chart and each control has a name for a screen reader."""
-    charts = page.get_by_test_id("stPlotlyChart").count() + page.locator(".places-map").count()
+    """Each chart and each control has a name for a screen reader, in every tab of the page."""
+    tabs = page.get_by_role("tab").all()
+    for tab in tabs:
+        tab.click()
+        expect(tab).to_have_attribute("aria-selected", "true", timeout=WAIT)
+        assert_what_is_seen_is_named(page)
+    if not tabs:
+        assert_what_is_seen_is_named(page)
+
+
+def assert_what_is_seen_is_named(page: Page) -> None:
+    charts = page.locator("[data-testid=stPlotlyChart], .places-map").filter(visible=True).count()
     named = names_for_a_screen_reader(page)
     # A chart has its name once it is drawn, which is after the script of the page has ended.
     for _ in range(WAIT // 500):
