@@ -143,7 +143,13 @@ def _of_origin(at: HistoryAtOrigin) -> _OfOrigin:
 
 
 def _outcome_rows(step: WalkedForecast, combined: np.ndarray, of_origin: _OfOrigin) -> pl.DataFrame:
-    """The rows of one origin and horizon."""
+    """The rows of one origin and horizon.
+
+    Args:
+        step: the forecast.
+        combined: log growth by the model, shape (zips,).
+        of_origin: of the same origin.
+    """
     zips = of_origin.shared["zip"].to_numpy()
     missing = np.full(len(step.outcome), np.nan)
     growth = {MODEL: combined, **dict(zip(step.members, step.growth, strict=True))}

@@ -184,6 +184,9 @@ def walk(
         fits: by the month before which they were fitted.
         horizons: months ahead.
         last: the last origin.
+
+    Yields:
+        Origin by origin, and of each the horizons in their order.
     """
     members = tuple(next(iter(fits.values())).members)
     losses = Losses(members)
