@@ -40,27 +40,29 @@ class Backtest:
         return tuple(self.parts)
 
     def of(self, horizon: int) -> pl.DataFrame:
-        """A row for each graded origin and zip with history.
+        """A row for each graded origin and zip with history, in the order of origins.
 
         Returns:
             `origin`, `month` (forecast), `horizon`, `zip` (index in the history), `last_known_price` (US dollars),
             `price_decile` ("01" to "10": of the zip's price among all zips that are forecast from the origin), `noise`
             (see `housing_assets.core.forecasting.intervals.noise`), `growth` (log growth that followed, null where it
-            is not known) and log growth by each of `PREDICTORS`, null where that does not model the horizon.
+            is not known) and log growth by each of `PREDICTORS`, null where that does not model the horizon. The last
+            three are float32.
         """
         parts = self.parts[horizon]
         rows = pl.concat(parts.values())
         origins = pl.Series("origin", list(parts))
         months = pl.Series("month", [add_months(origin, horizon) for origin in parts])
+        deciles = pl.Series("price_decile", [f"{decile:02}" for decile in range(_DECILES + 1)])
         at = pl.Series(np.repeat(np.arange(len(parts)), [part.height for part in parts.values()]))
         return rows.select(
             origins.gather(at),
             months.gather(at),
             pl.lit(horizon).alias("horizon"),
-            pl.col("zip").cast(pl.Int64),
+            "zip",
             "last_known_price",
-            pl.col("price_decile").cast(pl.String).str.zfill(2),
-            pl.col("noise", "growth", *PREDICTORS).cast(pl.Float64).fill_nan(None),
+            deciles.gather(rows["price_decile"]),
+            pl.col("noise", "growth", *PREDICTORS).fill_nan(None),
         )
 
     @property

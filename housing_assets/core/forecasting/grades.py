@@ -11,6 +11,7 @@ from housing_assets.core.forecasting.grading import (
     choose_published,
     coverage_table,
     eval_mape,
+    first_outcomes,
     grade,
     skill_table,
     with_outcome,
@@ -53,15 +54,16 @@ def grade_forecasts(
         history: of all zips.
         model: to grade. Every origin is forecast by a fit that none of its outcomes went into.
         split: its eval months decide what is published.
-        first: first published prices, see `housing_assets.core.forecasting.grading.grade`.
+        first: first published prices, `housing_assets.core.vintages.first_prices.FIRST_SCHEMA`; None: none is known.
     """
     walked = backtest(history, model, graded_from(split))
     published = choose_published(walked, split)
     widths = forecast_intervals(walked.errors)
+    log_first = None if first is None else first_outcomes(history, first)
     graded, skill, coverage = [], [], []
     for horizon in walked.horizons:  # all horizons at once would be too much memory for a panel of the nation
         known = with_outcome(walked.of(horizon), split)
-        graded.append(grade(history, known, published, first))
+        graded.append(grade(history, known, published, log_first))
         skill.append(skill_table(known))
         coverage.append(coverage_table(known, widths, published))
     named = pl.lit(model.version).alias("model_version")

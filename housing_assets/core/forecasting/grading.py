@@ -10,12 +10,14 @@ from housing_assets.core.errors import HousingError
 from housing_assets.core.features.history import History
 from housing_assets.core.forecasting.backtest import Backtest
 from housing_assets.core.forecasting.schema import MODEL, PREDICTORS, PUBLISHED
-from housing_assets.core.months import TimeSplit
+from housing_assets.core.months import Split, TimeSplit, month_index
 
 _RESAMPLES = 1_000
 
 FIRST_PUBLISHED = "first_published"
 """The `by` of grades against the price as it was first published."""
+
+_SPLITS = pl.Enum([str(Split.EVAL), str(Split.HOLDOUT)])
 
 _GROUPS = ("overall", "year", "metro", "price_decile")
 
@@ -24,7 +26,7 @@ def grade(
     history: History,
     known: pl.DataFrame,
     published: Mapping[int, str],
-    first: pl.DataFrame | None = None,
+    log_first: np.ndarray | None = None,
 ) -> pl.DataFrame:
     """Error figures of every predictor, and of what is published, by horizon and by what else tells forecasts apart.
 
@@ -32,7 +34,7 @@ def grade(
         history: of the zips of `known`.
         known: of one horizon or several, see `with_outcome`.
         published: predictor by horizon.
-        first: first published prices, `housing_assets.core.vintages.first_prices.FIRST_SCHEMA`; None: none is known.
+        log_first: log of first published prices, see `first_outcomes`; None: none is known.
 
     Returns:
         `split`, `by` (overall, year, metro, price_decile, first_published), `group`, `horizon`, `predictor` (with
@@ -48,8 +50,8 @@ def grade(
     )
     errors = _with_errors(known, _GROUPS)
     graded = [_graded_by(errors, by) for by in _GROUPS]
-    if first is not None and first.height:
-        against = _with_errors(_against_first(history, known, first), (FIRST_PUBLISHED,))
+    if log_first is not None:
+        against = _with_errors(_against_first(history, known, log_first), (FIRST_PUBLISHED,))
         graded.append(_graded_by(against, FIRST_PUBLISHED))
     order = ["split", "by", "group", "horizon", "predictor"]
     figures = pl.concat(graded).select(*order, "rows", "mape", "mdape", "bias", "log_mae")
@@ -59,24 +61,25 @@ def grade(
 
 
 def _with_errors(known: pl.DataFrame, groups: Sequence[str]) -> pl.DataFrame:
-    """What rows are grouped by, with three errors of each predictor: `relative`, `absolute` and `log`.
+    """What rows are grouped by, with two errors of each predictor: `relative` and `log`.
 
     They are made once for all groups, as float32: an error of 1% is kept to 1e-9.
     """
     columns = []
     for predictor in PREDICTORS:
         log_error = pl.col(predictor) - pl.col("growth")
-        relative = log_error.exp() - 1
-        errors = {"relative": relative, "absolute": relative.abs(), "log": log_error.abs()}
-        columns += [values.cast(pl.Float32).alias(f"{predictor} {kind}") for kind, values in errors.items()]
-    return known.select("split", "horizon", *(pl.col(name).cast(pl.Categorical) for name in groups), *columns)
+        relative = (log_error.cast(pl.Float64).exp() - 1).cast(pl.Float32)
+        columns += [relative.alias(f"{predictor} relative"), log_error.abs().alias(f"{predictor} log")]
+    named = (pl.col(name).cast(pl.String).cast(pl.Categorical) for name in groups)
+    return known.select("split", "horizon", *named, *columns)
 
 
 def _graded_by(errors: pl.DataFrame, by: str) -> pl.DataFrame:
     """Error figures of each predictor by the values of a column, in percent but for the log."""
     figures = []
     for predictor in PREDICTORS:
-        relative, absolute, log = (pl.col(f"{predictor} {kind}") for kind in ("relative", "absolute", "log"))
+        relative, log = (pl.col(f"{predictor} {kind}") for kind in ("relative", "log"))
+        absolute = relative.abs()
         figures.append(
             pl.struct(
                 pl.lit(predictor).alias("predictor"),
@@ -87,24 +90,57 @@ def _graded_by(errors: pl.DataFrame, by: str) -> pl.DataFrame:
                 (relative.cast(pl.Float64).mean() * 100).alias("bias"),
             ).alias(predictor)
         )
-    group = pl.col(by).cast(pl.String).alias("group")
-    groups = errors.group_by("split", by, "horizon", maintain_order=True).agg(figures).with_columns(group).drop(by)
-    table = groups.unpivot(PREDICTORS, index=["split", "group", "horizon"], variable_name="name", value_name="figures")
+    keys = ["split", "horizon", by]
+    groups = _in_order(errors, keys).group_by("key").agg(pl.col(keys).first(), *figures)
+    named = groups.with_columns(pl.col("split").cast(pl.String), pl.col(by).cast(pl.String).alias("group"))
+    table = named.unpivot(PREDICTORS, index=["split", "group", "horizon"], variable_name="name", value_name="figures")
     graded = table.drop("name").unnest("figures").filter(pl.col("rows") > 0)
     return graded.with_columns(pl.lit(by).alias("by"))
 
 
-def _against_first(history: History, known: pl.DataFrame, first: pl.DataFrame) -> pl.DataFrame:
+def _in_order(rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    """The rows by the values of some columns, with one number for each of their combinations: `key`.
+
+    Polars takes groups of a sorted number as slices, which for ten predictors is several times faster than by hashes.
+    """
+    key = pl.lit(0, pl.UInt32)
+    for name in keys:
+        code = pl.col(name).to_physical().cast(pl.UInt32)
+        key = key * (code.max() + 1) + code
+    keyed = rows.with_columns(key.alias("key"))
+    if not keyed["key"].is_sorted():
+        keyed = keyed[keyed["key"].arg_sort()]
+    return keyed.with_columns(pl.col("key").set_sorted())
+
+
+def first_outcomes(history: History, first: pl.DataFrame) -> np.ndarray | None:
+    """Log of first published prices by zip and month of a history, shape (zips, months), NaN where none is known.
+
+    Args:
+        history: of all zips. Prices of other zips and months are left out.
+        first: `housing_assets.core.vintages.first_prices.FIRST_SCHEMA`; without a row the answer is None.
+    """
+    if first.is_empty():
+        return None
+    log_first = np.full(history.log_price.shape, np.nan)
+    zips = pl.Series(history.zips)
+    index = first["zipcode"].replace_strict(zips, pl.arange(len(zips), dtype=pl.Int64, eager=True), default=None)
+    month = (
+        first["date"].dt.year().cast(pl.Int64) * 12 + first["date"].dt.month() - 1 - month_index(history.first_month)
+    )
+    inside = index.is_not_null() & month.is_between(0, log_first.shape[1] - 1)
+    rows, columns, prices = (column.filter(inside).to_numpy() for column in (index, month, first["first_price"]))
+    log_first[rows, columns] = np.log(prices)
+    return log_first
+
+
+def _against_first(history: History, known: pl.DataFrame, log_first: np.ndarray) -> pl.DataFrame:
     """The rows whose outcome has a first published price, with `growth` up to that price."""
-    indices = pl.DataFrame(
-        {"zipcode": history.zips, "zip": range(len(history.zips))}, schema_overrides={"zip": pl.Int64}
-    )
-    outcomes = first.join(indices, on="zipcode").select(
-        "zip", pl.col("date").dt.strftime("%Y-%m").alias("month"), "first_price"
-    )
-    joined = known.join(outcomes, on=["zip", "month"], how="inner", maintain_order="left")
-    growth = (pl.col("first_price") / pl.col("last_known_price")).log()
-    return joined.with_columns(growth.alias("growth"), pl.lit("all").alias(FIRST_PUBLISHED))
+    origins = pl.Series(known["month"].unique())
+    columns = known["month"].replace_strict(origins, [history.column(month) for month in origins])
+    price = pl.Series(log_first[known["zip"].to_numpy(), columns.to_numpy()]).fill_nan(None)
+    growth = (price - known["last_known_price"].log()).alias("growth")
+    return known.with_columns(growth.cast(pl.Float32), pl.lit("all").alias(FIRST_PUBLISHED)).drop_nulls("growth")
 
 
 def with_outcome(rows: pl.DataFrame, split: TimeSplit) -> pl.DataFrame:
@@ -117,14 +153,15 @@ def with_outcome(rows: pl.DataFrame, split: TimeSplit) -> pl.DataFrame:
     Returns:
         `rows` with `split`.
     """
-    named = pl.when(pl.col("month") < split.eval_start).then(pl.lit("train"))
-    named = named.when(pl.col("month") < split.holdout_start).then(pl.lit("eval")).otherwise(pl.lit("holdout"))
-    return rows.drop_nulls("growth").with_columns(named.alias("split")).filter(pl.col("split") != "train")
+    graded = rows.filter(pl.col("growth").is_not_null() & (pl.col("month") >= split.eval_start))
+    is_eval = pl.col("month") < split.holdout_start
+    named = pl.when(is_eval).then(pl.lit("eval", _SPLITS)).otherwise(pl.lit("holdout", _SPLITS))
+    return graded.with_columns(named.alias("split"))
 
 
 def published_predictions(published: Mapping[int, str]) -> pl.Expr:
     """Log growth that is published, in rows of a backtest."""
-    chosen: pl.Expr = pl.lit(None, pl.Float64)
+    chosen: pl.Expr = pl.lit(None, pl.Float32)
     for horizon, predictor in published.items():
         chosen = pl.when(pl.col("horizon") == horizon).then(pl.col(predictor)).otherwise(chosen)
     return chosen.alias(PUBLISHED)
@@ -152,7 +189,8 @@ def choose_published(walked: Backtest, split: TimeSplit) -> dict[int, str]:
 def eval_mape(rows: pl.DataFrame, split: TimeSplit) -> float | None:
     """Mean absolute % error of the model on eval, of rows of one horizon; None: no outcome is known."""
     of_eval = with_outcome(rows, split).filter(pl.col("split") == "eval").drop_nulls(MODEL)
-    return of_eval.select((((pl.col(MODEL) - pl.col("growth")).exp() - 1).abs().mean()) * 100).item()
+    error = (pl.col(MODEL) - pl.col("growth")).cast(pl.Float64)
+    return of_eval.select((error.exp() - 1).abs().mean() * 100).item()
 
 
 def skill_table(known: pl.DataFrame, seed: int = 0) -> pl.DataFrame:
@@ -169,10 +207,16 @@ def skill_table(known: pl.DataFrame, seed: int = 0) -> pl.DataFrame:
         A row for each split, horizon and naive baseline: `split`, `horizon`, `against`, `origins`, `skill`,
         `skill_low`, `skill_high` (95%), in percent: 100 * (1 - mean absolute % error / the baseline's).
     """
-    by_origin = known.drop_nulls(MODEL).group_by("split", "horizon", "origin", maintain_order=True)
-    totals = by_origin.agg(
-        *(((pl.col(name) - pl.col("growth")).exp() - 1).abs().sum().alias(name) for name in (MODEL, *NAIVE_GROWTH))
+    modelled = known.filter(pl.col(MODEL).is_not_null()).select(
+        "split",
+        "horizon",
+        "origin",
+        *(
+            ((pl.col(name) - pl.col("growth")).cast(pl.Float64).exp() - 1).abs().alias(name)
+            for name in (MODEL, *NAIVE_GROWTH)
+        ),
     )
+    totals = modelled.group_by("split", "horizon", "origin").sum().with_columns(pl.col("split").cast(pl.String))
     found = []
     for (part, horizon), of_horizon in totals.sort("split", "horizon", "origin").group_by(
         "split", "horizon", maintain_order=True
@@ -209,5 +253,6 @@ def coverage_table(known: pl.DataFrame, widths: pl.DataFrame, published: Mapping
     return (
         joined.group_by("split", pl.col("month").str.slice(0, 4).alias("year"), "horizon")
         .agg(pl.len().alias("rows"), (100 * inside.mean()).alias("coverage"), (100 * width.mean()).alias("width"))
+        .with_columns(pl.col("split").cast(pl.String))
         .sort("split", "year", "horizon")
     )

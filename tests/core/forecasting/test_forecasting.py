@@ -16,6 +16,7 @@ from housing_assets.core.forecasting.grading import (
     best_naive,
     choose_published,
     coverage_table,
+    first_outcomes,
     grade,
     skill_table,
     with_outcome,
@@ -69,7 +70,8 @@ def walked(history, model) -> Backtest:
 
 @pytest.fixture(scope="module")
 def rows(walked) -> pl.DataFrame:
-    return walked.rows
+    """As float64, so that what tests compute from them is as exact as what the code does."""
+    return walked.rows.with_columns(pl.col(pl.Float32).cast(pl.Float64))
 
 
 @pytest.fixture(scope="module")
@@ -184,12 +186,16 @@ def test_outcomes_are_graded_against_their_first_published_price_where_it_is_kno
     first = pl.DataFrame(
         {
             "date": month_end(month),
-            "zipcode": [history.zips[i] for i in (0, 1)],
-            "first_price": 1.1 * np.exp(history.log_price[:2, column]),
+            "zipcode": [*(history.zips[i] for i in (0, 1)), "00000"],
+            "first_price": [*(1.1 * np.exp(history.log_price[:2, column])), 1.0],
         },
         schema=FIRST_SCHEMA,
     )
-    graded = grade(history, with_outcome(rows, SPLIT), published, first)
+    log_first = first_outcomes(history, first)
+    assert first_outcomes(history, first.clear()) is None
+    assert log_first is not None
+    assert np.argwhere(np.isfinite(log_first)).tolist() == [[0, column], [1, column]]
+    graded = grade(history, with_outcome(rows, SPLIT), published, log_first)
     assert_frame_equal(
         graded.filter(pl.col("by") != FIRST_PUBLISHED), grade(history, with_outcome(rows, SPLIT), published)
     )
