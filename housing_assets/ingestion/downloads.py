@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -19,8 +18,10 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
+
+from isal import isal_zlib
 
 from housing_assets.core.errors import SourceError
 from housing_assets.core.text import first_line
@@ -297,15 +298,15 @@ def _check_end(address: str, folder: Path, length_known: bool) -> None:
         if not magic.startswith(_GZIP) or length_known:
             return
         file.seek(0)
-        unpack, ended = zlib.decompressobj(wbits=31), False
+        unpack, ended = isal_zlib.decompressobj(wbits=31), False
         try:
             while block := file.read(_BLOCK):
                 while block:
                     unpack.decompress(block)
                     block, ended = unpack.unused_data, unpack.eof
                     if ended:
-                        unpack = zlib.decompressobj(wbits=31)
-        except zlib.error as error:
+                        unpack = isal_zlib.decompressobj(wbits=31)
+        except cast(type[Exception], isal_zlib.error) as error:  # its stub takes the class for an instance
             _forget_partial(folder)
             raise SourceError(f"{address}: is damaged gzip ({error}). Try again, or ask its publisher") from error
         if not ended:

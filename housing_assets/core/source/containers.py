@@ -1,16 +1,16 @@
 """Opening a file as UTF-8 bytes: archives are taken off by their first bytes, never by the file's name."""
 
 import codecs
-import gzip
 import io
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import cast
 
 import pyarrow as pa
+from isal import igzip, isal_zlib
 
 from housing_assets.core.errors import SourceError
 from housing_assets.core.text import first_line
@@ -21,6 +21,15 @@ _UNSUPPORTED = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"7z\xbc\xaf": "7-Zip", b"Ra
 _DOCUMENTS = {b"\xd0\xcf\x11\xe0": "an Excel workbook", b"%PDF": "a PDF document"}
 _WORKBOOKS = {"xl/workbook.xml": "an Excel workbook", "content.xml": "an OpenDocument spreadsheet"}
 """Members by which a zip is a spreadsheet's file."""
+_DAMAGED: tuple[type[Exception], ...] = (
+    OSError,
+    EOFError,
+    zlib.error,
+    cast(type[Exception], isal_zlib.error),  # its stub takes the class for an instance
+    zipfile.BadZipFile,
+    pa.ArrowException,
+    NotImplementedError,
+)
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -29,7 +38,15 @@ def damage_errors(name: str) -> Iterator[None]:
     """Turn what a damaged or cut-off file raises into a SourceError that names it."""
     try:
         yield
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, pa.ArrowException, NotImplementedError) as error:
+    except (
+        OSError,
+        EOFError,
+        zlib.error,
+        isal_zlib.error,
+        zipfile.BadZipFile,
+        pa.ArrowException,
+        NotImplementedError,
+    ) as error:
         reason = "a password is asked for" if "encrypted" in str(error) else first_line(error)
         raise SourceError(
             f"{name}: cannot be read, or is damaged or cut off: {reason}: copy, download or export it again"
@@ -42,7 +59,7 @@ def magic_of(path: Path) -> bytes:
         return stream.read(8)
 
 
-def open_bytes(path: Path, name: str) -> BinaryIO:
+def open_bytes(path: Path, name: str) -> io.BufferedReader:
     """The content of a file, out of its gzip, zip or zstandard archive, as UTF-8 without a byte order mark.
 
     Content that is not text comes as it is. What is damaged raises while it is read: see `damage_errors`.
@@ -72,7 +89,7 @@ def not_utf8_error(name: str) -> SourceError:
 def _unpacked(path: Path, name: str) -> io.BufferedReader:
     magic = magic_of(path)
     if magic.startswith(GZIP):
-        return io.BufferedReader(cast(io.RawIOBase, gzip.open(path)), 1 << 20)
+        return io.BufferedReader(cast(io.RawIOBase, igzip.open(path)), 1 << 20)
     if magic.startswith(ZSTANDARD):
         # The file itself is closed with the stream that decompresses it.
         compressed = pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")

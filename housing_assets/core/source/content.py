@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pa_parquet
@@ -66,7 +65,7 @@ class Content:
         return places
 
     @contextmanager
-    def open(self) -> Iterator[BinaryIO]:
+    def open(self) -> Iterator[io.BufferedReader]:
         """The text as UTF-8 bytes, from the header on."""
         with open_bytes(self.path, self.name) as stream:
             for _ in range(self.preamble):

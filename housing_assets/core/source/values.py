@@ -222,6 +222,14 @@ def _read_texts(raw: pl.Series, assumed: Counter[str]) -> pl.Series:
     return _mapped(raw, parse, pl.String(), assumed)
 
 
+def map_distinct(raw: pl.Series, function: Callable[[str], str | None]) -> pl.Series:
+    """What a function makes of each text; it is called once for each distinct one. Null stays null."""
+    text = raw.cast(pl.String)
+    distinct = text.drop_nulls().unique()
+    made = pl.Series([function(value) for value in distinct], dtype=pl.String)
+    return text if made.equals(distinct) else text.replace_strict(distinct, made, return_dtype=pl.String)
+
+
 def _mapped(
     raw: pl.Series, parse: Callable[[str], tuple[Any, str] | None], dtype: pl.DataType, assumed: Counter[str]
 ) -> pl.Series:

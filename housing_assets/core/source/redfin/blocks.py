@@ -21,6 +21,7 @@ from housing_assets.core.source.values import (
     LISTED,
     Problem,
     complaint_about,
+    map_distinct,
     nearest_name,
     read_days,
     read_numbers,
@@ -144,9 +145,13 @@ def _invalid(rows: pl.DataFrame, column: str, values: pl.Series, kind: str, late
 
 
 def _label(raw: pl.Series) -> pl.Series:
+    return map_distinct(raw, _plain_label)
+
+
+def _plain_label(text: str) -> str | None:
     """A label; Redfin's metros end in `metro area`, which is no part of the name."""
-    text = raw.cast(pl.String).str.strip_chars().str.replace(r" metro area$", "")
-    return text.set(text.is_in([*NULLS]).fill_null(False), None)
+    label = text.strip().removesuffix(" metro area")
+    return None if label in NULLS else label
 
 
 def levels_of(levels: pl.Series) -> Counter[str]:

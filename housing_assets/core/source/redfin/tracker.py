@@ -25,6 +25,7 @@ from housing_assets.core.source.redfin.blocks import (
     refuse_renamed,
 )
 from housing_assets.core.source.spelling import spelling_of
+from housing_assets.core.source.values import map_distinct
 
 _MARKET = (
     "median_sale_price",
@@ -43,6 +44,7 @@ _MARKET = (
 _LABELS = {"state_code": "state", "parent_metro_region": "city_full", "city": "place"}
 _KEYS = ("period_begin", "period_end", "period_duration", "region_type", "region", "property_type")
 _ADJUSTED = "is_seasonally_adjusted"
+_NOT_ADJUSTED = ("f", "false", "0", "n", "no")
 
 _OTHERS = (
     "region_type_id",
@@ -96,18 +98,17 @@ class RedfinTracker:
 
 
 def _tidy(block: pl.DataFrame, market: tuple[str, ...], spelling: Spelling, latest: str) -> Block:
-    def text(column: str) -> pl.Expr:
-        return pl.col(column).cast(pl.String).str.strip_chars().str.to_lowercase().fill_null("")
-
-    is_zip = text("region_type").is_in(["zip code", "zip", "zipcode", "zip_code"])
-    is_all = text("property_type") == "all residential"
-    is_raw = text(_ADJUSTED).is_in(["f", "false", "0", "n", "no"]) if _ADJUSTED in block.columns else pl.lit(True)
-    dropped = block.select(
-        (~is_zip).sum().alias("not of a ZIP code"),
-        (is_zip & ~is_all).sum().alias("not of All Residential"),
-        (is_zip & is_all & ~is_raw).sum().alias("seasonally adjusted"),
-    ).row(0, named=True)
-    rows = block.with_row_index("row").filter(is_zip & is_all & is_raw)
+    level, kind = (_lower(block[column]) for column in ("region_type", "property_type"))
+    is_zip = level.is_in(["zip code", "zip", "zipcode", "zip_code"])
+    is_all = is_zip & (kind == "all residential")
+    counts = is_all & _lower(block[_ADJUSTED]).is_in(_NOT_ADJUSTED) if _ADJUSTED in block.columns else is_all
+    totals = [int(mask.sum()) for mask in (is_zip, is_all, counts)]
+    dropped = {
+        "not of a ZIP code": block.height - totals[0],
+        "not of All Residential": totals[0] - totals[1],
+        "seasonally adjusted": totals[1] - totals[2],
+    }
+    rows = block.with_row_index("row").filter(counts)
     durations: Counter[int] = Counter()
     if "period_duration" in rows.columns:
         durations = days_given(rows["period_duration"], spelling)
@@ -117,10 +118,15 @@ def _tidy(block: pl.DataFrame, market: tuple[str, ...], spelling: Spelling, late
     return replace(
         tidied,
         rows=block.height,
-        levels=levels_of(block.select(text("region_type")).to_series()),
+        levels=levels_of(level),
         dropped=Counter({reason: n for reason, n in dropped.items() if n}),
         durations=durations,
     )
+
+
+def _lower(raw: pl.Series) -> pl.Series:
+    """Text in lower case without spaces around it; empty where there is none."""
+    return map_distinct(raw, lambda text: text.strip().lower()).fill_null("")
 
 
 def _underscored(content: Content) -> dict[str, int]:
