@@ -271,6 +271,12 @@ class History:
         """
         return HistoryAtOrigin(self, origin, self.column(origin))
 
+    def prepared_at(self, origin: str) -> "HistoryAtOrigin":
+        """`at`, with what all horizons have in common made, so that threads which forecast several find it made."""
+        at = self.at(origin)
+        at.prepare()
+        return at
+
     def until(self, last: str) -> "History":
         """The same history as if nothing after a month were known yet. Later months are not missing, they are gone.
 
@@ -377,7 +383,7 @@ class HistoryAtOrigin:
         return np.isfinite(self.growth(LEAST_MONTHS)) & (own_prices >= LEAST_MONTHS)
 
     def prepare(self) -> None:
-        """Make what all horizons have in common, so that threads which forecast several find it made."""
+        """Make what all horizons have in common."""
         _ = self.known, self.recent_growth, self.origin_features
 
     @property

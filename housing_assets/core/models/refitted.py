@@ -31,6 +31,7 @@ from housing_assets.core.models.combination import (
     learn_weights,
 )
 from housing_assets.core.months import add_months, month_index, month_range
+from housing_assets.core.prefetch import prefetch_map
 
 REFIT_MONTHS = 3
 """Months between fits. On half of the real metro indices, refitting each quarter erred 1% less than each year."""
@@ -190,10 +191,11 @@ def walk(
     """
     members = tuple(next(iter(fits.values())).members)
     losses = Losses(members)
+    origins = prefetch_map(history.prepared_at, month_range(min(fits), last), "origin")
     with ThreadPoolExecutor(_THREADS) as threads:
-        for origin in month_range(min(fits), last):
-            fit, at = fits[max(month for month in fits if month <= origin)], history.at(origin)
-            at.prepare()
+        for at in origins:
+            origin = at.origin
+            fit = fits[max(month for month in fits if month <= origin)]
             growths = threads.map(partial(fit.growth, at), horizons)
             outcomes = threads.map(partial(history.outcome, origin), horizons)
             for horizon, growth, outcome in zip(horizons, growths, outcomes, strict=True):

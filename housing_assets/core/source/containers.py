@@ -38,15 +38,7 @@ def damage_errors(name: str) -> Iterator[None]:
     """Turn what a damaged or cut-off file raises into a SourceError that names it."""
     try:
         yield
-    except (
-        OSError,
-        EOFError,
-        zlib.error,
-        isal_zlib.error,
-        zipfile.BadZipFile,
-        pa.ArrowException,
-        NotImplementedError,
-    ) as error:
+    except _DAMAGED as error:
         reason = "a password is asked for" if "encrypted" in str(error) else first_line(error)
         raise SourceError(
             f"{name}: cannot be read, or is damaged or cut off: {reason}: copy, download or export it again"
