@@ -63,7 +63,8 @@ class VintagePanel:
     def months(self) -> tuple[str, ...]:
         """Months that have rows, in order: those of the sources that give prices."""
         priced = [v for v in self.vintages if "price" in v.columns]
-        return tuple(sorted({m for v in priced for m in vintages.available_months(self.store, v)}))
+        # A vintage of an earlier version has no digests: its rows tell.
+        return tuple(sorted({m for v in priced for m in v.digests or vintages.available_months(self.store, v)}))
 
     def month(self, month: str) -> pl.DataFrame:
         """The rows of one month, in the columns of `RAW_SCHEMA`; errors as of `iterate`."""

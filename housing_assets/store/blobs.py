@@ -5,6 +5,7 @@ known here: see `housing_assets.store.layout`.
 """
 
 import glob
+import hashlib
 import io
 import os
 import tempfile
@@ -16,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from housing_assets.core.errors import StoreError
 from housing_assets.store.s3 import S3Blobs
-from housing_assets.store.stamps import Stamp, content_stamp
+from housing_assets.store.stamps import Stamp, etag_of
 
 
 class Blobs(Protocol):
@@ -145,7 +146,9 @@ class FolderBlobs:
             version = (status.st_size, status.st_mtime_ns)
             cached = self._stamps.get(path)
             if cached is None or cached[0] != version:
-                cached = (version, content_stamp(path.read_bytes()))
+                with path.open("rb") as file:
+                    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+                cached = (version, Stamp(sha256, lambda: etag_of(path.read_bytes())))
                 self._stamps[path] = cached
         except FileNotFoundError:  # deleted meanwhile
             return None

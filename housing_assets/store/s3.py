@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, BinaryIO, cast
 
 from housing_assets.core.errors import StoreError
@@ -119,7 +120,7 @@ class S3Blobs:
                     sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         except FileNotFoundError:
             return None
-        self._stamps[key] = stamp = Stamp(sha256, head["ETag"])
+        self._stamps[key] = stamp = Stamp(sha256, partial(str, head["ETag"]))
         return stamp
 
     def _etags(self, prefix: str) -> dict[str, str]:

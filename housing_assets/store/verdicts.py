@@ -148,7 +148,8 @@ def state_of(verdict: Verdict | None, stamp: str | None) -> State:
     if verdict is None:
         return State.ABSENT
     # A verdict of an earlier version of the platform has the ETag.
-    return verdict.state if verdict.stamp in (stamp, getattr(stamp, "etag", stamp)) else State.STALE
+    is_same = verdict.stamp == stamp or (verdict.stamp.startswith('"') and verdict.stamp == getattr(stamp, "etag", ""))
+    return verdict.state if is_same else State.STALE
 
 
 def unsound(store: Store, asset: str, months: Iterable[str] = ("",)) -> str:
