@@ -1,10 +1,14 @@
 """XGBoost without scikit-learn: what the platform needs of it, at a part of the memory and time to start."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
+
+CORES = os.cpu_count() or 1
+"""Cores of this machine: the threads that trees are fitted with, and scored with in a run. A server has its own."""
 
 
 def import_xgboost(estimators: bool = True) -> None:

@@ -12,9 +12,9 @@ import xgboost as xgb
 from housing_assets.core.features.monthly import FEATURES
 from housing_assets.core.models.rows import Rows, feature_matrix
 
-KEPT_BYTES = 256 * 2**20
-"""Rows as floats that are kept between XGBoost's passes, of which it takes five: some 1.7 million rows. Larger ones are
-read again for each pass."""
+KEPT_BYTES = 768 * 2**20
+"""Rows as floats that are kept between XGBoost's passes, of which it takes five: some 5 million rows, the train months
+of the whole country. Larger ones are read again for each pass."""
 
 
 def quantile_matrix(

@@ -1,6 +1,5 @@
 """Training: XGBoost on a feature frame, and prices from its trees."""
 
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -12,7 +11,7 @@ import polars as pl
 from housing_assets.core.errors import HousingError
 from housing_assets.core.features.monthly import FEATURES
 from housing_assets.core.models.anchor import ANCHOR_FEATURES, Anchor, fit_anchor
-from housing_assets.core.models.engine import import_xgboost
+from housing_assets.core.models.engine import CORES, import_xgboost
 from housing_assets.core.models.rows import Rows, WholeFrame, feature_matrix
 from housing_assets.core.panel.schema import BY_NAME
 
@@ -101,7 +100,7 @@ class TrainingParams:
             del own[ours]
         if self.monotone and self.target != "log_anchor":
             own["monotone_constraints"] = dict.fromkeys(MONOTONE_FEATURES, 1)
-        return {"objective": "reg:squarederror", "tree_method": "hist", "nthread": os.cpu_count() or 1, **own}
+        return {"objective": "reg:squarederror", "tree_method": "hist", "nthread": CORES, **own}
 
 
 ANCHORED = np.array([FEATURES.index(name) for name in ANCHOR_FEATURES])

@@ -108,6 +108,8 @@ _FIGURES = [
 
 _NOT_FINITE = [(~pl.col(n).is_finite()).sum().alias(f"{n}|not finite") for n in _MEASURED]
 
+_FIRST_IMPOSSIBLE = {n: pl.col(n).filter(_impossible(n)).first() for n in _MEASURED}
+
 _RANKS = [_possible(n).rank().cast(pl.Float32).alias(n) for n in _MEASURED]
 
 _ORDERS = [pl.corr(n, f"{n} before").alias(n) for n in _MEASURED]
@@ -118,14 +120,14 @@ class HistoryPriceTables:
     """What the months before say, to measure a month against; months pass by in order.
 
     Attributes:
-        figures: of up to 12 months: by column what `_FIGURES` and the correlation with the month before gave.
+        figures: of up to 12 months: by column what `_FIGURES` and the correlation with the month before gave, if any.
         rows: of these months.
         unplaced: of these months, the share of rows that name no metro that is known.
         prices: zip codes and prices of up to 3 months.
         values: the ranks of the last two months' numbers among their zips.
     """
 
-    figures: deque[dict[str, float | None]] = field(default_factory=lambda: deque(maxlen=YEAR))
+    figures: deque[dict[str, float]] = field(default_factory=lambda: deque(maxlen=YEAR))
     rows: deque[int] = field(default_factory=lambda: deque(maxlen=YEAR))
     unplaced: deque[float] = field(default_factory=lambda: deque(maxlen=YEAR))
     prices: deque[pl.DataFrame] = field(default_factory=lambda: deque(maxlen=RECENT))
@@ -133,7 +135,7 @@ class HistoryPriceTables:
 
     def usual(self, name: str) -> float | None:
         """The median of a figure over the months before; None where none has it."""
-        values = sorted(v for f in self.figures if (v := f.get(name)) is not None and not math.isnan(v))
+        values = sorted([f[name] for f in self.figures if name in f])
         middle = len(values) // 2
         return (values[middle] + values[~middle]) / 2 if values else None
 
@@ -145,7 +147,7 @@ class _MonthAlone:
     Attributes:
         sheet: with the measurements of this kind.
         figures: by column what `_FIGURES` and `_NOT_FINITE` give; None if the rows cannot be measured.
-        one: a row for each zip.
+        one: zip code and numbers, a row for each zip.
         ranks: of the numbers of some zips, by zip.
     """
 
@@ -163,7 +165,7 @@ def _measure_alone(item: tuple[str, pl.DataFrame]) -> _MonthAlone:
     sheet.keys_and_dates()
     figures: dict[str, float | None] = frame.select(_KNOWN).select(_FIGURES).row(0, named=True)
     figures |= frame.select(_NOT_FINITE).row(0, named=True)
-    one = frame.filter(pl.col("zipcode").is_first_distinct())
+    one = frame.select("zipcode", *_MEASURED).filter(pl.col("zipcode").is_first_distinct())
     repeats = frame.height - one.height
     sheet.add(
         "repeated_share", share_of(repeats, frame.height), as_percent(repeats, frame.height, "repeat a zip"), "zipcode"
@@ -184,7 +186,7 @@ def _measure_against(alone: _MonthAlone, past: HistoryPriceTables) -> list[Measu
         _measure_column(sheet, name, figures, past)
     _measure_order(sheet, alone.ranks, figures, past)
     _measure_against_months_before(sheet, alone.one, past)
-    past.figures.append(figures)
+    past.figures.append({name: v for name, v in figures.items() if v is not None and not math.isnan(v)})
     past.rows.append(sheet.frame.height)
     past.prices.append(alone.one.select("zipcode", _possible("price").alias("price")))
     return sheet.found
@@ -223,7 +225,7 @@ def _measure_column(
     column = BY_NAME[name]
     message = as_percent(impossible, rows, f"outside {column.low:g} to {column.high:g}")
     if impossible:
-        message += f", for example {sheet.frame.filter(_impossible(name))[name][0]:g}"
+        message += f", for example {sheet.frame.select(_FIRST_IMPOSSIBLE[name]).item():g}"
     sheet.add("impossible_share", share_of(impossible, rows), message, name)
     missing = 1 - given / rows if rows else None
     figures[f"{name}|missing"] = missing
@@ -284,29 +286,28 @@ def _measure_against_months_before(sheet: MeasurementRecorder, one: pl.DataFrame
     now = one.select("zipcode", _possible("price").alias("now"))
     before = past.prices[-1]
     lost, both, far = _compare_zips(now, before)
-    if lost.height >= FEW or far.height:
+    if lost >= FEW or far.height:
         # The month before may itself be the broken one: the months before it have a say. A zip is missed if it
         # was there in two of three, and its price is their median.
         several = pl.concat(past.prices).group_by("zipcode").agg(pl.len().alias("months"), pl.col("price").median())
         before = several.filter(pl.col("months") >= min(2, len(past.prices)))
         lost, _, _ = _compare_zips(now, before)
         _, both, far = _compare_zips(now, several)
-    message = f"{lost.height} of {before.height} zips of the months before are not there"
-    sheet.add("zip_coverage", 1 - share_of(lost.height, before.height) if before.height else None, message, "zipcode")
-    message = f"{far.height} of {both.height} zips jump by more than {math.exp(JUMP) - 1:.0%} from the months before"
+    message = f"{lost} of {before.height} zips of the months before are not there"
+    sheet.add("zip_coverage", 1 - share_of(lost, before.height) if before.height else None, message, "zipcode")
+    message = f"{far.height} of {both} zips jump by more than {math.exp(JUMP) - 1:.0%} from the months before"
     if far.height:
         first = far.sort("zipcode").row(0, named=True)
         message += f", for example {first['zipcode']} from {first['price']:,.0f} to {first['now']:,.0f}"
-    sheet.add("jump_share", share_of(far.height, both.height), message, "price")
+    sheet.add("jump_share", share_of(far.height, both), message, "price")
     sheet.add("jumps", far.height, message, "price")
 
 
-def _compare_zips(now: pl.DataFrame, before: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Zips that are no longer there, those that are, and those of them whose price jumps."""
+def _compare_zips(now: pl.DataFrame, before: pl.DataFrame) -> tuple[int, int, pl.DataFrame]:
+    """How many zips are no longer there, how many are, and those of them whose price jumps."""
     joined = before.join(now.with_columns(there=pl.lit(True)), on="zipcode", how="left")
-    both = joined.filter("there")
-    far = both.filter((pl.col("now") / pl.col("price")).log().abs() > JUMP)
-    return joined.filter(pl.col("there").is_null()), both, far
+    lost = joined["there"].null_count()
+    return lost, joined.height - lost, joined.filter((pl.col("now") / pl.col("price")).log().abs() > JUMP)
 
 
 def measure_raw_months(

@@ -1,6 +1,5 @@
 """The score of a trial on the folds."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from housing_assets.core.errors import HousingError
 from housing_assets.core.features.encoding import fit_encoders
 from housing_assets.core.features.monthly import FEATURES, KEYS, make_features
 from housing_assets.core.models.anchor import Anchor
-from housing_assets.core.models.engine import import_xgboost
+from housing_assets.core.models.engine import CORES, import_xgboost
 from housing_assets.core.models.rows import feature_matrix
 from housing_assets.core.models.trees import (
     TARGETS,
@@ -170,10 +169,9 @@ def fold_scores(
         patience: see `FoldFit`.
         stages: numbers of trees at which a stage ends, rising.
     """
-    cores = os.cpu_count() or 1
-    threads = max(1, cores // len(folds))
+    threads = max(1, CORES // len(folds))
     fits = [fold.begin(params, patience, threads) for fold in folds]
-    pool = ThreadPoolExecutor(min(cores, len(folds)), thread_name_prefix="fold")
+    pool = ThreadPoolExecutor(min(CORES, len(folds)), thread_name_prefix="fold")
     try:
         for trees in stages:
             scores = list(pool.map(lambda fit, trees=trees: fit.grow(trees), fits))

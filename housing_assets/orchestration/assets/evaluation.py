@@ -1,7 +1,5 @@
 """Evaluation: every model beside the naive baselines, on eval and on holdout."""
 
-import os
-
 import dagster as dg
 import polars as pl
 
@@ -11,6 +9,7 @@ from housing_assets.core.evaluation.models import Evaluation, evaluate_models
 from housing_assets.core.features.encoding import ENCODER_COLUMNS
 from housing_assets.core.features.history import HISTORY_SCHEMA, History
 from housing_assets.core.features.monthly import FEATURE_INPUTS
+from housing_assets.core.models.engine import CORES
 from housing_assets.core.months import Split
 from housing_assets.core.panel.splits import with_split
 from housing_assets.orchestration.described import described_asset
@@ -60,8 +59,7 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         versions = {CANDIDATE: tuned_model["version"], BASELINE: baseline_model["version"]}
         if (champion := _champion(context, store, settings.publication_lag)) and champion != versions[CANDIDATE]:
             versions[CHAMPION] = champion
-        threads = os.cpu_count() or 1
-        models = {name: load_bundle(store, version).model(threads) for name, version in versions.items()}
+        models = {name: load_bundle(store, version).model(CORES) for name, version in versions.items()}
         evaluation = evaluate_models(rows, models, past, history)
         store.write_table("model_comparison", evaluation.paired)
         overall = evaluation.table.filter(pl.col("by") == "overall")

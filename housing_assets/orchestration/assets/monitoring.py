@@ -1,6 +1,5 @@
 """Monitoring: drift and errors of the predicted months, and one page on the quality of all data."""
 
-import os
 from collections.abc import Iterator
 
 import dagster as dg
@@ -22,6 +21,7 @@ from housing_assets.core.catalogue import (
 from housing_assets.core.errors import StoreError
 from housing_assets.core.features.history import History
 from housing_assets.core.features.monthly import FEATURE_DESCRIPTIONS
+from housing_assets.core.models.engine import CORES
 from housing_assets.core.models.price import PREDICTION_DESCRIPTIONS
 from housing_assets.core.months import Split
 from housing_assets.core.quality.drift import (
@@ -88,7 +88,7 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         training_features: TableFile,
         store: dg.ResourceParam[Store],
     ) -> MonthlyFrames:
-        model = load_champion(store).model(threads=os.cpu_count() or 1)
+        model = load_champion(store).model(threads=CORES)
         months = list(context.partition_keys)
         cleaned.months.require(months)
         monthly_predictions.months.require(months)
@@ -156,7 +156,7 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             for month, predictions in monthly_predictions.iterate():
                 version = predictions["model_version"][0]
                 if version not in on_eval:
-                    model = load_bundle(store, version).model(threads=os.cpu_count() or 1)
+                    model = load_bundle(store, version).model(threads=CORES)
                     on_eval[version] = eval_errors(held.read(), model, price_history)
                 found = accuracy_table(predictions, on_eval[version])
                 facts = found.filter(pl.col("city_full").is_null()).row(0, named=True)

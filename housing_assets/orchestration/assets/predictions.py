@@ -1,6 +1,5 @@
 """Intervals and predictions: months of `cleaned` through the champion's own encoders and model."""
 
-import os
 from collections.abc import Iterator
 
 import dagster as dg
@@ -26,6 +25,7 @@ from housing_assets.core.intervals.conformal import (
     calibrate_month,
     calibration_window,
 )
+from housing_assets.core.models.engine import CORES
 from housing_assets.core.models.price import PREDICTION_DESCRIPTIONS, PREDICTION_SCHEMA, PriceModel
 from housing_assets.core.models.publication import widen
 from housing_assets.core.months import describe_months
@@ -180,7 +180,7 @@ def _monthly_predictions(settings: Settings) -> dg.AssetsDefinition:
 def _champion(store: Store) -> tuple[PriceModel, str]:
     """The champion, and the first month that it was not fitted on: that of the eval by which it was judged."""
     bundle = load_champion(store)
-    return bundle.model(threads=os.cpu_count() or 1), Judged.from_manifest(bundle.manifest).eval_start
+    return bundle.model(threads=CORES), Judged.from_manifest(bundle.manifest).eval_start
 
 
 def _require_unseen(months: list[str], first: str, version: str) -> None:

@@ -1,6 +1,5 @@
 """Checks of what training rests on, and of what it makes."""
 
-import os
 from collections.abc import Callable
 
 import dagster as dg
@@ -19,6 +18,7 @@ from housing_assets.core.catalogue import (
 )
 from housing_assets.core.features.encoding import ENCODER_COLUMNS
 from housing_assets.core.features.monthly import FEATURES
+from housing_assets.core.models.engine import CORES
 from housing_assets.core.models.price import PriceModel, twin_difference
 from housing_assets.core.months import Split, month_range
 from housing_assets.core.quality.measurement import Measurement
@@ -117,7 +117,7 @@ def _bundle(store: Store, version: str) -> tuple[PriceModel | None, str | None, 
     learned from, and the month before which all lies that those which serve learned; empty where it is not recorded."""
     try:
         bundle = load_bundle(store, version)
-        model = bundle.model(threads=os.cpu_count() or 1)
+        model = bundle.model(threads=CORES)
         months = month_range(*bundle.manifest["months"]["train"])
         learned = bundle.manifest.get("trees_learned_before", "")
         return model, None, twin_difference(bundle.files, model), months, learned
