@@ -116,9 +116,7 @@ def test_over_http_both_ways_give_the_same_bytes_ids_metrics_and_refusals(grown,
 def test_keys_and_limits_hold_for_quick_answers(grown, known):
     body = json.dumps(known[:1])
     with open_client(grown.folder, api_keys="one", rate_limit="4/minute") as client:
-        for _ in range(400):
-            if client.get("/health/ready").status_code == 200:
-                break
+        wait_ready(client)
         assert client.post("/predict", content=body, headers=QUICK).status_code == 401
         said = [client.post("/predict", content=body, headers={**QUICK, "x-api-key": "one"}) for _ in range(5)]
     assert [a.status_code for a in said] == [200, 200, 200, 200, 429]
