@@ -114,7 +114,7 @@ class Predictor:
         self.bundle = bundle
         self.version = bundle.version
         self.model: PriceModel = bundle.model()
-        self._walk = TreeWalk(self.model.trees.booster)
+        self._walk = TreeWalk(bundle.files["model.ubj"])
         self._require_one_answer(pl.read_parquet(io.BytesIO(bundle.files["golden_rows.parquet"])))
         self.history_prices: HistoryPriceTables | None = None
         kept = self.model.max_list_price
