@@ -33,6 +33,7 @@ from housing_serving.model_holder import ModelHolder, Reload
 from housing_serving.plain_route import try_first
 from housing_serving.predictor import Predictor
 from housing_serving.problems import kind_of, problem
+from housing_serving.quick_answers import QuickAnswers
 from housing_serving.routes.batches import add_batches
 from housing_serving.routes.health import add_health
 from housing_serving.routes.model import add_model
@@ -80,7 +81,6 @@ def create_app(settings: ServingSettings | None = None) -> FastAPI:
         telemetry=traces(settings.otlp_endpoint, settings.api_root_path),
     )
     app.state.holder = holder
-    _add_middleware(app, settings, metrics)
     _handle_errors(app)
     add_predictions(app, settings, holder, metrics)
     add_health(app, settings, holder, metrics)
@@ -92,6 +92,7 @@ def create_app(settings: ServingSettings | None = None) -> FastAPI:
     app.router.routes.sort(key=lambda route: not isinstance(route, APIRoute))
     _describe(app, guarded=bool(settings.keys))
     _answer_head(app)
+    _add_middleware(app, settings, holder, metrics)
     if not settings.otlp_endpoint:
         # The router is what tells a trace which route was called.
         try_first(app, "/predict")
@@ -119,8 +120,11 @@ def _reporter(holder: ModelHolder, metrics: Metrics) -> Callable[[Reload], None]
     return report
 
 
-def _add_middleware(app: FastAPI, settings: ServingSettings, metrics: Metrics) -> None:
+def _add_middleware(app: FastAPI, settings: ServingSettings, holder: ModelHolder, metrics: Metrics) -> None:
     """What each request passes through; the last one that is added is the outermost."""
+    if not settings.otlp_endpoint:
+        # The router is what tells a trace which route was called.
+        app.add_middleware(QuickAnswers, described=app, settings=settings, holder=holder, metrics=metrics)
     if settings.keys:
         app.add_middleware(Guarded, keys=settings.keys)
     app.add_middleware(Limited, most=settings.max_concurrent, rate=settings.rate_limit, keys=settings.keys)

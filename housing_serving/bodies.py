@@ -18,6 +18,8 @@ CSV = "text/csv"
 ARROW = "application/vnd.apache.arrow.stream"
 WHOLE = "housing.body_is_whole"
 """Key of a scope: True once the last byte of the body was read."""
+READ_BODY = "housing.body"
+"""Key of a scope: the body, where it was read before the operation was called."""
 KEPT_BYTES = 65_536
 """Bytes of a body that is not read, after which the connection still serves the next call."""
 LEFT_BYTES, LEFT_SECONDS = 64_000_000, 2.0
@@ -75,23 +77,42 @@ async def read_body(
     length = header(scope, b"content-length")
     if length.isdigit() and int(length) > most:
         raise BodyError("too_large", f"the body has {int(length):,} bytes, the limit is {most:,}: send fewer rows")
-    body = bytearray()
+    if READ_BODY in scope:
+        return scope[READ_BODY]
+    return await read_bytes(scope, receive, most, settings.body_seconds)
+
+
+async def read_bytes(scope: Scope, receive: Receive, most: int, seconds: float) -> bytes:
+    """The bytes of a body.
+
+    Args:
+        scope, receive: of the request.
+        most: bytes that are allowed.
+        seconds: that the client has.
+
+    Raises:
+        BodyError: it is larger than the limit (413), or late (408).
+        ClientDisconnect: the client is gone.
+    """
+    parts: list[bytes] = []
+    size = 0
     try:
-        async with asyncio.timeout(settings.body_seconds):
+        async with asyncio.timeout(seconds):
             while not scope.get(WHOLE):
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise ClientDisconnect
-                body += message.get("body", b"")
+                parts.append(message.get("body", b""))
                 scope[WHOLE] = not message.get("more_body", False)
-                if len(body) > most:
+                size += len(parts[-1])
+                if size > most:
                     raise BodyError(
                         "too_large", f"the body is larger than the limit of {most:,} bytes: send fewer rows"
                     )
     except TimeoutError:
-        message = f"the body did not arrive within {settings.body_seconds:g} seconds: send it at once"
+        message = f"the body did not arrive within {seconds:g} seconds: send it at once"
         raise BodyError("slow_body", message) from None
-    return bytes(body)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 async def leave_body(scope: Scope, receive: Receive) -> None:

@@ -5,7 +5,9 @@ any batch. A table costs tenths of a second for thousands of zips, so that no ev
 `is_ready`. Prices from a row's own figures belong in `predictor`.
 """
 
+import math
 import threading
+from datetime import date
 
 import numpy as np
 
@@ -56,6 +58,11 @@ class HistoryPriceTables:
             if self._first <= month <= self._last and (zip_at := zip_index.get(zipcode)) is not None:
                 prices[i] = self._table(month)[zip_at]
         return prices
+
+    def ready_price(self, day: date, zipcode: str) -> float:
+        """US dollars, looked up, never computed; NaN without a table of the month, or where the history is silent."""
+        table, zip_at = self._tables.get(day.year * 12 + day.month - 1), self.history.zip_index.get(zipcode)
+        return math.nan if table is None or zip_at is None else float(table[zip_at])
 
     def metro(self, zipcode: str) -> str:
         """Name of the metro of a zip that the history knows; empty if it has none."""

@@ -27,7 +27,10 @@ from housing_serving.rows import (
 from housing_serving.slices import SLICE_BYTES, NotJsonError, find_parts, give_way, guess_slices, kind_of_json
 
 _DECODER: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(list[RawRow])  # pyright: ignore[reportAssignmentType]
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+decode_raw_rows = _DECODER.decode
+"""A JSON array to `RawRow`s, of which zip codes, prices below a dollar and keys that repeat are not looked at yet."""
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What `decode_raw_rows` raises."""
 _SCALARS = {'"': "text", "t": "true or false", "f": "true or false", "n": "null"}
 _SCALARS |= dict.fromkeys("-0123456789", "a number")
 
@@ -109,11 +112,11 @@ def _decode_slice(body: bytes, most: int, explain: bool = True) -> Rows:
         explain: name every error; if not, the error says only that there is one.
     """
     try:
-        raw_rows = _DECODER.decode(body)
-    except _UNREADABLE as error:
+        raw_rows = decode_raw_rows(body)
+    except UNREADABLE as error:
         raise bad_rows(parse(body), most) if explain else no_json(error) from None
     numbers, absent = _numbers(raw_rows, most)
-    if may_repeat_keys(body, _count_fields(raw_rows, absent)):
+    if may_repeat_keys(body, count_fields(raw_rows, absent)):
         require_unique_keys(body)
     rows = _checked(raw_rows, numbers)
     if rows is None:
@@ -161,7 +164,7 @@ def _checked(raw_rows: Sequence[Any], numbers: np.ndarray) -> Rows | None:
     return Rows([row.date for row in raw_rows], zipcodes, [row.city_full or None for row in raw_rows], numbers)
 
 
-def _count_fields(raw_rows: Sequence[Any], absent_numbers: int) -> int:
+def count_fields(raw_rows: Sequence[Any], absent_numbers: int) -> int:
     """Fields that rows were sent with."""
     absent_texts = sum(texts_of(row).count(msgspec.UNSET) for row in raw_rows)
     return len(raw_rows) * len(COLUMNS) - absent_numbers - absent_texts
@@ -177,7 +180,7 @@ def parse(body: bytes) -> Any:
         value = msgspec.json.decode(body)
         if may_repeat_keys(body, _count_keys(value)):
             require_unique_keys(body)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise no_json(error) from None
     return value
 

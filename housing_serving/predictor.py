@@ -10,6 +10,7 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 
 import numpy as np
@@ -113,7 +114,7 @@ class Predictor:
         self.bundle = bundle
         self.version = bundle.version
         self.model: PriceModel = bundle.model()
-        self._walk = TreeWalk(self.model.trees.booster)
+        self._walk = TreeWalk(bundle.files["model.ubj"])
         self._require_one_answer(pl.read_parquet(io.BytesIO(bundle.files["golden_rows.parquet"])))
         self.history_prices: HistoryPriceTables | None = None
         kept = self.model.max_list_price
@@ -209,6 +210,26 @@ class Predictor:
         factors, warnings = self._factors_and_warnings(rows, from_history, tables, wants_history)
         low, high = np.array(factors).T
         return Predictions(price, price * low, price * high, is_known, self.predictors(from_history), tuple(warnings))
+
+    def known_price(self, day: date, zipcode: str, city: str | None) -> tuple[float, float, float] | None:
+        """Price and 90% interval of a row, US dollars, by look-ups alone: what `predict` gives it.
+
+        Args:
+            day, zipcode, city: of the row.
+
+        Returns:
+            None if the row has no history, its month's table is still to be computed, or it gets a warning.
+        """
+        tables = self.history_prices
+        if tables is None or (self._calibrated_until is not None and day > self._calibrated_until):
+            return None
+        price = tables.ready_price(day, zipcode)
+        metro = _place(city, zipcode)[0]
+        if not math.isfinite(price) or (city is not None and metro not in self.model.encoders.city_full_target):
+            return None
+        factors = self._factors[True]
+        low, high = factors.by_metro.get(metro or tables.metro(zipcode), factors.pooled)
+        return price, price * low, price * high
 
     def _factors_and_warnings(
         self, rows: Rows, from_history: Sequence[bool], tables: HistoryPriceTables | None, wants_history: bool

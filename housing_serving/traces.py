@@ -36,6 +36,8 @@ def traces(endpoint: str, root_path: str) -> TelemetryConfig:
 
     return {
         "auto_configure": bool(endpoint),
+        # Else each call would look through the environment for a tracer.
+        "tracing": bool(endpoint),
         "metrics": False,
         "logs": False,
         "operation_spans": False,

@@ -5,13 +5,13 @@ walked by one comparison in numpy, and the leaves are added up in XGBoost's own 
 the very number that it gets in a batch, which is XGBoost's.
 """
 
-from typing import TYPE_CHECKING
-
 import msgspec
 import numpy as np
 
-if TYPE_CHECKING:
-    import xgboost
+from housing_assets.core.models.engine import import_xgboost
+
+import_xgboost()
+import xgboost  # noqa: E402
 
 
 class _Tree(msgspec.Struct):
@@ -45,12 +45,16 @@ class _Saved(msgspec.Struct):
 class TreeWalk:
     """The trees of one booster without categorical splits. Safe to share between threads."""
 
-    def __init__(self, booster: "xgboost.Booster") -> None:
+    def __init__(self, saved: bytes) -> None:
         """Copy the trees.
 
         Args:
-            booster: of trees with one output.
+            saved: a booster of trees with one output, as XGBoost's `save_raw("ubj")` gives it.
         """
+        # A booster that begins and ends here. XGBoost keeps the last text it gave out, megabytes of JSON, for each
+        # booster and thread, and forgets it only where the booster ends in the thread that was given the text. A model
+        # is replaced in another thread than the one that loaded it, so that each would leave its text behind.
+        booster = xgboost.Booster(model_file=bytearray(saved))
         learner = msgspec.json.decode(booster.save_raw("json"), type=_Saved).learner
         trees = learner.gradient_booster.model.trees
         self._base = np.float32(msgspec.json.decode(learner.learner_model_param["base_score"], type=list[float])[0])

@@ -22,13 +22,12 @@ from housing_serving.middleware import Metrics
 from housing_serving.model_holder import ModelHolder
 from housing_serving.plain_route import PlainRoute
 from housing_serving.predictor import FEW_ROWS, Predictor
+from housing_serving.quick_answers import QUICK_BYTES
 from housing_serving.rows import Rows
 from housing_serving.schemas import EXAMPLE, ROWS_SCHEMA, Explained, Explanations, Predicted, Scored, Warned
 from housing_serving.settings import ServingSettings
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
-_QUICK_BYTES = 16_384
-"""Bytes whose rows are decoded, or refused, in less time than it takes to hand them to a thread."""
 _encode = msgspec.json.Encoder().encode
 
 _HISTORY: dict[str, Any] = {
@@ -151,7 +150,7 @@ def add_predictions(app: FastAPI, settings: ServingSettings, holder: ModelHolder
 
 async def _decoded(body: bytes, most: int) -> Rows:
     """Rows of a body; of one that is not small, off the event loop."""
-    return decode_rows(body, most) if len(body) <= _QUICK_BYTES else await run_in_pool(decode_rows, body, most)
+    return decode_rows(body, most) if len(body) <= QUICK_BYTES else await run_in_pool(decode_rows, body, most)
 
 
 def json_answer(serving: Predictor, rows: Rows, history: bool) -> bytes:

@@ -30,7 +30,7 @@ def trees() -> xgb.Booster:
 @settings(max_examples=50)
 @given(data=st.data(), rows=st.integers(1, 70))
 def test_any_rows_get_the_numbers_of_xgboost_to_the_bit(trees, data, rows):
-    walk = TreeWalk(trees)
+    walk = TreeWalk(bytes(trees.save_raw()))
     # Thresholds themselves among them: what equals one goes right.
     thresholds = [float(text) for text in re.findall(r"<([^]]+)\]", "".join(trees.get_dump()))]
     numbers = st.sampled_from([*thresholds, float("nan"), 0.0, -1e30, 1e30])
@@ -57,11 +57,14 @@ def test_trees_of_any_shape_are_read(params):
     matrix = np.random.default_rng(2).normal(size=(50, COLUMNS)).astype(np.float32)
     matrix[::3, ::2] = np.nan
     np.testing.assert_array_equal(
-        TreeWalk(trees).output(matrix), trees.inplace_predict(matrix, validate_features=False)
+        TreeWalk(bytes(trees.save_raw())).output(matrix), trees.inplace_predict(matrix, validate_features=False)
     )
 
 
 def test_a_row_alone_gets_the_number_that_it_gets_in_any_batch(trees):
-    walk, matrix = TreeWalk(trees), np.random.default_rng(3).normal(size=(64, COLUMNS)).astype(np.float32)
+    walk, matrix = (
+        TreeWalk(bytes(trees.save_raw())),
+        np.random.default_rng(3).normal(size=(64, COLUMNS)).astype(np.float32),
+    )
     together = walk.output(matrix)
     assert [walk.output(matrix[i : i + 1])[0] for i in range(64)] == together.tolist()
