@@ -40,7 +40,8 @@ def open_page(page: str = "overview", query: Mapping[str, str] | None = None) ->
 def texts(shown: AppTest) -> str:
     """All that a page says in words."""
     kinds = (shown.markdown, shown.caption, shown.subheader, shown.header, shown.error, shown.warning, shown.success)
-    return "\n".join([*(e.value for kind in kinds for e in kind), *(e.label for e in shown.expander)])
+    named = (*shown.expander, *shown.metric)
+    return "\n".join([*(e.value for kind in kinds for e in kind), *(e.label for e in named)])
 
 
 def charts_of(shown: AppTest) -> list[str]:
