@@ -42,13 +42,16 @@ class Frontend:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or hand it on."""
         path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
+        name, body = path.removeprefix("/"), None
         if scope["type"] == "http" and scope["method"] == "GET":
-            if path.startswith("/static/") and _takes_gzip(scope):
-                if (body := self.compressed(path[1:])) is not None:
-                    return await _send(send, body, path, _FOR_EVER)
-            elif path.removeprefix("/") in _PAGES:
-                return await _send(send, page_of(self.folder, path.removeprefix("/")).encode(), ".html", "no-cache")
-        await self.app(scope, receive, send)
+            if name in _PAGES:
+                body = page_of(self.folder, name).encode()
+            elif name.startswith("static/") and _takes_gzip(scope):
+                body = self.compressed(name)
+        if body is None:
+            await self.app(scope, receive, send)
+        else:
+            await _send(send, body, name)
 
     def compressed(self, name: str) -> bytes | None:
         """A static file as it is sent, compressed unless its format is. None if there is no such file.
@@ -74,8 +77,10 @@ def _takes_gzip(scope: Scope) -> bool:
     return "gzip" in headers.get("accept-encoding", "") and "range" not in headers
 
 
-async def _send(send: Send, body: bytes, name: str, caching: str) -> None:
+async def _send(send: Send, body: bytes, name: str) -> None:
     suffix = Path(name).suffix
+    # Names of static files have a digest of what is in them.
+    caching = _FOR_EVER if suffix in _TYPES else "no-cache"
     headers = [
         (b"content-type", _TYPES.get(suffix, "text/html; charset=utf-8").encode()),
         (b"content-length", str(len(body)).encode()),

@@ -63,7 +63,7 @@ def _market(month: str) -> None:
     if ahead.height:
         whole = metro_values(ahead.with_columns(pl.lit("nation").alias("city_full")), MEASURES["forecast"])
         value = figures.percent(whole["value"][0], signed=True)
-        # A figure this early: a browser asks for the code of figures at the first one, and then shows all others at once.
+        # With a figure this early, the browser has the code of figures when the others come, and shows them at once.
         shell.metric(st, f"Forecast from {origins[-1]} over the next year", value)
         moves = metro_values(ahead, MEASURES["forecast"]).drop_nulls("value")
         large = moves.filter(pl.col("people") >= _LEAST_PEOPLE)
