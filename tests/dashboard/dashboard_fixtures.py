@@ -65,7 +65,7 @@ def figures_of(shown: AppTest) -> dict[str, str]:
 def dashboard(store: Path, folder: Path, **env: str) -> Iterator[tuple[subprocess.Popen, str]]:
     """The dashboard as it is deployed; gives its process and its address."""
     port = free_port()
-    command = [sys.executable, "-m", "streamlit", "run", str(APP), "--server.address", "127.0.0.1"]
+    command = [sys.executable, "-m", "housing_dashboard", "--server.address", "127.0.0.1"]
     command += ["--server.port", str(port), "--server.headless", "true"]
     own = {"HOUSING_STORE_URI": str(store), **env}
     server = subprocess.Popen(command, env={**os.environ, **own}, cwd=folder)
