@@ -25,7 +25,7 @@ _FOR_EVER = "public, immutable, max-age=31536000"
 # What is seen until the scripts run, in the colours that Streamlit will have.
 _BEFORE_SCRIPTS = """<style>
   .before-scripts {font: 600 1.1rem "Source Sans", sans-serif; padding: 1.1rem 1.5rem; color: #31333f}
-  @media (prefers-color-scheme: dark) {html {background: #0e1117} .before-scripts {color: #fafafa}}
+  @media (prefers-color-scheme: dark) {html {background: #171614} .before-scripts {color: #fafafa}}
 </style>"""
 _TITLE = "Housing prices by month"
 
