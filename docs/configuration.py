@@ -13,7 +13,7 @@ PARTS: tuple[tuple[str, str, type[BaseSettings]], ...] = (
     ("The assets", "`make run`, `housing`, Dagster's webserver, daemon and runs.", Settings),
     ("The Dagster instance", "What `housing` writes into `DAGSTER_HOME/dagster.yaml`.", InstanceSettings),
     ("The API", "`make api`, `python -m housing_serving`, `uvicorn housing_serving.app:app`.", ServingSettings),
-    ("The dashboard", "`python -m housing_dashboard`, `streamlit run housing_dashboard/app.py`.", DashboardSettings),
+    ("The dashboard", "`python -m housing_dashboard`, `streamlit run housing_dashboard/server.py`.", DashboardSettings),
 )
 OTHERS = {
     "GIT_COMMIT": ("that of the work tree", "Commit that models and experiments name, where there is no git"),

@@ -21,7 +21,7 @@ def main() -> None:
         sys.exit(f"error: {error}")
     from streamlit.web.cli import main as streamlit
 
-    streamlit(["run", str(Path(__file__).with_name("app.py")), *sys.argv[1:]])
+    streamlit(["run", str(Path(__file__).with_name("server.py")), *sys.argv[1:]])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The dashboard: `streamlit run housing_dashboard/app.py`. It reads the store; the API makes its live predictions."""
+"""The script of the dashboard, which `server` serves. It reads the store; the API makes its live predictions."""
 
 import sys
 from pathlib import Path

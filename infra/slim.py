@@ -56,7 +56,7 @@ IMPORTED = {
     "xgboost opentelemetry.sdk.trace.export opentelemetry.exporter.otlp.proto.http._log_exporter "
     "opentelemetry.exporter.otlp.proto.http.metric_exporter opentelemetry.exporter.otlp.proto.http.trace_exporter",
     "dashboard": "boto3 httpx pandas plotly.graph_objects polars pyarrow.parquet pydantic_settings streamlit.web.cli "
-    "streamlit.web.bootstrap streamlit.runtime.scriptrunner streamlit.testing.v1",
+    "streamlit.starlette streamlit.web.bootstrap streamlit.runtime.scriptrunner streamlit.testing.v1",
     "dagster": "boto3 dagster_aws.ecs dagster_aws.s3 dagster_graphql dagster_mlflow dagster_postgres "
     "dagster_webserver.cli dagster._cli dagster._daemon.cli dagster._grpc.server evidently.presets great_expectations "
     "httpx matplotlib.pyplot mlflow.server mlflow.xgboost onnx onnxmltools onnxruntime optuna pandas "

@@ -63,7 +63,8 @@ def _market(month: str) -> None:
     if ahead.height:
         whole = metro_values(ahead.with_columns(pl.lit("nation").alias("city_full")), MEASURES["forecast"])
         value = figures.percent(whole["value"][0], signed=True)
-        lines.append(f"Forecast from {origins[-1]}: **{value}** over the next year.")
+        # With a figure this early, the browser has the code of figures when the others come, and shows them at once.
+        shell.metric(st, f"Forecast from {origins[-1]} over the next year", value)
         moves = metro_values(ahead, MEASURES["forecast"]).drop_nulls("value")
         large = moves.filter(pl.col("people") >= _LEAST_PEOPLE)
         moves = (large if large.height >= 2 * _MOVES else moves).sort("value", descending=True)

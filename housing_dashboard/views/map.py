@@ -21,6 +21,8 @@ _MANY_METROS = 100
 _ZIP_SIZES = ((300, 9.0), (1_500, 6.0), (5_000, 4.5), (10**6, 3.5))
 # So many places are named at each end.
 _MOST_LISTED = 6
+_WIDTH_OF_A_CITY = 90
+"""Pixels of its column where the window has no more."""
 _PLAYING, _TICKED = "map-playing", "map-ticked"
 
 
@@ -266,7 +268,12 @@ def _metro_table(rows: pl.DataFrame, measure: Measure) -> None:
     if measure.key == "price":
         table = table.drop("value")
     number = st.column_config.NumberColumn(measure.label, format="%.2f%%")
-    shell.show_table(table, "zips", f"Zips of {region}", value=number)
+    # So many columns fit on a phone. The downloads have all of them.
+    ending = ["value"] if "value" in table.columns else ["predicted_low", "predicted_high"]
+    city = st.column_config.TextColumn("City", width=_WIDTH_OF_A_CITY)
+    shown = table.select("zipcode", "city", "price", *ending)
+    shell.frame(shown, "zips", f"Zips of {region}", value=number, city=city)
+    shell.downloads(table, "zips", "zips")
     one, two = st.columns(2)
     with one:
         st.page_link("views/place.py", label=f"{region} on Place", query_params={"place": region}, icon=shell.LINK)

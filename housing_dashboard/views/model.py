@@ -11,6 +11,7 @@ from housing_dashboard import charts, data, figures, shell
 from housing_dashboard.parts import champions, graded
 
 _TOP = 15
+_PARTS = ["Prices", "Forecasts", "Champions and decisions"]
 _NAMES = {
     "tuned_model": "tuned",
     f"tuned_model{ITSELF}": "tuned, its own numbers",
@@ -39,7 +40,9 @@ def parts(champion: data.Champion | None) -> None:
     """All below the card of the champion, in tabs; without one that can be read, what does not rest on it."""
     rows = data.predictions(data.months_of("monthly_predictions"))
     shell.damaged(rows.damaged)
-    prices, forecasts, decided = st.tabs(["Prices", "Forecasts", "Champions and decisions"])
+    # What is in a closed tab is not on the page, so it would not be printed.
+    whole = st.toggle("All parts below one another, as for printing", key="whole")
+    prices, forecasts, decided = [st.container() for _ in _PARTS] if whole else st.tabs(_PARTS)
     with prices, shell.contents("contents-prices"):
         of_prices(champion, rows.frame)
     with forecasts, shell.contents("contents-forecasts"), shell.guard():

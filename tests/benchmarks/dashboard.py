@@ -22,14 +22,14 @@ from housing_assets.core.months import add_months
 from housing_assets.store.layout import Store
 
 ROUNDS = 5
-_APP = Path(__file__).parents[2] / "housing_dashboard/app.py"
 _BROWSER = shutil.which("chromium")
 # When things are there, in milliseconds after the address was opened, as the page itself notes them.
 _NOTE = """
 window.seen = {};
 const note = (name, found) => { if (!seen[name] && found) seen[name] = performance.now(); };
 new MutationObserver(() => {
-  note("figures", document.querySelectorAll("[data-testid=stMetricValue]").length >= 8);
+  note("figures", document.querySelectorAll(".st-key-figures-headline [data-testid=stMetricValue]").length >= 8);
+  note("title", document.querySelector("h2"));
   note("drawn", document.querySelectorAll(".js-plotly-plot .main-svg").length >= 4
     && document.querySelector("[data-testid=stDataFrame] canvas"));
   const shown = document.querySelector(".places-map");
@@ -47,7 +47,7 @@ def dashboard(store: Store) -> Iterator[tuple[psutil.Process, str]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", str(_APP), "--server.address", "127.0.0.1"]
+    command = [sys.executable, "-m", "housing_dashboard", "--server.address", "127.0.0.1"]
     command += ["--server.port", str(port), "--server.headless", "true"]
     env = {**os.environ, "HOUSING_STORE_URI": store.uri}
     process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -79,7 +79,7 @@ def dashboard_figures(store: Store, folder: Path) -> Iterator[Figure]:
         maps = [_visit(browser, f"{url}/map?level=zips", "map") for _ in range(ROUNDS)]
         page = browser.new_page(viewport={"width": 1400, "height": 900})
         page.goto(url)
-        page.locator("[data-testid=stMetricValue]").nth(7).wait_for()
+        page.locator(".st-key-figures-headline [data-testid=stMetricValue]").nth(7).wait_for()
         _settle(page)
         changes = [_filtered(page, month) for month in months[-2 : -2 - 2 * ROUNDS : -2]]
         page.goto(f"{url}/map?level=zips&colour=change")

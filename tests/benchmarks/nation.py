@@ -12,6 +12,7 @@ import polars as pl
 from housing_assets.core.months import add_months, month_end
 from housing_assets.core.panel.places import metros, state_pool, zip_table
 from housing_assets.store.layout import Store
+from housing_assets.store.verdicts import State, Verdict, data_stamps, write_verdicts
 
 ZIPS, HISTORY, PREDICTED, HORIZONS = 26_000, 300, 24, 12
 END = "2026-06"
@@ -54,6 +55,8 @@ def national_store(store: Store, folder: Path, zips: int = ZIPS, history: int = 
         national.months("cleaned").write(month, frame)
         frames.append(frame)
     national.write_table("price_history", pl.concat(frames).sort("zipcode", "date"))
+    stamp = data_stamps(national, "cleaned")[known[-1]]
+    write_verdicts(national, [Verdict("cleaned", known[-1], State.GREEN, stamp, zips, f"synthetic, {zips:,} zips")])
     random = np.random.default_rng(7)
     for at in range(history - PREDICTED, history):
         national.months("monthly_predictions").write(known[at], _predictions(places, known[at], prices[at], random))

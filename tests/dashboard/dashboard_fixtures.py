@@ -20,6 +20,7 @@ from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 APP = Path(__file__).parents[2] / "housing_dashboard/app.py"
+SERVED = APP.with_name("server.py")
 PAGES = ("overview", "map", "place", "compare", "what_if", "model", "health")
 # As in the dashboard's own configuration, which `AppTest` does not read. CPython 3.11.7 counts the depth of syntax
 # trees for all threads together: parsing a page for magic fails now and then beside another thread that parses.
@@ -40,7 +41,8 @@ def open_page(page: str = "overview", query: Mapping[str, str] | None = None) ->
 def texts(shown: AppTest) -> str:
     """All that a page says in words."""
     kinds = (shown.markdown, shown.caption, shown.subheader, shown.header, shown.error, shown.warning, shown.success)
-    return "\n".join([*(e.value for kind in kinds for e in kind), *(e.label for e in shown.expander)])
+    named = (*shown.expander, *shown.metric)
+    return "\n".join([*(e.value for kind in kinds for e in kind), *(e.label for e in named)])
 
 
 def charts_of(shown: AppTest) -> list[str]:
@@ -64,7 +66,7 @@ def figures_of(shown: AppTest) -> dict[str, str]:
 def dashboard(store: Path, folder: Path, **env: str) -> Iterator[tuple[subprocess.Popen, str]]:
     """The dashboard as it is deployed; gives its process and its address."""
     port = free_port()
-    command = [sys.executable, "-m", "streamlit", "run", str(APP), "--server.address", "127.0.0.1"]
+    command = [sys.executable, "-m", "streamlit", "run", str(SERVED), "--server.address", "127.0.0.1"]
     command += ["--server.port", str(port), "--server.headless", "true"]
     own = {"HOUSING_STORE_URI": str(store), **env}
     server = subprocess.Popen(command, env={**os.environ, **own}, cwd=folder)
