@@ -5,7 +5,6 @@ known here: see `housing_assets.store.layout`.
 """
 
 import glob
-import hashlib
 import io
 import os
 import tempfile
@@ -17,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from housing_assets.core.errors import StoreError
 from housing_assets.store.s3 import S3Blobs
-from housing_assets.store.stamps import Stamp, etag_of
+from housing_assets.store.stamps import Stamp, file_stamp
 
 
 class Blobs(Protocol):
@@ -146,9 +145,7 @@ class FolderBlobs:
             version = (status.st_size, status.st_mtime_ns)
             cached = self._stamps.get(path)
             if cached is None or cached[0] != version:
-                with path.open("rb") as file:
-                    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-                cached = (version, Stamp(sha256, lambda: etag_of(path.read_bytes())))
+                cached = (version, file_stamp(path))
                 self._stamps[path] = cached
         except FileNotFoundError:  # deleted meanwhile
             return None

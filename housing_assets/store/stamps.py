@@ -2,6 +2,8 @@
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 SHA256 = "sha256"
 """Under which an object's metadata has the sha256 of its content."""
@@ -17,7 +19,7 @@ class Stamp(str):
 
         Args:
             sha256: of the content.
-            etag: makes the ETag, when it is asked for.
+            etag: makes the ETag, when it is asked for. It can be pickled, as the dashboard does with what it has read.
         """
         stamp = super().__new__(cls, sha256)
         stamp._etag = etag
@@ -32,11 +34,25 @@ class Stamp(str):
         return self._etag()
 
 
+def file_stamp(path: Path) -> Stamp:
+    """The stamp of a file's content.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return Stamp(hashlib.file_digest(file, "sha256").hexdigest(), partial(_etag_of_file, path))
+
+
 def content_stamp(data: bytes) -> Stamp:
     """The stamp of a content."""
-    return Stamp(hashlib.sha256(data).hexdigest(), lambda: etag_of(data))
+    return Stamp(hashlib.sha256(data).hexdigest(), partial(_etag_of, data))
 
 
-def etag_of(data: bytes) -> str:
+def _etag_of(data: bytes) -> str:
     """S3's ETag of a content that was uploaded in one part."""
     return f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
+
+
+def _etag_of_file(path: Path) -> str:
+    return _etag_of(path.read_bytes())
