@@ -390,7 +390,9 @@ def _known_cause(
     error: BaseException | None, checks: Callable[[], Mapping[str, dg.AssetCheckEvaluation]]
 ) -> str | None:
     """The message for people somewhere in an error's chain of causes."""
-    while error is not None:
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:  # an error that was raised again can be among its own causes
+        seen.append(error)
         if isinstance(error, HousingError):
             return str(error)
         if isinstance(error, dg.Failure):

@@ -136,8 +136,9 @@ def first_outcomes(history: History, first: pl.DataFrame) -> np.ndarray | None:
 
 def _against_first(history: History, known: pl.DataFrame, log_first: np.ndarray) -> pl.DataFrame:
     """The rows whose outcome has a first published price, with `growth` up to that price."""
-    origins = pl.Series(known["month"].unique())
-    columns = known["month"].replace_strict(origins, [history.column(month) for month in origins])
+    months = known["month"].unique()
+    numbers = [history.column(month) for month in months]
+    columns = known["month"].replace_strict(months, numbers, return_dtype=pl.Int64)
     price = pl.Series(log_first[known["zip"].to_numpy(), columns.to_numpy()]).fill_nan(None)
     growth = (price - known["last_known_price"].log()).alias("growth")
     return known.with_columns(growth.cast(pl.Float32), pl.lit("all").alias(FIRST_PUBLISHED)).drop_nulls("growth")
