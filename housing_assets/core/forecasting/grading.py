@@ -50,7 +50,7 @@ def grade(
     )
     errors = _with_errors(known, _GROUPS)
     graded = [_graded_by(errors, by) for by in _GROUPS]
-    if log_first is not None:
+    if log_first is not None and known.height:
         against = _with_errors(_against_first(history, known, log_first), (FIRST_PUBLISHED,))
         graded.append(_graded_by(against, FIRST_PUBLISHED))
     order = ["split", "by", "group", "horizon", "predictor"]
@@ -137,8 +137,7 @@ def first_outcomes(history: History, first: pl.DataFrame) -> np.ndarray | None:
 def _against_first(history: History, known: pl.DataFrame, log_first: np.ndarray) -> pl.DataFrame:
     """The rows whose outcome has a first published price, with `growth` up to that price."""
     months = known["month"].unique()
-    numbers = [history.column(month) for month in months]
-    columns = known["month"].replace_strict(months, numbers, return_dtype=pl.Int64)
+    columns = known["month"].replace_strict(months, [history.column(month) for month in months])
     price = pl.Series(log_first[known["zip"].to_numpy(), columns.to_numpy()]).fill_nan(None)
     growth = (price - known["last_known_price"].log()).alias("growth")
     return known.with_columns(growth.cast(pl.Float32), pl.lit("all").alias(FIRST_PUBLISHED)).drop_nulls("growth")

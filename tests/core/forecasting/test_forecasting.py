@@ -206,6 +206,11 @@ def test_outcomes_are_graded_against_their_first_published_price_where_it_is_kno
     assert against["mape"].item() == pytest.approx(100 * np.abs(errors).mean())
 
 
+def test_a_horizon_without_a_known_outcome_has_no_grades(history, rows, published):
+    nothing = with_outcome(rows.head(100).with_columns(growth=pl.lit(None, pl.Float64)), SPLIT)
+    assert grade(history, nothing, published, np.array(history.log_price)).is_empty()
+
+
 def test_a_price_decile_has_the_same_zips_at_every_horizon(history, rows, published):
     """30 zips, 3 in each decile of an origin, also where some outcomes are still to come or were never known."""
     one = rows.filter(pl.col("origin") == "2018-03").sort("last_known_price", "zip", "horizon")
