@@ -165,5 +165,5 @@ VOLUME /app/data
 EXPOSE 8501
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
     CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8501/_stcore/health', timeout=4)"]
-CMD ["streamlit", "run", "housing_dashboard/server.py", "--server.address", "0.0.0.0", "--server.port", "8501", \
+CMD ["python", "-m", "housing_dashboard", "--server.address", "0.0.0.0", "--server.port", "8501", \
      "--server.headless", "true"]

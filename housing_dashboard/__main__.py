@@ -4,6 +4,7 @@ Streamlit itself starts whatever the environment is, and runs the app when the f
 Streamlit's.
 """
 
+import signal
 import sys
 from pathlib import Path
 
@@ -21,6 +22,8 @@ def main() -> None:
         sys.exit(f"error: {error}")
     from streamlit.web.cli import main as streamlit
 
+    # The server closes its connections first and then has the signal sent again: who stops a service expects 0.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     streamlit(["run", str(Path(__file__).with_name("server.py")), *sys.argv[1:]])
 
 

@@ -202,9 +202,10 @@ def test_prometheus_gets_every_metric_of_its_alert_rules_where_it_looks(stack, r
         pages = [
             stack.execute("webserver", "python", "-c", ASK, f"http://{target}/metrics").stdout for target in targets
         ]
-        return "".join(pages) if "housing_status_up 1.0" in pages[-1] else ""
+        told = all(words in pages[-1] for words in ("housing_status_up 1.0", "housing_daemon_heartbeat"))
+        return "".join(pages) if told else ""
 
-    page = wait_until(answered, 120, "a look at the store")
+    page = wait_until(answered, 120, "a look at the store and at a daemon that has begun")
     exported = set(re.findall(r"^(housing_\w+)", page, re.MULTILINE))
     rules = re.findall(r"\bhousing_\w+", (monitoring / "alerts.yaml").read_text())
     assert set(rules) - exported <= {"housing_job_last_failure_timestamp_seconds"}, "no run failed here"
