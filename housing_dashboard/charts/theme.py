@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from textwrap import wrap
 from typing import Any
 
+# Plotly takes pandas as soon as any thread has begun to import it, and fails before that import has ended.
+import pandas  # noqa: F401
 import plotly.graph_objects as go
 import polars as pl
 

@@ -3,6 +3,8 @@
 import asyncio
 import gzip
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -110,3 +112,8 @@ def test_the_first_page_is_run_once_for_nobody_who_leaves(monkeypatch, ends):
     asyncio.run(server.warm())
     assert runtime.asked == ["rerun_script"]
     assert runtime.open == set()
+
+
+def test_charts_come_with_pandas_since_plotly_fails_while_another_visitor_s_thread_imports_it():
+    code = "import sys, housing_dashboard.charts; sys.exit('pandas' not in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
