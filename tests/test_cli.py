@@ -9,6 +9,8 @@ import polars as pl
 import pytest
 from platform_fixtures import END, EVAL, HELD, MONTHS, TRAIN, CommandLine, command_line, copy_of, tree, write_source
 
+from housing_assets.cli.run import known_cause
+from housing_assets.core.errors import HousingError
 from housing_assets.core.months import add_months, month_end
 from housing_assets.core.panel.schema import COLUMN_NAMES
 from housing_assets.orchestration.build import build_definitions
@@ -554,3 +556,11 @@ def test_status_tells_a_red_check(housing):
     assert done.code == 0
     assert "failed" in done.out
     assert "prices_are_known" in done.out
+
+
+def test_causes_of_an_error_that_go_round_end_the_search_for_words():
+    first, second = ValueError("first"), KeyError("second")
+    first.__context__, second.__context__ = second, first
+    assert known_cause(first, dict) is None
+    second.__cause__ = HousingError("say this")
+    assert known_cause(first, dict) == "say this"

@@ -374,7 +374,7 @@ class _Stages:
         except DagsterExecutionInterruptedError as error:
             raise KeyboardInterrupt from error
         except Exception as error:
-            cause = _known_cause(error, lambda: last_checks(self.instance, self.definitions))
+            cause = known_cause(error, lambda: last_checks(self.instance, self.definitions))
             if cause is None:
                 raise
             raise HousingError(f"{name}: {cause}") from error
@@ -386,9 +386,7 @@ class _Stages:
         return bool(last) and last[0].tags.get(_INPUTS_TAG) == digest and last[0].is_success
 
 
-def _known_cause(
-    error: BaseException | None, checks: Callable[[], Mapping[str, dg.AssetCheckEvaluation]]
-) -> str | None:
+def known_cause(error: BaseException | None, checks: Callable[[], Mapping[str, dg.AssetCheckEvaluation]]) -> str | None:
     """The message for people somewhere in an error's chain of causes."""
     seen: list[BaseException] = []
     while error is not None and error not in seen:  # an error that was raised again can be among its own causes

@@ -64,7 +64,7 @@ def figures_of(shown: AppTest) -> dict[str, str]:
 
 @contextlib.contextmanager
 def dashboard(store: Path, folder: Path, **env: str) -> Iterator[tuple[subprocess.Popen, str]]:
-    """The dashboard as it is deployed; gives its process and its address."""
+    """The dashboard as it is served, whatever the environment; gives its process and its address."""
     port = free_port()
     command = [sys.executable, "-m", "streamlit", "run", str(SERVED), "--server.address", "127.0.0.1"]
     command += ["--server.port", str(port), "--server.headless", "true"]
