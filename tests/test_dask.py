@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -104,8 +105,21 @@ def test_two_workers_train_a_model_as_good_as_one_process_does(cluster, table, t
     here = train_trees(table.of("train"), params)
     assert there.anchor == here.anchor
     assert error(there, table) == pytest.approx(error(here, table), rel=0.01)
-    again = train_on_dask(cluster.address, table.of("train"), params)
+    with pausing(cluster.processes[-1], seconds=2):
+        again = train_on_dask(cluster.address, table.of("train"), params)
     assert again.booster.save_raw() == there.booster.save_raw(), "as many workers make the same trees each time"
+
+
+@contextmanager
+def pausing(process: subprocess.Popen, seconds: float) -> Iterator[None]:
+    """Stop a process from the start of the block until so many seconds have passed: it falls behind the others."""
+    process.send_signal(signal.SIGSTOP)
+    timer = threading.Timer(seconds, process.send_signal, [signal.SIGCONT])
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.join()
 
 
 def kill_once_it_trains(cluster: Cluster) -> subprocess.Popen:

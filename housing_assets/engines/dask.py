@@ -5,8 +5,7 @@ of them, is `housing_assets.core.models.trees`. Dask is imported when it is used
 definitions.
 """
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -107,8 +106,9 @@ def _fit(
     """The trees, fitted on the workers that are there now.
 
     XGBoost's workers notice a closed connection at once and all fail; Dask then reads what was lost anew.
-    Pieces are dealt to workers in turn: bins depend on which rows lie together, so that left to the scheduler the same
-    training would give other trees each time.
+    Row groups are dealt to workers in turn: bins depend on which rows lie together, so that left to the scheduler the
+    same training would give other trees each time. A worker reads all of its groups in one task, since the scheduler
+    moves tasks that wait behind another to a worker that has none.
 
     Raises:
         WorkerLostError: one of them went away.
@@ -123,18 +123,26 @@ def _fit(
 
     before = _workers(client)
     groups = rows.groups()
-    log(f"training {params.n_estimators} trees on {len(before)} Dask workers, {len(groups)} pieces")
-    turns = zip(groups, itertools.cycle(sorted(before)), strict=False)
+    log(f"training {params.n_estimators} trees on {len(before)} Dask workers, {len(groups)} row groups")
+    shares = {worker: list(groups)[n :: len(before)] for n, worker in enumerate(sorted(before)[: len(groups)])}
     try:
         read = [
-            client.submit(_piece, rows, group, params.target, anchor, workers=worker, allow_other_workers=True)
-            for group, worker in turns
+            client.submit(
+                _share,
+                rows,
+                {group: groups[group] for group in share},
+                params.target,
+                anchor,
+                workers=worker,
+                allow_other_workers=True,
+            )
+            for worker, share in shares.items()
         ]
         _require_read(read, rows)
         unknown = float("nan")
-        pieces: list[Any] = [delayed(piece) for piece in read]
-        x = [da.from_delayed(piece[0], (unknown, len(FEATURES)), dtype=np.float32) for piece in pieces]
-        y = [da.from_delayed(piece[1], (unknown,), dtype=np.float64) for piece in pieces]
+        parts: list[Any] = [delayed(share) for share in read]
+        x = [da.from_delayed(part[0], (unknown, len(FEATURES)), dtype=np.float32) for part in parts]
+        y = [da.from_delayed(part[1], (unknown,), dtype=np.float64) for part in parts]
         matrix = dxgb.DaskQuantileDMatrix(
             client,
             da.concatenate(x, allow_unknown_chunksizes=True),
@@ -157,12 +165,12 @@ def _fit(
     return result["booster"]
 
 
-def _require_read(pieces: "Sequence[Future]", rows: TableFile) -> None:
-    """Wait until workers have read the pieces, and say what kept them from it: XGBoost would not."""
+def _require_read(shares: "Sequence[Future]", rows: TableFile) -> None:
+    """Wait until workers have read their shares, and say what kept them from it: XGBoost would not."""
     from distributed import wait
 
-    wait(pieces)
-    if failed := next((piece for piece in pieces if piece.status == "error"), None):
+    wait(shares)
+    if failed := next((share for share in shares if share.status == "error"), None):
         reason = first_line(cast(BaseException, failed.exception()))
         raise HousingError(
             f"a Dask worker cannot read {rows.asset} ({reason}): workers need this version of "
@@ -170,10 +178,17 @@ def _require_read(pieces: "Sequence[Future]", rows: TableFile) -> None:
         )
 
 
-def _piece(rows: TableFile, group: int, target: Target, anchor: Anchor | None) -> tuple[np.ndarray, np.ndarray]:
-    """The matrix and the labels of one row group; runs on a worker."""
-    frame = next(rows.pieces([*FEATURES, "price"], [group]))
-    return feature_matrix(frame), training_labels(frame, target, anchor)
+def _share(
+    rows: TableFile, groups: Mapping[int, int], target: Target, anchor: Anchor | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The matrix and the labels of some row groups, given with the most rows each has; runs on a worker."""
+    most = sum(groups.values())
+    matrix, labels = np.empty((most, len(FEATURES)), np.float32), np.empty(most)
+    end = 0
+    for frame in rows.pieces([*FEATURES, "price"], groups):
+        begin, end = end, end + frame.height
+        matrix[begin:end], labels[begin:end] = feature_matrix(frame), training_labels(frame, target, anchor)
+    return matrix[:end], labels[:end]
 
 
 def _workers(client: "Client") -> set[str]:
