@@ -46,22 +46,25 @@ class HistoryPriceTables:
 
     def is_ready(self, rows: Rows) -> bool:
         """True if all tables that these rows need are computed."""
-        months = {day.year * 12 + day.month - 1 for day in rows.dates}
+        months = {_month(day) for day in rows.dates}
         return all(month in self._tables or not self._first <= month <= self._last for month in months)
 
     def prices(self, rows: Rows) -> np.ndarray:
         """US dollars, shape (n,); NaN where the history says nothing."""
         prices = np.full(len(rows), np.nan)
-        zip_index = self.history.zip_index
-        for i, (day, zipcode) in enumerate(zip(rows.dates, rows.zipcodes, strict=True)):
-            month = day.year * 12 + day.month - 1
-            if self._first <= month <= self._last and (zip_at := zip_index.get(zipcode)) is not None:
-                prices[i] = self._table(month)[zip_at]
+        zip_at = np.fromiter((self.history.zip_index.get(z, -1) for z in rows.zipcodes), np.intp, len(rows))
+        days, day_of = rows.days
+        month_of_row = np.array([_month(day) for day in days])[day_of]
+        for month in {_month(day) for day in days}:
+            if self._first <= month <= self._last:
+                chosen = (month_of_row == month) & (zip_at >= 0)
+                if chosen.any():
+                    prices[chosen] = self._table(month)[zip_at[chosen]]
         return prices
 
     def ready_price(self, day: date, zipcode: str) -> float:
         """US dollars, looked up, never computed; NaN without a table of the month, or where the history is silent."""
-        table, zip_at = self._tables.get(day.year * 12 + day.month - 1), self.history.zip_index.get(zipcode)
+        table, zip_at = self._tables.get(_month(day)), self.history.zip_index.get(zipcode)
         return math.nan if table is None or zip_at is None else float(table[zip_at])
 
     def metro(self, zipcode: str) -> str:
@@ -93,3 +96,8 @@ class HistoryPriceTables:
                 if table is None:
                     table = self._tables[month] = self.model.month_prices(self.history, month_at(month))
         return table
+
+
+def _month(day: date) -> int:
+    """The month of a day, as `housing_assets.core.months.month_index` counts it."""
+    return day.year * 12 + day.month - 1

@@ -173,14 +173,16 @@ class Predictor:
         """Features of rows: float32 of shape (n, len(FEATURES)), missing NaN."""
         numbers = rows.numbers[:, FEATURE_NUMBERS]
         _GAPS.apply(numbers)
-        places = [_place(city, zipcode) for city, zipcode in zip(rows.cities, rows.zipcodes, strict=True)]
+        days, day_of = rows.days
+        pairs, place_of_row = rows.places
+        metros, latitudes, longitudes = zip(*(_place(city, zipcode) for city, zipcode in pairs), strict=True)
         inputs = FeatureInputs(
-            years=np.array([day.year for day in rows.dates]),
-            months=np.array([day.month for day in rows.dates]),
+            years=np.array([day.year for day in days])[day_of],
+            months=np.array([day.month for day in days])[day_of],
             zipcodes=rows.zipcodes,
-            metros=[metro for metro, _, _ in places],
-            latitudes=[latitude for _, latitude, _ in places],
-            longitudes=[longitude for _, _, longitude in places],
+            metros=[metros[place] for place in place_of_row.tolist()],
+            latitudes=np.array(latitudes)[place_of_row],
+            longitudes=np.array(longitudes)[place_of_row],
             numbers=numbers,
         )
         return make_matrix(inputs, self.model.encoders)
@@ -203,13 +205,13 @@ class Predictor:
         tables = self.history_prices if history else None
         price = np.full(len(rows), np.nan) if tables is None else tables.prices(rows)
         is_known = np.isfinite(price)
-        from_history = is_known.tolist()
-        if not all(from_history):
-            price[~is_known] = self.prices(self.matrix(rows.where(~is_known) if any(from_history) else rows))
+        if not is_known.all():
+            price[~is_known] = self.prices(self.matrix(rows.where(~is_known) if is_known.any() else rows))
         wants_history = history and self.model.uses_history
-        factors, warnings = self._factors_and_warnings(rows, from_history, tables, wants_history)
-        low, high = np.array(factors).T
-        return Predictions(price, price * low, price * high, is_known, self.predictors(from_history), tuple(warnings))
+        factors, warnings = self._factors_and_warnings(rows, is_known, tables, wants_history)
+        low, high = factors.T
+        predictors = self.predictors(is_known.tolist())
+        return Predictions(price, price * low, price * high, is_known, predictors, tuple(warnings))
 
     def known_price(self, day: date, zipcode: str, city: str | None) -> tuple[float, float, float] | None:
         """Price and 90% interval of a row, US dollars, by look-ups alone: what `predict` gives it.
@@ -232,50 +234,74 @@ class Predictor:
         return price, price * low, price * high
 
     def _factors_and_warnings(
-        self, rows: Rows, from_history: Sequence[bool], tables: HistoryPriceTables | None, wants_history: bool
-    ) -> tuple[list[tuple[float, float]], list[RowWarning]]:
-        """Interval ends of each row as factors of its price, and why some rows deserve less trust.
+        self, rows: Rows, from_history: np.ndarray, tables: HistoryPriceTables | None, wants_history: bool
+    ) -> tuple[np.ndarray, list[RowWarning]]:
+        """Interval ends of each row as factors of its price, shape (n, 2), and why some rows deserve less trust.
 
         Args:
             rows: that are predicted.
-            from_history: of each row, whether its price is from the history.
+            from_history: of each row, whether its price is from the history; booleans, shape (n,).
             tables: of the history; None where it is not used.
             wants_history: a row without a history gets a warning.
         """
-        encoders = self.model.encoders
-        train_zips, train_metros = encoders.zipcode_frequency, encoders.city_full_target
-        list_prices = rows.column("median_list_price").tolist()
-        factors: list[tuple[float, float]] = []
-        warnings: list[RowWarning] = []
-        for i, (day, zipcode, city) in enumerate(zip(rows.dates, rows.zipcodes, rows.cities, strict=True)):
-            metro = _place(city, zipcode)[0]
-            is_late = self._calibrated_until is not None and day > self._calibrated_until
-            if tables is not None and from_history[i]:
-                # Neither the training rows nor the figures of the row have a part in its price.
-                metro = metro or tables.metro(zipcode)
-                new_zip, new_metro, is_dear = False, city is not None and metro not in train_metros, False
-            else:
-                new_zip, new_metro = zipcode not in train_zips, metro not in train_metros
-                is_dear = list_prices[i] > self.max_list_price
-                if wants_history:
-                    field, reason = tables.why_unknown(zipcode, month_of(day)) if tables else _NO_HISTORY
-                    warnings.append(RowWarning(i, field, reason))
-            kind = self._factors[from_history[i]]
-            if not (new_zip or new_metro or is_late or is_dear):
-                factors.append(kind.by_metro.get(metro, kind.pooled))
+        days, day_of = rows.days
+        pairs, place_of_row = rows.places
+        until = self._calibrated_until
+        is_late = np.array([until is not None and day > until for day in days])[day_of]
+        list_prices = rows.column("median_list_price")
+        is_dear = (list_prices > self.max_list_price) & ~from_history
+        factors = np.empty((len(rows), 2))
+        new_zip, new_metro = np.zeros(len(rows), bool), np.zeros(len(rows), bool)
+        for kind in (False, True):
+            chosen = np.flatnonzero(from_history == kind)
+            if not chosen.size:
                 continue
-            factors.append(kind.widest)
-            if new_zip:
+            places, at = np.unique(place_of_row[chosen], return_inverse=True)
+            trust = [self._trust(*pairs[place], tables if kind else None) for place in places.tolist()]
+            ends, is_new_zip, is_new_metro = (np.array(part) for part in zip(*trust, strict=True))
+            factors[chosen], new_zip[chosen], new_metro[chosen] = ends[at], is_new_zip[at], is_new_metro[at]
+            is_odd = (new_zip | new_metro | is_late | is_dear) & (from_history == kind)
+            factors[is_odd] = self._factors[kind].widest
+        warned = new_zip | new_metro | is_late | is_dear
+        if wants_history:
+            warned |= ~from_history
+        warnings: list[RowWarning] = []
+        for i in np.flatnonzero(warned).tolist():
+            day, zipcode, city = rows.dates[i], rows.zipcodes[i], rows.cities[i]
+            if wants_history and not from_history[i]:
+                field, reason = tables.why_unknown(zipcode, month_of(day)) if tables else _NO_HISTORY
+                warnings.append(RowWarning(i, field, reason))
+            if new_zip[i]:
                 warnings.append(RowWarning(i, "zipcode", f"{zipcode} was never seen in training"))
-            if new_metro:
+            if new_metro[i]:
                 warnings.append(RowWarning(i, "city_full", f"{city!r:.60} is no metro that was seen in training"))
-            if is_late:
+            if is_late[i]:
                 reason = f"{month_of(day)} is after the months that intervals are known for"
                 warnings.append(RowWarning(i, "date", reason))
-            if is_dear:
+            if is_dear[i]:
                 reason = f"{list_prices[i]:,.0f} is above {self.max_list_price:,.0f}, beyond what was trained on"
                 warnings.append(RowWarning(i, "median_list_price", reason))
         return factors, warnings
+
+    def _trust(
+        self, city: str | None, zipcode: str, tables: HistoryPriceTables | None
+    ) -> tuple[tuple[float, float], bool, bool]:
+        """Interval ends of rows of a place as factors of the price, and whether its zip or its metro is new.
+
+        Args:
+            city, zipcode: of the rows.
+            tables: of the history, for rows that are predicted from it; None for rows predicted from their figures.
+        """
+        encoders = self.model.encoders
+        metro = _place(city, zipcode)[0]
+        if tables is None:
+            new_zip, new_metro = zipcode not in encoders.zipcode_frequency, metro not in encoders.city_full_target
+        else:
+            # The training rows have no part in such a price.
+            metro = metro or tables.metro(zipcode)
+            new_zip, new_metro = False, city is not None and metro not in encoders.city_full_target
+        kind = self._factors[tables is not None]
+        return kind.by_metro.get(metro, kind.pooled), new_zip, new_metro
 
     def predictors(self, from_history: Sequence[bool]) -> list[str]:
         """Names of the predictors of rows, by whether each is predicted from its history."""
