@@ -257,7 +257,8 @@ class Predictor:
             if not chosen.size:
                 continue
             places, at = np.unique(place_of_row[chosen], return_inverse=True)
-            trust = [self._trust(*pairs[place], tables if kind else None) for place in places.tolist()]
+            used = [pairs[place] for place in places.tolist()]
+            trust = [self._trust(city, zipcode, tables if kind else None) for city, zipcode in used]
             ends, is_new_zip, is_new_metro = (np.array(part) for part in zip(*trust, strict=True))
             factors[chosen], new_zip[chosen], new_metro[chosen] = ends[at], is_new_zip[at], is_new_metro[at]
             is_odd = (new_zip | new_metro | is_late | is_dear) & (from_history == kind)
