@@ -238,8 +238,9 @@ def _write_rows(store: Store, vintage: Vintage, rows: MonthlySort) -> str:
         for frame in read_ahead(rows.groups(GROUP_ROWS), "groups"):
             table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
             if writer is None:
-                # Prices hardly repeat: a dictionary of them would be tried in vain for each row group.
-                texts = frame.select("date", selectors.string()).columns
+                # Prices hardly repeat, and a zip comes once a month: dictionaries of them would be made in vain for each
+                # row group, and those of zips made the file of all zips of the country a quarter larger.
+                texts = frame.select("date", selectors.string() - selectors.by_name("zipcode")).columns
                 writer = pq.ParquetWriter(
                     hashed,
                     table.schema,
