@@ -26,7 +26,7 @@ import polars as pl
 from housing_assets.core.errors import DamagedError, StoreError
 from housing_assets.store.blobs import Blobs, open_blobs
 from housing_assets.store.months import Months
-from housing_assets.store.parquet import decode_parquet, encode_parquet
+from housing_assets.store.parquet import decode_parquet, encode_parquet, open_writer
 from housing_assets.store.table import TableFile
 
 GROUP_ROWS = 65_536
@@ -83,16 +83,12 @@ class Store:
             frames: at least one; all have the same columns. As many as make up a row group become one.
             group_rows: least rows of a row group, but for the last.
         """
-        import pyarrow.parquet as pq
-
         rows, writer = 0, None
         with self.blobs.writing(f"{asset}.parquet") as file:
             with ExitStack() as closing:
                 for frame in _gathered(frames, group_rows):
                     piece = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
-                    writer = writer or closing.enter_context(
-                        pq.ParquetWriter(file, piece.schema, compression="zstd", compression_level=1)
-                    )
+                    writer = writer or closing.enter_context(open_writer(file, piece.schema))
                     writer.write_table(piece, row_group_size=max(1, piece.num_rows))
                     rows += piece.num_rows
             if writer is None:

@@ -19,7 +19,6 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
-from polars import selectors
 
 from housing_assets.core.addresses import without_password
 from housing_assets.core.errors import DamagedError, StoreError
@@ -27,6 +26,7 @@ from housing_assets.core.months import month_end, month_of
 from housing_assets.core.prefetch import read_ahead
 from housing_assets.store.layout import Store, encode_json
 from housing_assets.store.monthly_sort import MonthlySort
+from housing_assets.store.parquet import open_writer
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -230,24 +230,12 @@ def _fields(origin: Origin) -> dict[str, Any]:
 
 def _write_rows(store: Store, vintage: Vintage, rows: MonthlySort) -> str:
     """Write the rows in row groups that end with months; returns the sha256 of the file."""
-    import pyarrow.parquet as pq
-
     with store.blobs.writing(f"{vintage.key}/{_DATA}") as file:
         hashed = _Hashed(file)
         writer: pq.ParquetWriter | None = None
         for frame in read_ahead(rows.groups(GROUP_ROWS), "groups"):
             table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
-            if writer is None:
-                # Prices hardly repeat, and a zip comes once a month: dictionaries of them would be made in vain for each
-                # row group, and those of zips made the file of all zips of the country a quarter larger.
-                texts = frame.select("date", selectors.string() - selectors.by_name("zipcode")).columns
-                writer = pq.ParquetWriter(
-                    hashed,
-                    table.schema,
-                    compression="zstd",
-                    compression_level=1,
-                    use_dictionary=texts,  # type: ignore[arg-type]  # the stubs know no list of columns
-                )
+            writer = writer or open_writer(hashed, table.schema)
             writer.write_table(table, row_group_size=max(1, table.num_rows))
         if writer:
             writer.close()
