@@ -52,14 +52,12 @@ class HistoryPriceTables:
     def prices(self, rows: Rows) -> np.ndarray:
         """US dollars, shape (n,); NaN where the history says nothing."""
         prices = np.full(len(rows), np.nan)
-        zip_at = np.fromiter((self.history.zip_index.get(z, -1) for z in rows.zipcodes), np.intp, len(rows))
-        days, day_of = rows.days
-        month_of_row = np.array([_month(day) for day in days])[day_of]
-        for month in {_month(day) for day in days}:
-            if self._first <= month <= self._last:
-                chosen = (month_of_row == month) & (zip_at >= 0)
-                if chosen.any():
-                    prices[chosen] = self._table(month)[zip_at[chosen]]
+        zip_index = self.history.zip_index
+        months = {day: _month(day) for day in set(rows.dates)}
+        tables = {day: self._table(month) for day, month in months.items() if self._first <= month <= self._last}
+        for i, (day, zipcode) in enumerate(zip(rows.dates, rows.zipcodes, strict=True)):
+            if (table := tables.get(day)) is not None and (zip_at := zip_index.get(zipcode)) is not None:
+                prices[i] = table[zip_at]
         return prices
 
     def ready_price(self, day: date, zipcode: str) -> float:

@@ -173,16 +173,17 @@ class Predictor:
         """Features of rows: float32 of shape (n, len(FEATURES)), missing NaN."""
         numbers = rows.numbers[:, FEATURE_NUMBERS]
         _GAPS.apply(numbers)
-        days, day_of = rows.days
-        pairs, place_of_row = rows.places
-        metros, latitudes, longitudes = zip(*(_place(city, zipcode) for city, zipcode in pairs), strict=True)
+        pairs = list(zip(rows.cities, rows.zipcodes, strict=True))
+        # Many rows have few places: each is looked up once.
+        found = {pair: _place(*pair) for pair in set(pairs)}
+        places = [found[pair] for pair in pairs]
         inputs = FeatureInputs(
-            years=np.array([day.year for day in days])[day_of],
-            months=np.array([day.month for day in days])[day_of],
+            years=np.array([day.year for day in rows.dates]),
+            months=np.array([day.month for day in rows.dates]),
             zipcodes=rows.zipcodes,
-            metros=[metros[place] for place in place_of_row.tolist()],
-            latitudes=np.array(latitudes)[place_of_row],
-            longitudes=np.array(longitudes)[place_of_row],
+            metros=[metro for metro, _, _ in places],
+            latitudes=[latitude for _, latitude, _ in places],
+            longitudes=[longitude for _, _, longitude in places],
             numbers=numbers,
         )
         return make_matrix(inputs, self.model.encoders)
@@ -244,39 +245,34 @@ class Predictor:
             tables: of the history; None where it is not used.
             wants_history: a row without a history gets a warning.
         """
-        days, day_of = rows.days
-        pairs, place_of_row = rows.places
+        kinds = list(zip(rows.cities, rows.zipcodes, from_history.tolist(), strict=True))
+        trust = {
+            (city, zipcode, known): self._trust(city, zipcode, tables if known else None)
+            for city, zipcode, known in set(kinds)
+        }
+        factors = np.array([trust[kind][0] for kind in kinds])
         until = self._calibrated_until
-        is_late = np.array([until is not None and day > until for day in days])[day_of]
+        late = {day for day in set(rows.dates) if until is not None and day > until}
         list_prices = rows.column("median_list_price")
         is_dear = (list_prices > self.max_list_price) & ~from_history
-        factors = np.empty((len(rows), 2))
-        new_zip, new_metro = np.zeros(len(rows), bool), np.zeros(len(rows), bool)
-        for kind in (False, True):
-            chosen = np.flatnonzero(from_history == kind)
-            if not chosen.size:
-                continue
-            places, at = np.unique(place_of_row[chosen], return_inverse=True)
-            used = [pairs[place] for place in places.tolist()]
-            trust = [self._trust(city, zipcode, tables if kind else None) for city, zipcode in used]
-            ends, is_new_zip, is_new_metro = (np.array(part) for part in zip(*trust, strict=True))
-            factors[chosen], new_zip[chosen], new_metro[chosen] = ends[at], is_new_zip[at], is_new_metro[at]
-            is_odd = (new_zip | new_metro | is_late | is_dear) & (from_history == kind)
-            factors[is_odd] = self._factors[kind].widest
-        warned = new_zip | new_metro | is_late | is_dear
-        if wants_history:
-            warned |= ~from_history
+        lacks_history = wants_history and not from_history.all()
+        if not (late or lacks_history or is_dear.any() or any(zip_ or metro for _, zip_, metro in trust.values())):
+            return factors, []
         warnings: list[RowWarning] = []
-        for i in np.flatnonzero(warned).tolist():
-            day, zipcode, city = rows.dates[i], rows.zipcodes[i], rows.cities[i]
-            if wants_history and not from_history[i]:
+        for i, (day, kind) in enumerate(zip(rows.dates, kinds, strict=True)):
+            city, zipcode, known = kind
+            _, new_zip, new_metro = trust[kind]
+            if wants_history and not known:
                 field, reason = tables.why_unknown(zipcode, month_of(day)) if tables else _NO_HISTORY
                 warnings.append(RowWarning(i, field, reason))
-            if new_zip[i]:
+            if not (new_zip or new_metro or day in late or is_dear[i]):
+                continue
+            factors[i] = self._factors[known].widest
+            if new_zip:
                 warnings.append(RowWarning(i, "zipcode", f"{zipcode} was never seen in training"))
-            if new_metro[i]:
+            if new_metro:
                 warnings.append(RowWarning(i, "city_full", f"{city!r:.60} is no metro that was seen in training"))
-            if is_late[i]:
+            if day in late:
                 reason = f"{month_of(day)} is after the months that intervals are known for"
                 warnings.append(RowWarning(i, "date", reason))
             if is_dear[i]:

@@ -9,14 +9,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
-from typing import TypeVar
 
 import numpy as np
 
 from housing_assets.core.panel.schema import BY_NAME, COLUMNS, NUMERIC_FEATURES, ZIP_PATTERN, Column, Zero
-
-Value = TypeVar("Value")
 
 MOST_ERRORS = 50
 """Errors that one answer names."""
@@ -95,30 +91,11 @@ class Rows:
             self.numbers[chosen],
         )
 
-    @cached_property
-    def days(self) -> tuple[list[date], np.ndarray]:
-        """The distinct days, and which of them each row has, shape (n,)."""
-        return _distinct(self.dates)
-
-    @cached_property
-    def places(self) -> tuple[list[tuple[str | None, str]], np.ndarray]:
-        """The distinct pairs of a city and a zip code, and which of them each row has, shape (n,)."""
-        return _distinct(list(zip(self.cities, self.zipcodes, strict=True)))
-
     @property
     def actuals(self) -> list[float] | None:
         """The prices of all rows, US dollars; None if any row has none."""
         prices = self.numbers[:, PRICE].tolist()
         return prices if all(p > 0 for p in prices) else None
-
-
-def _distinct(values: Sequence[Value]) -> tuple[list[Value], np.ndarray]:
-    """The distinct values in the order they first come, and the place in that list of each value, shape (n,).
-
-    Many rows have few of them: what is found once for each is then taken by place for all rows.
-    """
-    places = {value: place for place, value in enumerate(dict.fromkeys(values))}
-    return list(places), np.fromiter(map(places.__getitem__, values), np.intp, len(values))
 
 
 def join_rows(parts: Sequence[Rows]) -> Rows:
