@@ -111,15 +111,15 @@ def assert_all_is_named(page: Page) -> None:
 
 
 def assert_what_is_seen_is_named(page: Page) -> None:
-    charts = page.locator("[data-testid=stPlotlyChart], .places-map").filter(visible=True).count()
-    named = names_for_a_screen_reader(page)
-    # A chart has its name once it is drawn, which is after the script of the page has ended.
+    charts = page.locator("[data-testid=stPlotlyChart], .places-map").filter(visible=True)
+    named, seen = names_for_a_screen_reader(page), charts.count()
+    # A chart is there, and then has its name, once it is drawn, which is after the script of the page has ended.
     for _ in range(WAIT // 500):
-        if len(named["figure"]) == charts:
+        if len(named["figure"]) == seen:
             break
         page.wait_for_timeout(500)
-        named = names_for_a_screen_reader(page)
-    assert len(named["figure"]) == charts
+        named, seen = names_for_a_screen_reader(page), charts.count()
+    assert len(named["figure"]) == seen
     assert [role for role, names in named.items() if "" in names] == []
 
 
