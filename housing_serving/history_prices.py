@@ -53,7 +53,9 @@ class HistoryPriceTables:
         """US dollars, shape (n,); NaN where the history says nothing."""
         prices = np.full(len(rows), np.nan)
         zip_index = self.history.zip_index
-        months = {day: _month(day) for day in set(rows.dates)}
+        # No table is computed for a month of which only unknown zips are asked.
+        asked = {day for day, zipcode in zip(rows.dates, rows.zipcodes, strict=True) if zipcode in zip_index}
+        months = {day: _month(day) for day in asked}
         tables = {day: self._table(month) for day, month in months.items() if self._first <= month <= self._last}
         for i, (day, zipcode) in enumerate(zip(rows.dates, rows.zipcodes, strict=True)):
             if (table := tables.get(day)) is not None and (zip_at := zip_index.get(zipcode)) is not None:
