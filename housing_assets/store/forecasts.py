@@ -5,6 +5,7 @@ import polars as pl
 from housing_assets.core.errors import BundleError, HousingError
 from housing_assets.core.forecasting.grades import ForecastGrades, grade_forecasts
 from housing_assets.core.forecasting.model import forecast_model_from_files
+from housing_assets.core.forecasting.record import ForecastRecord
 from housing_assets.core.months import TimeSplit
 from housing_assets.core.quality.forecasts import measure_forecast_evaluation, measure_forecast_model
 from housing_assets.core.quality.rules import Severity, broken_rules
@@ -18,6 +19,7 @@ from housing_assets.store.verdicts import Problem, State, UnsoundError, Verdict,
 BY_HAND = "by hand: "
 """What the reason of a decision begins with that a person took."""
 _ASSET, _WIDTHS, _WEIGHTS = "forecast_evaluation", "forecast_intervals", "forecast_weights"
+_RECORD = "forecast_record.zip"
 
 
 def problems_of_grades(grades: ForecastGrades) -> tuple[Problem, ...]:
@@ -50,10 +52,20 @@ def publish_forecasts(store: Store, grades: ForecastGrades) -> None:
         (_ASSET, grades.graded),
     ):
         store.write_table(name, frame)
+    if grades.record.is_complete:
+        store.blobs.write(_RECORD, grades.record.to_bytes())
     state = State.WARN if problems else State.GREEN
     stamp = data_stamps(store, _ASSET)[""]
     write_verdicts(store, [Verdict(_ASSET, "", state, stamp, grades.graded.height, problems=problems)])
     point_forecasts_to(store, grades.version, grades.published)
+
+
+def read_forecast_record(store: Store) -> ForecastRecord | None:
+    """What the grades of the version that forecasts are made of; None where there is none that can be read."""
+    try:
+        return ForecastRecord.from_bytes(store.blobs.read(_RECORD))
+    except FileNotFoundError:
+        return None
 
 
 def _with_former(store: Store, name: str, table: pl.DataFrame, version: str) -> pl.DataFrame:
@@ -92,7 +104,7 @@ def publish_forecasts_of(store: Store, version: str, split: TimeSplit) -> None:
             f"{version} cannot forecast ({rule.name}: {m.told}): {rule.remedy}, or choose another version"
         )
     first = first_outcome_prices(store, history, split.eval_start)
-    publish_forecasts(store, grade_forecasts(history, model, split, first.prices))
+    publish_forecasts(store, grade_forecasts(history, model, split, first.prices, read_forecast_record(store)))
 
 
 def replaced_by_hand(store: Store, version: str) -> str:

@@ -7,6 +7,7 @@ model_evaluation.parquet      model_comparison.parquet
 monthly_forecasts/2022-01.parquet (by origin)               forecast_evaluation.parquet
 forecast_skill.parquet        forecast_coverage.parquet     forecast_model.json
 forecast_intervals.parquet    forecast_weights.parquet
+forecast_record.zip           (what grades are made of, so that a month that is added is graded alone)
 drift_report/2022-01.parquet  drift_report/2022-01.html     prediction_accuracy/…
 baseline_model.json           tuned_model.json              (references to their bundles)
 checks/<asset>/2012-03.json   checks/<asset>.json           (verdicts)                data_quality/index.html

@@ -15,8 +15,7 @@ from figures import Figure
 from housing_assets.core.baselines.growth import NAIVE_GROWTH
 from housing_assets.core.features.history import CARRIED_MONTHS, SIGNALS, History
 from housing_assets.core.features.series import carry_forward
-from housing_assets.core.forecasting.backtest import backtest
-from housing_assets.core.forecasting.intervals import forecast_intervals
+from housing_assets.core.forecasting.backtest import Backtest
 from housing_assets.core.forecasting.model import fit_forecast_model
 from housing_assets.core.forecasting.publishing import forecast
 from housing_assets.core.forecasting.schema import FITTED, MODEL
@@ -83,9 +82,10 @@ def market_figures(path: Path, half: int | None, first: str = "", eval_start: st
     """Ratios, coverage and interval scores by window; forecasts of the newest origin are written as a table."""
     history = read_index(path, half, first)
     model = fit_forecast_model(history, TimeSplit(eval_start, "2024-01"))
-    walked = backtest(history, model, horizons=HORIZONS)
-    widths = forecast_intervals(walked.errors)
-    rows = walked.rows.drop_nulls("growth").join(widths, on=["origin", "horizon"], how="left")
+    walked = Backtest.begin(model)
+    outcomes = pl.concat(walked.advance(history, model))
+    widths = walked.intervals()
+    rows = outcomes.drop_nulls("growth").join(widths, on=["origin", "horizon"], how="left")
     rows = rows.with_columns(
         pl.col("month").str.slice(0, 4).cast(pl.Int64).alias("year"),
         (pl.col("log_common") ** 2 + (pl.col("log_own") * pl.col("noise")) ** 2).sqrt().alias("width"),
@@ -96,7 +96,7 @@ def market_figures(path: Path, half: int | None, first: str = "", eval_start: st
     if history.first_month <= FORECAST_FROM <= history.last_month:
         FORECASTS.parent.mkdir(parents=True, exist_ok=True)
         published = dict.fromkeys(HORIZONS, MODEL)
-        forecast(history, FORECAST_FROM, model, published, widths, walked.weights).write_csv(FORECASTS)
+        forecast(history, FORECAST_FROM, model, published, widths, walked.weight_table).write_csv(FORECASTS)
         yield Figure("markets", f"forecasts from {FORECAST_FROM}", str(FORECASTS))
 
 

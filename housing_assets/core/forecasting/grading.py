@@ -1,14 +1,16 @@
-"""How forecasts of a backtest are graded, and which predictor is published for it."""
+"""How forecasts of a backtest are graded.
 
-from collections.abc import Mapping, Sequence
+Every figure is a mean, so that months are tallied one by one and added up: a panel of the nation has 26 million
+forecasts, and a month that is added has a twentieth of those of a year.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import polars as pl
 
 from housing_assets.core.baselines.growth import NAIVE_GROWTH
-from housing_assets.core.errors import HousingError
 from housing_assets.core.features.history import History
-from housing_assets.core.forecasting.backtest import Backtest
 from housing_assets.core.forecasting.schema import MODEL, PREDICTORS, PUBLISHED
 from housing_assets.core.months import Split, TimeSplit, month_index
 
@@ -17,30 +19,46 @@ _RESAMPLES = 1_000
 FIRST_PUBLISHED = "first_published"
 """The `by` of grades against the price as it was first published."""
 
-_SPLITS = pl.Enum([str(Split.EVAL), str(Split.HOLDOUT)])
-
 _GROUPS = ("overall", "year", "metro", "price_decile")
+_TALLY_KEYS = ("split", "by", "group", "horizon")
+_SUMS = ("rows", "absolute", "relative", "log")
+TALLY_SCHEMA: dict[str, pl.DataType] = {
+    **dict.fromkeys(_TALLY_KEYS, pl.String()),
+    "horizon": pl.Int32(),
+    **{f"{name} {kind}": pl.Int64() if kind == "rows" else pl.Float64() for name in PREDICTORS for kind in _SUMS},
+}
+"""Columns of tallies: for each predictor the number of its forecasts, and sums of their absolute, relative and absolute
+log errors."""
+SKILL_KEYS = ("split", "horizon", "origin")
+SKILL_SCHEMA: dict[str, pl.DataType] = {
+    **dict.fromkeys(SKILL_KEYS, pl.String()),
+    "horizon": pl.Int32(),
+    **dict.fromkeys((MODEL, *NAIVE_GROWTH), pl.Float64()),
+}
+"""Columns of skill totals: sums of absolute relative errors of an origin."""
+COVERED_KEYS = ("split", "year", "horizon")
+COVERED_SCHEMA: dict[str, pl.DataType] = {
+    **dict.fromkeys(COVERED_KEYS, pl.String()),
+    "horizon": pl.Int32(),
+    "rows": pl.Int64(),
+    "inside": pl.Int64(),
+    "width": pl.Float64(),
+}
+"""Columns of coverage tallies: forecasts with an interval, those whose outcome is inside, and the sum of the widths."""
 
 
-def grade(
-    history: History,
-    known: pl.DataFrame,
-    published: Mapping[int, str],
-    log_first: np.ndarray | None = None,
-) -> pl.DataFrame:
-    """Error figures of every predictor, and of what is published, by horizon and by what else tells forecasts apart.
+def tally(history: History, known: pl.DataFrame, log_first: np.ndarray | None = None) -> pl.DataFrame:
+    """Errors of every predictor by what tells forecasts apart, as sums.
 
     Args:
         history: of the zips of `known`.
-        known: of one horizon or several, see `with_outcome`.
-        published: predictor by horizon.
+        known: see `with_outcome`.
         log_first: log of first published prices, see `first_outcomes`; None: none is known.
 
     Returns:
-        `split`, `by` (overall, year, metro, price_decile, first_published), `group`, `horizon`, `predictor` (with
-        `published`), `rows`, `mape`, `mdape`, `bias` (percent of the price), `log_mae`. The decile is of the zip's
-        price at the origin, among all zips forecast from there: the same at every horizon. Rows by `first_published`
-        are of the outcomes whose first published price is known, and against that price instead of the newest.
+        `TALLY_SCHEMA`, by overall, year, metro, price_decile and first_published. The decile is of the zip's price at
+        the origin, among all zips forecast from there: the same at every horizon. Rows by `first_published` are of the
+        outcomes whose first published price is known, and against that price instead of the newest.
     """
     metro = pl.Series(history.metros).gather(history.metro[known["zip"].to_numpy()])
     known = known.with_columns(
@@ -49,68 +67,71 @@ def grade(
         metro.alias("metro"),
     )
     errors = _with_errors(known, _GROUPS)
-    graded = [_graded_by(errors, by) for by in _GROUPS]
+    tallied = [_tallied_by(errors, by) for by in _GROUPS]
     if log_first is not None and known.height:
         against = _with_errors(_against_first(history, known, log_first), (FIRST_PUBLISHED,))
-        graded.append(_graded_by(against, FIRST_PUBLISHED))
-    order = ["split", "by", "group", "horizon", "predictor"]
-    figures = pl.concat(graded).select(*order, "rows", "mape", "mdape", "bias", "log_mae")
-    chosen = pl.col("horizon").replace_strict(published, return_dtype=pl.String, default=None)
-    of_published = figures.filter(pl.col("predictor") == chosen).with_columns(pl.lit(PUBLISHED).alias("predictor"))
-    return pl.concat([figures, of_published]).sort(order)
+        tallied.append(_tallied_by(against, FIRST_PUBLISHED))
+    return pl.concat(tallied)
 
 
 def _with_errors(known: pl.DataFrame, groups: Sequence[str]) -> pl.DataFrame:
-    """What rows are grouped by, with two errors of each predictor: `relative` and `log`.
-
-    They are made once for all groups, as float32: an error of 1% is kept to 1e-9.
-    """
+    """What rows are grouped by, with two errors of each predictor: `relative` and `log`. Made once for all groups."""
     columns = []
     for predictor in PREDICTORS:
-        log_error = pl.col(predictor) - pl.col("growth")
-        relative = (log_error.cast(pl.Float64).exp() - 1).cast(pl.Float32)
-        columns += [relative.alias(f"{predictor} relative"), log_error.abs().alias(f"{predictor} log")]
-    named = (pl.col(name).cast(pl.String).cast(pl.Categorical) for name in groups)
-    return known.select("split", "horizon", *named, *columns)
+        error = (pl.col(predictor) - pl.col("growth")).cast(pl.Float64)
+        columns += [(error.exp() - 1).alias(f"{predictor} relative"), error.abs().alias(f"{predictor} log")]
+    return known.select("split", "horizon", *groups, *columns)
 
 
-def _graded_by(errors: pl.DataFrame, by: str) -> pl.DataFrame:
-    """Error figures of each predictor by the values of a column, in percent but for the log."""
-    figures = []
+def _tallied_by(errors: pl.DataFrame, by: str) -> pl.DataFrame:
+    sums = []
     for predictor in PREDICTORS:
         relative, log = (pl.col(f"{predictor} {kind}") for kind in ("relative", "log"))
-        absolute = relative.abs()
-        figures.append(
-            pl.struct(
-                pl.lit(predictor).alias("predictor"),
-                relative.count().alias("rows"),
-                (absolute.cast(pl.Float64).mean() * 100).alias("mape"),
-                (absolute.median().cast(pl.Float64) * 100).alias("mdape"),
-                log.cast(pl.Float64).mean().alias("log_mae"),
-                (relative.cast(pl.Float64).mean() * 100).alias("bias"),
-            ).alias(predictor)
-        )
-    keys = ["split", "horizon", by]
-    groups = _in_order(errors, keys).group_by("key").agg(pl.col(keys).first(), *figures)
-    named = groups.with_columns(pl.col("split").cast(pl.String), pl.col(by).cast(pl.String).alias("group"))
-    table = named.unpivot(PREDICTORS, index=["split", "group", "horizon"], variable_name="name", value_name="figures")
-    graded = table.drop("name").unnest("figures").filter(pl.col("rows") > 0)
-    return graded.with_columns(pl.lit(by).alias("by"))
+        sums += [
+            relative.count().alias(f"{predictor} rows"),
+            relative.abs().sum().alias(f"{predictor} absolute"),
+            relative.sum(),
+            log.sum(),
+        ]
+    groups = errors.group_by("split", "horizon", pl.col(by).alias("group")).agg(sums)
+    named = groups.with_columns(pl.lit(by).alias("by"))
+    return named.select(pl.col(name).cast(kind) for name, kind in TALLY_SCHEMA.items())
 
 
-def _in_order(rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
-    """The rows by the values of some columns, with one number for each of their combinations: `key`.
+def added_up(tables: Iterable[pl.DataFrame], keys: Sequence[str] = _TALLY_KEYS) -> pl.DataFrame:
+    """Tallies of several months as one, in the order of their keys."""
+    return pl.concat(tables).group_by(keys).sum().sort(keys)
 
-    Polars takes groups of a sorted number as slices, which for ten predictors is several times faster than by hashes.
+
+def figures(tallies: pl.DataFrame, published: Mapping[int, str]) -> pl.DataFrame:
+    """Error figures of every predictor, and of what is published, by horizon and by what else tells forecasts apart.
+
+    Args:
+        tallies: see `tally`.
+        published: predictor by horizon.
+
+    Returns:
+        `split`, `by`, `group`, `horizon`, `predictor` (with `published`), `rows`, `mape`, `bias` (percent of the
+        price), `log_mae`.
     """
-    key = pl.lit(0, pl.UInt32)
-    for name in keys:
-        code = pl.col(name).to_physical().cast(pl.UInt32)
-        key = key * (code.max() + 1) + code
-    keyed = rows.with_columns(key.alias("key"))
-    if not keyed["key"].is_sorted():
-        keyed = keyed[keyed["key"].arg_sort()]
-    return keyed.with_columns(pl.col("key").set_sorted())
+    order = ["split", "by", "group", "horizon", "predictor"]
+    parts = []
+    for predictor in PREDICTORS:
+        rows, absolute, relative, log = (pl.col(f"{predictor} {kind}") for kind in _SUMS)
+        parts.append(
+            tallies.filter(rows > 0).select(
+                *_TALLY_KEYS,
+                pl.lit(predictor).alias("predictor"),
+                rows.alias("rows"),
+                (100 * absolute / rows).alias("mape"),
+                (100 * relative / rows).alias("bias"),
+                (log / rows).alias("log_mae"),
+            )
+        )
+    graded = pl.concat(parts).select(*order, "rows", "mape", "bias", "log_mae")
+    chosen = pl.col("horizon").replace_strict(published, return_dtype=pl.String, default=None)
+    of_published = graded.filter(pl.col("predictor") == chosen).with_columns(pl.lit(PUBLISHED).alias("predictor"))
+    return pl.concat([graded, of_published]).sort(order)
 
 
 def first_outcomes(history: History, first: pl.DataFrame) -> np.ndarray | None:
@@ -147,7 +168,7 @@ def with_outcome(rows: pl.DataFrame, split: TimeSplit) -> pl.DataFrame:
     """The rows of eval and holdout whose outcome is known.
 
     Args:
-        rows: of one horizon or several, as `housing_assets.core.forecasting.backtest.Backtest.of` gives them.
+        rows: of some months, as `housing_assets.core.forecasting.backtest.Backtest.advance` gives them.
         split: a forecast belongs to the split of the month it is of.
 
     Returns:
@@ -155,7 +176,7 @@ def with_outcome(rows: pl.DataFrame, split: TimeSplit) -> pl.DataFrame:
     """
     graded = rows.filter(pl.col("growth").is_not_null() & (pl.col("month") >= split.eval_start))
     is_eval = pl.col("month") < split.holdout_start
-    named = pl.when(is_eval).then(pl.lit("eval", _SPLITS)).otherwise(pl.lit("holdout", _SPLITS))
+    named = pl.when(is_eval).then(pl.lit(str(Split.EVAL))).otherwise(pl.lit(str(Split.HOLDOUT)))
     return graded.with_columns(named.alias("split"))
 
 
@@ -172,55 +193,37 @@ def best_naive(errors: Mapping[str, float]) -> str:
     return min(NAIVE_GROWTH, key=lambda name: errors[name])
 
 
-def choose_published(walked: Backtest, split: TimeSplit) -> dict[int, str]:
-    """By horizon the forecaster that is published: the model, which weighs the others by what was known at each origin.
+def skill_totals(known: pl.DataFrame) -> pl.DataFrame:
+    """Absolute relative errors of the model and of the naive baselines, added up by origin: `SKILL_SCHEMA`.
 
-    Raises:
-        HousingError: no forecast of eval has an outcome.
+    Args:
+        known: see `with_outcome`. Rows that the model does not forecast are left out.
     """
-    if not any((with_outcome(walked.of(h), split)["split"] == "eval").any() for h in walked.horizons):
-        raise HousingError(
-            "forecasts cannot be graded: no forecast of eval has an outcome. Ingest the months of eval, or set "
-            "HOUSING_EVAL_START and HOUSING_HOLDOUT_START to months of the panel"
-        )
-    return dict.fromkeys(walked.horizons, MODEL)
+    errors = (
+        ((pl.col(name) - pl.col("growth")).cast(pl.Float64).exp() - 1).abs().alias(name)
+        for name in (MODEL, *NAIVE_GROWTH)
+    )
+    modelled = known.filter(pl.col(MODEL).is_not_null()).select(*SKILL_KEYS, *errors)
+    totals = modelled.group_by(SKILL_KEYS).sum().sort(SKILL_KEYS)
+    return totals.select(pl.col(name).cast(kind) for name, kind in SKILL_SCHEMA.items())
 
 
-def eval_mape(rows: pl.DataFrame, split: TimeSplit) -> float | None:
-    """Mean absolute % error of the model on eval, of rows of one horizon; None: no outcome is known."""
-    of_eval = with_outcome(rows, split).filter(pl.col("split") == "eval").drop_nulls(MODEL)
-    error = (pl.col(MODEL) - pl.col("growth")).cast(pl.Float64)
-    return of_eval.select((error.exp() - 1).abs().mean() * 100).item()
-
-
-def skill_table(known: pl.DataFrame, seed: int = 0) -> pl.DataFrame:
+def skill_table(totals: pl.DataFrame, seed: int = 0) -> pl.DataFrame:
     """How much of each baseline's error the model saves, with its uncertainty.
 
     The interval is the percentile bootstrap of Efron (1979) over origins: what happens in a month happens to all zips,
     so that resampling rows would make it far too narrow.
 
     Args:
-        known: see `with_outcome`.
+        totals: see `skill_totals`.
         seed: of the resamples.
 
     Returns:
         A row for each split, horizon and naive baseline: `split`, `horizon`, `against`, `origins`, `skill`,
         `skill_low`, `skill_high` (95%), in percent: 100 * (1 - mean absolute % error / the baseline's).
     """
-    modelled = known.filter(pl.col(MODEL).is_not_null()).select(
-        "split",
-        "horizon",
-        "origin",
-        *(
-            ((pl.col(name) - pl.col("growth")).cast(pl.Float64).exp() - 1).abs().alias(name)
-            for name in (MODEL, *NAIVE_GROWTH)
-        ),
-    )
-    totals = modelled.group_by("split", "horizon", "origin").sum().with_columns(pl.col("split").cast(pl.String))
     found = []
-    for (part, horizon), of_horizon in totals.sort("split", "horizon", "origin").group_by(
-        "split", "horizon", maintain_order=True
-    ):
+    for (part, horizon), of_horizon in totals.sort(SKILL_KEYS).group_by("split", "horizon", maintain_order=True):
         count = of_horizon.height
         draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=_RESAMPLES)
         model = of_horizon[MODEL].to_numpy()
@@ -233,26 +236,35 @@ def skill_table(known: pl.DataFrame, seed: int = 0) -> pl.DataFrame:
     return pl.DataFrame(found, schema=names, orient="row")
 
 
-def coverage_table(known: pl.DataFrame, widths: pl.DataFrame, published: Mapping[int, str]) -> pl.DataFrame:
-    """Share of outcomes inside their interval, by split, year and horizon, beside the width.
+def covered(known: pl.DataFrame, widths: pl.DataFrame, published: Mapping[int, str]) -> pl.DataFrame:
+    """Outcomes inside their interval, and its width in parts of the forecast, added up: `COVERED_SCHEMA`.
 
     Args:
         known: see `with_outcome`.
-        widths: see `housing_assets.core.forecasting.intervals.forecast_intervals`.
+        widths: `housing_assets.core.forecasting.schema.INTERVAL_SCHEMA`, of the origins of `known`.
         published: predictor by horizon.
+    """
+    columns = ("split", "month", "origin", "horizon", "noise", "growth")
+    forecasts = known.select(*columns, published_predictions(published)).drop_nulls(PUBLISHED)
+    of_origin = widths.select("origin", pl.col("horizon").cast(pl.Int32), "log_common", "log_own")
+    joined = forecasts.join(of_origin, on=["origin", "horizon"], maintain_order="left")
+    log_width = (pl.col("log_common") ** 2 + (pl.col("log_own") * pl.col("noise")) ** 2).sqrt()
+    sums = joined.group_by("split", pl.col("month").str.slice(0, 4).alias("year"), "horizon").agg(
+        pl.len().alias("rows"),
+        ((pl.col(PUBLISHED) - pl.col("growth")).abs() <= log_width).sum().alias("inside"),
+        (log_width.exp() - (-log_width).exp()).sum().alias("width"),
+    )
+    return sums.select(pl.col(name).cast(kind) for name, kind in COVERED_SCHEMA.items())
+
+
+def coverage_table(sums: pl.DataFrame) -> pl.DataFrame:
+    """Share of outcomes inside their interval, by split, year and horizon, beside the width.
+
+    Args:
+        sums: see `covered`.
 
     Returns:
         `split`, `year`, `horizon`, `rows`, `coverage` (percent), `width` (percent of the forecast).
     """
-    columns = ("split", "month", "origin", "horizon", "noise", "growth")
-    forecasts = known.select(*columns, published_predictions(published)).drop_nulls(PUBLISHED)
-    joined = forecasts.join(widths.select("origin", "horizon", "log_common", "log_own"), on=["origin", "horizon"])
-    log_width = (pl.col("log_common") ** 2 + (pl.col("log_own") * pl.col("noise")) ** 2).sqrt()
-    inside = (pl.col(PUBLISHED) - pl.col("growth")).abs() <= log_width
-    width = log_width.exp() - (-log_width).exp()
-    return (
-        joined.group_by("split", pl.col("month").str.slice(0, 4).alias("year"), "horizon")
-        .agg(pl.len().alias("rows"), (100 * inside.mean()).alias("coverage"), (100 * width.mean()).alias("width"))
-        .with_columns(pl.col("split").cast(pl.String))
-        .sort("split", "year", "horizon")
-    )
+    coverage, width = (100 * pl.col(name) / pl.col("rows") for name in ("inside", "width"))
+    return sums.select(*COVERED_KEYS, "rows", coverage.alias("coverage"), width.alias("width")).sort(COVERED_KEYS)

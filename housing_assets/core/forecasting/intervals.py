@@ -10,15 +10,13 @@ Errors grow with the horizon at least in proportion. What a shorter horizon has 
 outcomes are still to come.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
 
 from housing_assets.core.features.history import HistoryAtOrigin
-from housing_assets.core.forecasting.schema import INTERVAL_SCHEMA, LEAST_OUTCOMES
+from housing_assets.core.forecasting.schema import LEAST_OUTCOMES
 from housing_assets.core.intervals.conformal import COVERAGE, conformal_quantile
 from housing_assets.core.months import add_months, month_index
 
@@ -47,139 +45,169 @@ def noise(at: HistoryAtOrigin) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _OriginErrors:
-    """Errors of the forecasts of one origin and horizon whose outcome is in the history.
+class OriginErrors:
+    """Errors of the forecasts of one origin and horizon whose outcome is known.
 
     Attributes:
         common: their median: log growth that followed less the one forecast.
-        own: their distances from that, shape (n,).
-        noise: of these zips, shape (n,).
+        own_to_noise: their mean distance from that, whichever way, for one of the mean noise.
+        outcomes: how many they are.
+        largest: the largest error, whichever way.
+        scores: errors over their scale, or evenly spaced quantiles of many; None until a scale is known.
     """
 
     common: float
-    own: np.ndarray
-    noise: np.ndarray
-
-    @cached_property
-    def own_to_noise(self) -> float:
-        """The mean of `own`, whichever way, for one of the mean noise."""
-        return float(np.abs(self.own).mean() / self.noise.mean())
-
-    @cached_property
-    def largest(self) -> float:
-        """The largest error, whichever way."""
-        return float(np.abs(self.common + self.own).max())
+    own_to_noise: float
+    outcomes: int
+    largest: float
+    scores: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
-class ForecastErrors:
-    """Errors of forecasts by horizon and origin, as they are added by a backtest.
-
-    Attributes:
-        by_horizon: by horizon and origin.
-        noise: mean `noise` of the zips that are forecast, by origin.
-    """
-
-    by_horizon: dict[int, dict[str, _OriginErrors]] = field(default_factory=dict)
-    noise: dict[str, float] = field(default_factory=dict)
-
-    def add(
-        self, at: HistoryAtOrigin, horizon: int, forecast: np.ndarray, outcome: np.ndarray, of_zip: np.ndarray
-    ) -> None:
-        """Keep the errors of a forecast.
-
-        Args:
-            at: the history at its origin.
-            horizon: months ahead.
-            forecast, outcome: log growth, shape (zips,), NaN where there is none.
-            of_zip: `noise` of the zips at the origin.
-        """
-        if at.origin not in self.noise and at.known.any():
-            self.noise[at.origin] = float(of_zip[at.known].mean())
-        error = outcome - forecast
-        has_outcome = np.isfinite(error)
-        of_horizon = self.by_horizon.setdefault(horizon, {})
-        if has_outcome.any():
-            common = float(np.median(error[has_outcome]))
-            own = (error[has_outcome] - common).astype(np.float32)
-            of_horizon[at.origin] = _OriginErrors(common, own, of_zip[has_outcome].astype(np.float32))
-
-
-@dataclass(frozen=True)
-class _Scale:
+class Scale:
     """What errors of an origin are divided by: `hypot(common, own * noise)`, before the conformal quantile."""
 
     common: float
     own: float
 
     def of(self, noise: np.ndarray) -> np.ndarray:
+        """What errors of zips of some noise are divided by, of its shape."""
         return np.hypot(self.common, self.own * noise)
 
 
-def forecast_intervals(errors: ForecastErrors) -> pl.DataFrame:
-    """The 90% intervals of each origin and horizon, from outcomes that were known at the origin.
+@dataclass(frozen=True)
+class _Unscored:
+    """Errors of zips that wait for a scale: their distances from the common one, and the zips' noise, shape (n,)."""
 
-    Returns:
-        `INTERVAL_SCHEMA` by origin and horizon. An origin before any outcome was known is not in it. A horizon without
-        an outcome of its own has the width of the longest shorter one, in proportion.
+    own: np.ndarray
+    noise: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Width:
+    """The parts of a width, the outcomes it rests on, and the shock that they have shown."""
+
+    common: float = 0.0
+    own: float = 0.0
+    outcomes: int = 0
+    shock: float = 1.0
+
+
+@dataclass
+class ForecastErrors:
+    """Errors of forecasts, and the widths that follow from those that were known at each origin.
+
+    It is told of months in their order: first the outcomes of a month, then of the same month as an origin.
+
+    Attributes:
+        horizons: months ahead, in order.
+        by_horizon: errors by horizon and origin.
+        noise: mean `noise` of the zips that are forecast, by origin.
+        scales: by horizon and origin; an origin before any outcome was known has none.
     """
-    rows, shocks = [], dict.fromkeys(errors.noise, 1.0)
-    widest: dict[str, tuple[float, float]] = {}
-    for horizon in sorted(errors.by_horizon):
-        widths = _widths(horizon, errors.by_horizon[horizon], errors.noise, shocks)
-        if horizon <= _SHOCK_HORIZON:
-            for origin, (_, _, _, shock) in widths.items():
-                shocks[origin] = max(shocks[origin], shock)
-        for origin in errors.noise:
-            common, own, outcomes, _ = widths.get(origin, (0.0, 0.0, 0, 1.0))
-            before = widest.get(origin, (0.0, 0.0))
-            widest[origin] = max(before[0], common / horizon), max(before[1], own / horizon)
-            common, own = (horizon * part for part in widest[origin])
+
+    horizons: tuple[int, ...]
+    by_horizon: dict[int, dict[str, OriginErrors]] = field(default_factory=dict)
+    noise: dict[str, float] = field(default_factory=dict)
+    scales: dict[int, dict[str, Scale]] = field(default_factory=dict)
+    _unscored: dict[tuple[int, str], _Unscored] = field(default_factory=dict, repr=False)
+
+    @property
+    def is_scored(self) -> bool:
+        """True if no error waits for a scale: what is known of all errors is then in the attributes."""
+        return not self._unscored
+
+    def add_outcome(self, origin: str, horizon: int, error: np.ndarray, of_zip: np.ndarray) -> None:
+        """Keep the errors of a forecast whose month has come.
+
+        Args:
+            origin: of the forecast.
+            horizon: months ahead.
+            error: log growth that followed less the one forecast, shape (zips,), NaN where one is not known.
+            of_zip: `noise` of the zips at the origin.
+        """
+        has_outcome = np.isfinite(error)
+        if not has_outcome.any():
+            return
+        common = float(np.median(error[has_outcome]))
+        own, noisy = ((values[has_outcome]).astype(np.float32) for values in (error - common, of_zip))
+        self.by_horizon.setdefault(horizon, {})[origin] = OriginErrors(
+            common,
+            own_to_noise=float(np.abs(own).mean() / noisy.mean()),
+            outcomes=own.size,
+            largest=float(np.abs(common + own).max()),
+        )
+        self._unscored[horizon, origin] = _Unscored(own, noisy)
+        if scale := self.scales.get(horizon, {}).get(origin):
+            self._score(horizon, origin, scale)
+
+    def add_origin(self, at: HistoryAtOrigin, of_zip: np.ndarray) -> list[tuple[str, int, float, int, float, float]]:
+        """The 90% intervals of an origin, from outcomes that were known there.
+
+        Args:
+            at: the history at the origin.
+            of_zip: `noise` of the zips there.
+
+        Returns:
+            Rows of `INTERVAL_SCHEMA` by horizon. An origin before any outcome was known has none. A horizon without an
+            outcome of its own has the width of the longest shorter one, in proportion.
+        """
+        if not at.known.any():
+            return []
+        origin = at.origin
+        self.noise[origin] = usual = float(of_zip[at.known].mean())
+        rows, shock, widest = [], 1.0, (0.0, 0.0)
+        for horizon in self.horizons:
+            width = self._width(horizon, origin, shock)
+            if horizon <= _SHOCK_HORIZON:
+                shock = max(shock, width.shock)
+            widest = max(widest[0], width.common / horizon), max(widest[1], width.own / horizon)
+            common, own = (horizon * part for part in widest)
             if common > 0 or own > 0:
-                width = float(np.hypot(common, own * errors.noise[origin]))
-                rows.append((origin, horizon, width, outcomes, common, own))
-    return pl.DataFrame(rows, schema=INTERVAL_SCHEMA, orient="row").sort("origin", "horizon")
+                rows.append((origin, horizon, float(np.hypot(common, own * usual)), width.outcomes, common, own))
+        return rows
 
+    def _width(self, horizon: int, origin: str, shock: float) -> _Width:
+        """The width of a horizon by its own outcomes.
 
-def _widths(
-    horizon: int, known: Mapping[str, _OriginErrors], usual_noise: Mapping[str, float], shocks: Mapping[str, float]
-) -> dict[str, tuple[float, float, int, float]]:
-    """By origin: the common and the own part of the width, the outcomes it rests on, and the shock it has shown."""
-    widths, scales = {}, dict[str, _Scale]()
-    scores: dict[str, np.ndarray] = {}
-    for origin in sorted(usual_noise):
+        Args:
+            horizon: months ahead.
+            origin: whose width it is.
+            shock: that shorter horizons have shown at the origin.
+        """
+        known = self.by_horizon.get(horizon, {})
         past = [p for p in sorted(known) if add_months(p, horizon) <= origin]
-        outcomes = sum(known[p].own.size for p in past)
+        outcomes = sum(known[p].outcomes for p in past)
         if outcomes < LEAST_OUTCOMES:
-            continue
+            return _Width()
         ages = np.array([month_index(origin) - month_index(p) - horizon for p in past], np.float64)
         common = np.array([abs(known[p].common) for p in past])
         own = np.array([known[p].own_to_noise for p in past])
         usual = float(np.average(common, weights=0.5 ** (ages / _COMMON_HALF_LIFE)))
         recent = float(np.average(common, weights=0.5 ** (ages / _SHOCK_HALF_LIFE)))
-        widened = usual * (1 + _SHOCK_SHARE * (shocks[origin] - 1))
-        scale = _Scale(widened, float(np.average(own, weights=0.5 ** (ages / _OWN_HALF_LIFE))))
-        scales[origin] = scale
-        for p in past:
-            if p not in scores:
-                # The first origins had no scale yet: the first that is known stands for theirs.
-                scores[p] = _summary(known[p], scales.get(p, scale))
-        factor = _quantile([scores[p] for p in past], ages)
+        widened = usual * (1 + _SHOCK_SHARE * (shock - 1))
+        scale = Scale(widened, float(np.average(own, weights=0.5 ** (ages / _OWN_HALF_LIFE))))
+        self.scales.setdefault(horizon, {})[origin] = scale
+        for p in past:  # the first origins had no scale yet: the first that is known stands for theirs
+            if (horizon, p) in self._unscored:
+                self._score(horizon, p, scale)
+        scores = [scores for p in past if (scores := known[p].scores) is not None]
+        factor = _quantile(scores, ages)
         # After a turn both the scale and the scores of the turn are large: the largest error known is wide enough.
-        pooled = factor * float(scale.of(np.array(usual_noise[origin])))
+        pooled = factor * float(scale.of(np.array(self.noise[origin])))
         factor *= min(1.0, max(known[p].largest for p in past) / max(pooled, 1e-12))
-        shock = recent / usual if usual > 0 else 1.0
-        widths[origin] = (factor * scale.common, factor * scale.own, outcomes, max(1.0, shock))
-    return widths
+        return _Width(
+            factor * scale.common, factor * scale.own, outcomes, max(1.0, recent / usual) if usual > 0 else 1.0
+        )
 
-
-def _summary(errors: _OriginErrors, scale: _Scale) -> np.ndarray:
-    """Scores of an origin: errors over their scale, or evenly spaced quantiles of many."""
-    divisor = np.maximum(scale.of(errors.noise), 1e-12)
-    score = np.abs(errors.common + errors.own) / divisor
-    if score.size <= _SUMMARY:
-        return score.astype(np.float64)
-    return np.quantile(score, (np.arange(_SUMMARY) + 0.5) / _SUMMARY)
+    def _score(self, horizon: int, origin: str, scale: Scale) -> None:
+        """Score the errors of an origin, which are not needed one by one after that."""
+        waiting = self._unscored.pop((horizon, origin))
+        errors = self.by_horizon[horizon][origin]
+        score = np.abs(errors.common + waiting.own) / np.maximum(scale.of(waiting.noise), 1e-12)
+        few = score.astype(np.float64)
+        scores = few if score.size <= _SUMMARY else np.quantile(score, (np.arange(_SUMMARY) + 0.5) / _SUMMARY)
+        self.by_horizon[horizon][origin] = replace(errors, scores=scores)
 
 
 def _quantile(scores: list[np.ndarray], ages: np.ndarray) -> float:

@@ -44,7 +44,7 @@ from housing_assets.orchestration.resources.io_manager import AS_HISTORY, AS_JSO
 from housing_assets.orchestration.resources.tracking import Tracker, git_commit
 from housing_assets.store.bundles import load_bundle, publish_bundle
 from housing_assets.store.first_prices import first_outcome_prices, raw_vintage
-from housing_assets.store.forecasts import publish_forecasts, replaced_by_hand
+from housing_assets.store.forecasts import publish_forecasts, read_forecast_record, replaced_by_hand
 from housing_assets.store.gates import problems, require
 from housing_assets.store.histories import open_sound_history
 from housing_assets.store.layout import Store
@@ -148,7 +148,8 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
         first = first_outcome_prices(store, price_history, split.eval_start)
         for problem in first.damaged:
             context.log.warning(f"some first prices are not known: {problem}")
-        grades = grade_forecasts(price_history, candidate, split, first.prices)
+        former = read_forecast_record(store)
+        grades = grade_forecasts(price_history, candidate, split, first.prices, former)
         checks = problems(store, FORECAST_EVALUATION, {CLEANED: before_holdout})
         if replaced := replaced_by_hand(store, candidate.version):
             checks["housing promote"] = replaced
@@ -175,7 +176,7 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
                     "promote it by hand: run config `override` of forecast_evaluation, with a reason",
                     allow_retries=False,
                 )
-            grades = grade_forecasts(price_history, champion.model, split, first.prices)
+            grades = grade_forecasts(price_history, champion.model, split, first.prices, former)
         publish_forecasts(store, grades)
         runs = {"dagster_run": context.run_id, **tracker.origin()}
         where = record_decision(store, candidate.version, decision.record(evidence) | runs)

@@ -9,25 +9,29 @@ from polars.testing import assert_frame_equal
 
 from housing_assets.core.errors import BundleError, HousingError
 from housing_assets.core.features.history import History, history_table
-from housing_assets.core.forecasting.backtest import Backtest, backtest
-from housing_assets.core.forecasting.grades import eval_error
+from housing_assets.core.forecasting.backtest import Backtest
+from housing_assets.core.forecasting.grades import ForecastGrades, eval_error, grade_forecasts
 from housing_assets.core.forecasting.grading import (
     FIRST_PUBLISHED,
     best_naive,
-    choose_published,
     coverage_table,
+    covered,
+    figures,
     first_outcomes,
-    grade,
     skill_table,
+    skill_totals,
+    tally,
     with_outcome,
 )
-from housing_assets.core.forecasting.intervals import forecast_intervals, log_widths, noise
+from housing_assets.core.forecasting.intervals import log_widths, noise
 from housing_assets.core.forecasting.model import (
+    ForecastModel,
     fit_forecast_model,
     forecast_files,
     forecast_model_from_files,
 )
 from housing_assets.core.forecasting.publishing import forecast
+from housing_assets.core.forecasting.record import ForecastRecord
 from housing_assets.core.forecasting.schema import (
     FITTED,
     FORECAST_SCHEMA,
@@ -63,30 +67,47 @@ def model(history):
     return fit_forecast_model(history, SPLIT)
 
 
-@pytest.fixture(scope="module")
-def walked(history, model) -> Backtest:
-    return backtest(history, model, "2017-01")
+def walk(history: History, model: ForecastModel) -> tuple[Backtest, pl.DataFrame]:
+    """A walk to the end of a history, and all rows from 2018 on."""
+    walked = Backtest.begin(model)
+    return walked, pl.concat(walked.advance(history, model, SPLIT.eval_start))
 
 
 @pytest.fixture(scope="module")
-def rows(walked) -> pl.DataFrame:
+def walk_and_rows(history, model) -> tuple[Backtest, pl.DataFrame]:
+    return walk(history, model)
+
+
+@pytest.fixture(scope="module")
+def walked(walk_and_rows) -> Backtest:
+    return walk_and_rows[0]
+
+
+@pytest.fixture(scope="module")
+def rows(walk_and_rows) -> pl.DataFrame:
     """As float64, so that what tests compute from them is as exact as what the code does."""
-    return walked.rows.with_columns(pl.col(pl.Float32).cast(pl.Float64))
+    return walk_and_rows[1].with_columns(pl.col(pl.Float32).cast(pl.Float64))
 
 
 @pytest.fixture(scope="module")
 def weights(walked) -> pl.DataFrame:
-    return walked.weights
+    return walked.weight_table
 
 
 @pytest.fixture(scope="module")
-def published(walked) -> dict[int, str]:
-    return choose_published(walked, SPLIT)
+def published() -> dict[int, str]:
+    return dict.fromkeys(HORIZONS, MODEL)
 
 
 @pytest.fixture(scope="module")
 def widths(walked) -> pl.DataFrame:
-    return forecast_intervals(walked.errors)
+    return walked.intervals()
+
+
+def grade(
+    history: History, rows: pl.DataFrame, published: dict[int, str], log_first: np.ndarray | None = None
+) -> pl.DataFrame:
+    return figures(tally(history, with_outcome(rows, SPLIT), log_first), published)
 
 
 # ---------------------------------------------------------------- fits and backtest
@@ -122,20 +143,21 @@ def test_an_origin_is_forecast_by_a_fit_whose_targets_all_lie_before_it(model):
 
 
 @pytest.mark.slow
-def test_no_month_after_an_origin_changes_its_forecast(table, walked):
+def test_no_month_after_an_origin_changes_its_forecast(table, walk_and_rows):
     """Fits, features, weights and intervals together: the whole walk up to a month is blind to what comes after it."""
     origin = "2019-06"
+    walked, rows = walk_and_rows
     later = pl.col("date") > month_end(origin)
     changed = table.with_columns(price=pl.when(later).then(pl.col("price") * 3).otherwise("price"))
     upto = pl.col("origin") <= origin
     for other in (changed, table.filter(~later)):
         again = History.from_table(other)
-        blind = backtest(again, fit_forecast_model(again, SPLIT), "2017-01")
-        keys = ["origin", "horizon", "zip", *PREDICTORS]
+        blind, blind_rows = walk(again, fit_forecast_model(again, SPLIT))
+        keys = ["origin", "month", "horizon", "zip", *PREDICTORS]
         for mine, theirs in (
-            (walked.rows.select(keys), blind.rows.select(keys)),
-            (walked.weights, blind.weights),
-            (forecast_intervals(walked.errors), forecast_intervals(blind.errors)),
+            (rows.select(keys).filter(pl.col("month") <= blind_rows["month"].max()), blind_rows.select(keys)),
+            (walked.weight_table, blind.weight_table),
+            (walked.intervals(), blind.intervals()),
         ):
             assert_frame_equal(theirs.filter(upto), mine.filter(upto), check_exact=True)
 
@@ -169,7 +191,7 @@ def graded_by_hand(rows: pl.DataFrame, horizon: int, name: str, first: str, last
 
 
 def test_grades_are_those_of_the_month_forecast(history, rows, published):
-    graded = grade(history, with_outcome(rows, SPLIT), published)
+    graded = grade(history, rows, published)
     overall = graded.filter(pl.col("by") == "overall")
     for name, horizon in (("flat", 1), (MODEL, 3), ("metro_growth", 12)):
         found = overall.filter(split="eval", predictor=name, horizon=horizon)["mape"].item()
@@ -195,10 +217,8 @@ def test_outcomes_are_graded_against_their_first_published_price_where_it_is_kno
     assert first_outcomes(history, first.clear()) is None
     assert log_first is not None
     assert np.argwhere(np.isfinite(log_first)).tolist() == [[0, column], [1, column]]
-    graded = grade(history, with_outcome(rows, SPLIT), published, log_first)
-    assert_frame_equal(
-        graded.filter(pl.col("by") != FIRST_PUBLISHED), grade(history, with_outcome(rows, SPLIT), published)
-    )
+    graded = grade(history, rows, published, log_first)
+    assert_frame_equal(graded.filter(pl.col("by") != FIRST_PUBLISHED), grade(history, rows, published))
     against = graded.filter(by=FIRST_PUBLISHED, predictor="flat", horizon=1)
     assert against["rows"].to_list() == [2]
     of = rows.filter((pl.col("month") == month) & (pl.col("horizon") == 1) & pl.col("zip").is_in([0, 1]))
@@ -207,7 +227,7 @@ def test_outcomes_are_graded_against_their_first_published_price_where_it_is_kno
 
 
 def test_a_horizon_without_a_known_outcome_has_no_grades(history, rows, published):
-    nothing = with_outcome(rows.head(100).with_columns(growth=pl.lit(None, pl.Float64)), SPLIT)
+    nothing = rows.head(100).with_columns(growth=pl.lit(None, pl.Float64))
     assert grade(history, nothing, published, np.array(history.log_price)).is_empty()
 
 
@@ -220,7 +240,7 @@ def test_a_price_decile_has_the_same_zips_at_every_horizon(history, rows, publis
         one = one.with_columns(growth=pl.when(gone).then(None).otherwise("growth")).sample(
             fraction=1, shuffle=True, seed=seed
         )
-        graded = grade(history, with_outcome(one, SPLIT), published).filter(by="price_decile", predictor="flat")
+        graded = grade(history, one, published).filter(by="price_decile", predictor="flat")
         assert set(graded["rows"]) == {3}
         assert graded.filter(group="01")["horizon"].sort().to_list() == [1, 2, 3, 4, 5, 6]
         assert graded.filter(pl.col("group") > "01").height == 9 * 12
@@ -228,7 +248,7 @@ def test_a_price_decile_has_the_same_zips_at_every_horizon(history, rows, publis
 
 def test_the_weighted_forecast_is_published_at_every_horizon(history, rows, published):
     assert published == dict.fromkeys(HORIZONS, MODEL)
-    graded = grade(history, with_outcome(rows, SPLIT), published).filter(by="overall", split="eval")
+    graded = grade(history, rows, published).filter(by="overall", split="eval")
     for horizon in (1, 3):
         errors = dict(graded.filter(horizon=horizon).select("predictor", "mape").iter_rows())
         assert errors[PUBLISHED] == errors[MODEL]
@@ -236,25 +256,103 @@ def test_the_weighted_forecast_is_published_at_every_horizon(history, rows, publ
 
 
 def test_the_error_on_eval_alone_is_that_of_all_grades(history, model, rows, published):
-    graded = grade(history, with_outcome(rows, SPLIT), published).filter(
-        by="overall", split="eval", predictor=PUBLISHED
-    )
+    graded = grade(history, rows, published).filter(by="overall", split="eval", predictor=PUBLISHED)
     assert eval_error(history, model, SPLIT) == pytest.approx(np.exp(np.log(graded["mape"]).mean()))
 
 
-def test_a_panel_without_an_outcome_in_eval_cannot_be_graded(walked):
-    with pytest.raises(HousingError, match="no forecast of eval has an outcome"):
-        choose_published(walked, TimeSplit("2024-01", "2025-01"))
+def test_a_panel_without_an_outcome_in_eval_cannot_be_graded(history, model):
+    later = TimeSplit("2024-01", "2025-01")
+    for graded in (grade_forecasts, eval_error):
+        with pytest.raises(HousingError, match="no forecast of eval has an outcome"):
+            graded(history, model, later)
 
 
 def test_skill_is_what_is_saved_with_an_interval_over_months(rows):
-    skill = skill_table(with_outcome(rows, SPLIT))
+    skill = skill_table(skill_totals(with_outcome(rows, SPLIT)))
     row = skill.filter(split="eval", horizon=1, against="flat").row(0, named=True)
     errors = [graded_by_hand(rows, 1, name, "2018-01", "2019-12") for name in (MODEL, "flat")]
     assert row["skill"] == pytest.approx(100 * (1 - errors[0] / errors[1]))
     assert row["skill_low"] < row["skill"] < row["skill_high"]
     assert row["origins"] == 24
-    assert_frame_equal(skill_table(with_outcome(rows, SPLIT)), skill)
+    assert_frame_equal(skill_table(skill_totals(with_outcome(rows, SPLIT))), skill)
+
+
+# ---------------------------------------------------------------- months that are added
+
+
+def until(table: pl.DataFrame, last: str) -> History:
+    return History.from_table(table.filter(pl.col("date") <= month_end(last)))
+
+
+@pytest.fixture(scope="module")
+def first_prices(table) -> pl.DataFrame:
+    """First published prices of some months, a little below the newest."""
+    of_months = table.filter(pl.col("date") >= month_end("2020-03")).drop_nulls("price")
+    return of_months.select("date", "zipcode", (pl.col("price") * 0.99).alias("first_price"))
+
+
+@pytest.fixture(scope="module")
+def former(table, first_prices) -> ForecastRecord:
+    """The record of grades up to a month before the last fits, as a store has kept it."""
+    shorter = until(table, "2020-08")
+    record = grade_forecasts(shorter, fit_forecast_model(shorter, SPLIT), SPLIT, first_prices).record
+    assert record.is_complete
+    kept = ForecastRecord.from_bytes(record.to_bytes())
+    assert kept is not None
+    return kept
+
+
+def assert_same_grades(made: ForecastGrades, expected: ForecastGrades) -> None:
+    for name in ("intervals", "weights", "skill"):
+        assert_frame_equal(getattr(made, name), getattr(expected, name), check_exact=True)
+    for name in ("graded", "coverage"):
+        assert_frame_equal(getattr(made, name), getattr(expected, name), rel_tol=1e-12, abs_tol=0)
+
+
+@pytest.mark.slow
+def test_grades_go_on_from_those_of_the_months_before(history, model, first_prices, former):
+    assert former.holds(history, model, SPLIT, first_prices)
+    expected = grade_forecasts(history, model, SPLIT, first_prices)
+    made = grade_forecasts(history, model, SPLIT, first_prices, former)
+    assert_same_grades(made, expected)
+    assert former.walked.through == "2020-08"
+    assert made.record.walked.through == LAST
+    assert_same_grades(grade_forecasts(history, model, SPLIT, first_prices, made.record), expected)
+
+
+@pytest.mark.slow
+def test_a_record_walks_no_origin_again_whose_outcomes_are_known(history, model, first_prices, former, monkeypatch):
+    walked: list[str] = []
+    prepared_at = History.prepared_at
+    monkeypatch.setattr(History, "prepared_at", lambda self, at: walked.append(at) or prepared_at(self, at))
+    grade_forecasts(history, model, SPLIT, first_prices, former)
+    assert sorted(walked) == month_range("2019-09", LAST)
+
+
+@pytest.mark.slow
+def test_a_record_of_something_else_is_not_used(table, history, model, first_prices, former):
+    restated = pl.when(pl.col("date") == month_end("2014-05")).then(pl.col("price") * 1.0001).otherwise("price")
+    refitted = replace(model, fits={**model.fits, "2019-01": model.fits["2018-10"]})
+    others = (
+        (History.from_table(table.with_columns(price=restated)), model, SPLIT, first_prices),
+        (until(table, "2020-07"), model, SPLIT, first_prices),
+        (history, refitted, SPLIT, first_prices),
+        (history, model, TimeSplit("2018-01", "2020-02"), first_prices),
+        (history, model, SPLIT, first_prices.with_columns(pl.col("first_price") + 1)),
+        (history, model, SPLIT, None),
+    )
+    for other in others:
+        assert not former.holds(*other)
+    assert_same_grades(grade_forecasts(*others[2], former), grade_forecasts(*others[2]))
+    later = pl.col("date") > month_end("2020-08")
+    newer = first_prices.with_columns(first_price=pl.when(later).then(1.0).otherwise("first_price"))
+    assert former.holds(history, model, SPLIT, newer)
+
+
+def test_a_record_that_cannot_be_read_is_none(former):
+    data = former.to_bytes()
+    for damaged in (b"", data[:-100], data.replace(b"record.json", b"retold.json"), data[:2_000] + data[2_100:]):
+        assert ForecastRecord.from_bytes(damaged) is None
 
 
 # ---------------------------------------------------------------- intervals
@@ -290,7 +388,7 @@ def test_widths_of_an_earlier_version_are_the_same_for_every_zip():
 
 
 def test_coverage_is_counted_by_hand(rows, widths, published):
-    table = coverage_table(with_outcome(rows, SPLIT), widths, published)
+    table = coverage_table(covered(with_outcome(rows, SPLIT), widths, published))
     row = table.filter(split="holdout", year="2020", horizon=1).row(0, named=True)
     of = rows.filter(pl.col("month").str.starts_with("2020"), pl.col("horizon") == 1).drop_nulls("growth")
     joined = of.join(widths, on=["origin", "horizon"])
