@@ -23,11 +23,13 @@ from housing_assets.core.catalogue import (
     INGEST_JOB,
     MONITORING_JOB,
     PREDICTIONS_JOB,
+    PRICE_HISTORY,
     REVISIONS,
     SOURCES_JOB,
     TRAINING_FEATURES,
     TRAINING_JOB,
     TUNED_MODEL,
+    assets_of,
     monthly_assets_of,
 )
 from housing_assets.core.errors import HousingError
@@ -44,6 +46,7 @@ from housing_assets.orchestration.build import build_definitions
 from housing_assets.orchestration.names import CODE_VERSION, OWNER_TAG
 from housing_assets.orchestration.work import FORECASTS_ALONE, read_facts, training_digest, work_to_do
 from housing_assets.store.gates import Gate
+from housing_assets.store.histories import is_current as is_current_history
 from housing_assets.store.layout import Store
 from housing_assets.store.pointers import FORECAST_POINTER, champion_version, point_to, provisional_reason
 from housing_assets.store.verdicts import PASSING, State, read_verdicts, states
@@ -144,8 +147,10 @@ def _predict(stages: "_Stages", inputs: Sequence[object], months: Sequence[str])
 
 def _forecast(stages: "_Stages", inputs: Sequence[object], months: Sequence[str]) -> None:
     """Forecasts from months, by the version that forecasts."""
-    again = champion_version(stages.store, FORECAST_POINTER) is None
-    stages.run_months(FORECAST_JOB, inputs, months, force=again)
+    store, settings = stages.store, stages.settings
+    again = champion_version(store, FORECAST_POINTER) is None
+    made = {PRICE_HISTORY} if is_current_history(store, settings.panel_start, settings.months) else set()
+    stages.run_months(FORECAST_JOB, inputs, months, force=again, made=made)
     # After a roll-back by hand, months that are up to date are of the version before.
     left = [m for m in months if m not in stages.stopped]
     stages.run_months(FORECAST_JOB, inputs, left, assets=FORECASTS_ALONE)
@@ -249,6 +254,7 @@ class _Stages:
         force: bool = False,
         assets: tuple[str, ...] = (),
         changed: Collection[str] = (),
+        made: Collection[str] = (),
     ) -> None:
         """Run a job over those months whose outputs are not there, not sound, or made from something else.
 
@@ -263,6 +269,7 @@ class _Stages:
             force: run it over all of them.
             assets: of the job, if not all of them: then only what the store says is work for these alone is run.
             changed: months that are made from something else by now, which the store does not tell.
+            made: assets of the job that would be the same again, and are not made.
 
         Raises:
             HousingError: a run failed, and not because of the checks of some months.
@@ -272,8 +279,9 @@ class _Stages:
         if months and not undone and not assets:
             self.console.print(f"[dim]{name}: up to date[/dim]")
         for part in consecutive(undone):
+            left = tuple(asset for asset in assets_of(name) if asset not in made) if made and not assets else assets
             try:
-                self.run(name, inputs, part, False, config, assets)
+                self.run(name, inputs, part, False, config, left)
             except HousingError as error:
                 self._go_on(name, inputs, part, config, assets, error)
 

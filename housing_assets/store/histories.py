@@ -7,7 +7,7 @@ cleaned months are others, it is stale: still there, and shown as such.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from housing_assets.core.errors import StoreError
@@ -15,33 +15,53 @@ from housing_assets.core.features.history import History
 from housing_assets.store.gates import sound_months
 from housing_assets.store.layout import Store
 from housing_assets.store.parquet import decode_parquet, made_from
-from housing_assets.store.verdicts import read_verdicts, require_sound, verdict_key, write_verdicts
+from housing_assets.store.verdicts import read_verdicts, require_sound, unsound, verdict_key, write_verdicts
 
 ASSET = "price_history"
 KEY = f"{ASSET}.parquet"
 Stamps = tuple[str | None, str | None]
 """Of the file, and of the verdict of its checks; None where there is none."""
+Parse = Callable[[bytes, str], History]
+"""Makes a history of the bytes and the name of its file."""
 _UNKNOWN = "unknown"
 """Digest of a month whose file does not tell what it was made from."""
 
 
-def read_history(store: Store) -> History:
+def parse_history(data: bytes, name: str) -> History:
+    """The history of every zip, from its file.
+
+    Args:
+        data: of the file.
+        name: of the file, for messages.
+
+    Raises:
+        StoreError: the file is damaged.
+        HousingError: it has no row with a price.
+    """
+    return History.from_table(decode_parquet(data, name))
+
+
+def read_history(store: Store, parse: Parse = parse_history) -> History:
     """The history of every zip, whatever its checks say of it.
+
+    Args:
+        store: where it is.
+        parse: `parse_history`, or what remembers its answer.
 
     Raises:
         StoreError: there is none, or the file is damaged.
         HousingError: it has no row with a price.
     """
-    return _read(store)[0]
+    return _read(store, parse)[0]
 
 
-def _read(store: Store) -> tuple[History, bytes]:
+def _read(store: Store, parse: Parse) -> tuple[History, bytes]:
     """The history of every zip, and the file that it was read from. Raises as `read_history`."""
     try:
         data = store.blobs.read(KEY)
     except FileNotFoundError as error:
         raise StoreError(f"{store.uri}/{KEY} does not exist: materialize {ASSET} first") from error
-    return History.from_table(decode_parquet(data, f"{store.uri}/{KEY}")), data
+    return parse(data, f"{store.uri}/{KEY}"), data
 
 
 def history_stamps(store: Store) -> Stamps:
@@ -59,8 +79,12 @@ def read_sound_history(store: Store) -> History:
     return open_sound_history(store)[0]
 
 
-def open_sound_history(store: Store) -> tuple[History, Callable[[str], str]]:
+def open_sound_history(store: Store, parse: Parse = parse_history) -> tuple[History, Callable[[str], str]]:
     """The history of every zip, if it is the very file that its checks vouch for: a flipped bit parses as well.
+
+    Args:
+        store: where it is.
+        parse: as of `read_history`.
 
     Returns:
         The history, and for a month the digest of what this very history has up to it.
@@ -71,11 +95,23 @@ def open_sound_history(store: Store) -> tuple[History, Callable[[str], str]]:
     """
     before = history_stamps(store)
     require_sound(store, ASSET)
-    history, data = _read(store)
+    history, data = _read(store, parse)
     if history_stamps(store) != before:
         raise StoreError(f"{store.uri}/{KEY} was written while it was read: read it again")
     inputs = _Inputs.of(made_from(data, KEY))
     return history, lambda month: _digest(inputs.cleaned, month)
+
+
+def is_current(store: Store, panel_start: str, months: Iterable[str]) -> bool:
+    """True if the history is sound, and would be made again from the same cleaned months.
+
+    Args:
+        store: where it is.
+        panel_start: the first month that it may have.
+        months: that it may have.
+    """
+    stamps = sound_months(store, "cleaned", months)
+    return not unsound(store, ASSET) and _told_by_history(store) == history_inputs(panel_start, stamps)
 
 
 def copy_history(store: Store, there: Store, stamps: Stamps) -> None:

@@ -65,6 +65,9 @@ def month_revisions(month: str, old: pl.DataFrame | None, new: pl.DataFrame | No
     columns = [c for c in COMPARED if have and all(c in frame.columns for frame in have)]
     if not columns:
         return pl.DataFrame(schema=REVISIONS_SCHEMA)
+    if old is not None and new is not None and old.select("zipcode", *columns).equals(new.select("zipcode", *columns)):
+        same = old.unique("zipcode", keep="first")
+        return pl.concat([_no_revisions(month, same[column]) for column in columns])
     pair = _by_zip(old, columns, "old").join(_by_zip(new, columns, "new"), on="zipcode", how="full", coalesce=True)
     return pl.concat([_column_revisions(month, pair, column) for column in columns])
 
@@ -119,6 +122,25 @@ def _column_revisions(month: str, pair: pl.DataFrame, column: str) -> pl.DataFra
         "most_change": most["change"].max(),
         "most_zip": most["zipcode"][0] if most.height and most["change"][0] > SAME else None,
         "median_ratio": both["ratio"].median(),
+    }
+    return pl.DataFrame([row], schema=REVISIONS_SCHEMA)
+
+
+def _no_revisions(month: str, values: pl.Series) -> pl.DataFrame:
+    """What `_column_revisions` says of a month whose values are the same as before."""
+    zips, change, ratio = values.count(), None, None
+    if (values != 0).any():
+        change, ratio = 0.0, 1.0
+    row = {
+        "month": month,
+        "column": values.name,
+        **dict.fromkeys(("old_zips", "new_zips", "zips_in_both"), zips),
+        "zips_gained": 0,
+        "zips_lost": 0,
+        "share_changed": 0.0 if zips else None,
+        **dict.fromkeys(("median_change", "p95_change", "most_change"), change),
+        "most_zip": None,
+        "median_ratio": ratio,
     }
     return pl.DataFrame([row], schema=REVISIONS_SCHEMA)
 

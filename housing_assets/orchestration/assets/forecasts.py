@@ -38,6 +38,7 @@ from housing_assets.ingestion.source import source_fingerprint
 from housing_assets.orchestration.asset_pictures import nation_picture
 from housing_assets.orchestration.described import described_asset
 from housing_assets.orchestration.forecast_pictures import forecast_pictures
+from housing_assets.orchestration.histories import open_sound_history
 from housing_assets.orchestration.metadata import column_schema, picture, table
 from housing_assets.orchestration.partitions import monthly
 from housing_assets.orchestration.resources.io_manager import AS_HISTORY, AS_JSON, MonthlyFrames
@@ -46,7 +47,6 @@ from housing_assets.store.bundles import load_bundle, publish_bundle
 from housing_assets.store.first_prices import first_outcome_prices, raw_vintage
 from housing_assets.store.forecasts import publish_forecasts, read_forecast_record, replaced_by_hand
 from housing_assets.store.gates import problems, require
-from housing_assets.store.histories import open_sound_history
 from housing_assets.store.layout import Store
 from housing_assets.store.pointers import FORECAST_POINTER, champion_version, forecast_champion, record_decision
 

@@ -32,12 +32,12 @@ from housing_assets.core.months import describe_months
 from housing_assets.core.vintages.first_prices import WANTED_SCHEMA, with_vintage
 from housing_assets.orchestration.asset_pictures import error_picture
 from housing_assets.orchestration.described import described_asset
+from housing_assets.orchestration.histories import open_sound_history
 from housing_assets.orchestration.metadata import column_schema, picture, table
 from housing_assets.orchestration.partitions import monthly
 from housing_assets.orchestration.resources.io_manager import MonthlyFrames, MonthReader
 from housing_assets.store.first_prices import FirstPriceReader, raw_vintage
 from housing_assets.store.gates import require
-from housing_assets.store.histories import open_sound_history
 from housing_assets.store.layout import Store
 from housing_assets.store.pointers import load_champion
 from housing_assets.store.verdicts import State, UnsoundError, states

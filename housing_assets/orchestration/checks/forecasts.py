@@ -16,8 +16,9 @@ from housing_assets.core.quality.forecasts import (
 from housing_assets.core.quality.measurement import Measurement
 from housing_assets.orchestration.checks.common import Measured, checks_of
 from housing_assets.orchestration.checks.monthly import asked_months
+from housing_assets.orchestration.histories import read_history
 from housing_assets.store.bundles import load_bundle
-from housing_assets.store.histories import made_from_history, read_history
+from housing_assets.store.histories import made_from_history
 from housing_assets.store.layout import Store
 
 

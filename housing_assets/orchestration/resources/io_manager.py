@@ -13,7 +13,7 @@ import polars as pl
 from housing_assets.core.errors import MissingMonthError
 from housing_assets.core.features.history import History
 from housing_assets.core.months import describe_months
-from housing_assets.store.histories import read_history
+from housing_assets.orchestration.histories import read_history
 from housing_assets.store.layout import Store
 from housing_assets.store.months import Months
 from housing_assets.store.table import TableFile

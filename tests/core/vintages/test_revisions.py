@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from housing_assets.core.months import add_months, month_end
 from housing_assets.core.vintages.revisions import REVISIONS_SCHEMA, judge_revision, revision_table
@@ -47,6 +48,20 @@ def test_a_month_tells_how_much_changed_and_where_most():
 def test_a_usual_revision_and_a_month_more_pass_without_a_word():
     assert rules(vintage(), vintage(months=7, price=pl.col("price") * 1.003)) == ([], [])
     assert rules(vintage(), vintage()) == ([], [])
+
+
+def test_a_month_that_stayed_as_it_was_is_told_as_one_that_was_compared():
+    """Rows in another order are compared one by one, and those in the same order are not."""
+    some = pl.col("zipcode").cast(pl.Int64) % 3
+    old = vintage(
+        price=pl.when(some > 0).then("price"),
+        homes_sold=pl.when(some == 1).then(0.0).otherwise("homes_sold"),
+        sold_above_list=pl.lit(0.0),
+        inventory=pl.lit(None, pl.Float64),
+    )
+    compared = revision_table(old, old.sample(fraction=1, shuffle=True, seed=1))
+    assert_frame_equal(revision_table(old, old), compared)
+    assert compared.filter(column="price")["zips_in_both"].unique().to_list() == [26]
 
 
 def test_an_unusual_revision_warns():
