@@ -14,7 +14,7 @@ from housing_assets.core.errors import StoreError
 from housing_assets.core.features.history import History
 from housing_assets.store.gates import sound_months
 from housing_assets.store.layout import Store
-from housing_assets.store.parquet import decode_parquet, made_from
+from housing_assets.store.parquet import decode_parquet, made_from, made_from_file
 from housing_assets.store.verdicts import read_verdicts, require_sound, unsound, verdict_key, write_verdicts
 
 ASSET = "price_history"
@@ -177,7 +177,8 @@ def stale_months(store: Store, asset: str) -> list[str]:
 
 def _told_by_history(store: Store) -> str:
     try:
-        return made_from(store.blobs.read(KEY), KEY)
+        with store.blobs.open(KEY) as file:
+            return made_from_file(file, KEY)
     except (FileNotFoundError, StoreError):
         return ""
 

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import polars as pl
 
@@ -60,6 +60,18 @@ def made_from(data: bytes, name: str) -> str:
         return pl.read_parquet_metadata(io.BytesIO(data)).get(_MADE_FROM, "")
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise StoreError(f"{name} is damaged or not the file it should be: materialize it again") from error
+
+
+def made_from_file(file: BinaryIO, name: str) -> str:
+    """What `made_from` tells, of an open file of which the end alone is read. Raises as it does."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        told = pq.read_metadata(file).metadata or {}
+    except (pa.ArrowException, OSError) as error:
+        raise StoreError(f"{name} is damaged or not the file it should be: materialize it again") from error
+    return told.get(_MADE_FROM.encode(), b"").decode()
 
 
 def decode_parquet(data: bytes, name: str, columns: Sequence[str] | None = None) -> pl.DataFrame:

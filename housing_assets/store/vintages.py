@@ -463,7 +463,8 @@ def paired_months(
 ) -> Iterator[tuple[str, pl.DataFrame | None, pl.DataFrame | None]]:
     """Months of either of two vintages in order, with the rows of both; None where one has none.
 
-    For `housing_assets.core.vintages.revisions.revisions_of`: memory holds a row group of each.
+    For `housing_assets.core.vintages.revisions.revisions_of`: memory holds a row group of each. A month whose digest is
+    the same in both is read once, and its frame is given twice.
 
     Args:
         store: where they are.
@@ -473,15 +474,16 @@ def paired_months(
     Raises:
         DamagedError: the data of one is missing or no Parquet.
     """
+    same = {month for month, digest in old.digests.items() if digest == new.digests.get(month)}
     sides = []
-    for vintage in (old, new):
+    for vintage, months in ((old, {*old.digests} - same if same else None), (new, None)):
         needed = None if columns is None else ["zipcode", *(c for c in columns if c in vintage.columns)]
-        sides.append(iterate(store, vintage, columns=needed and list(dict.fromkeys(needed))))
+        sides.append(iterate(store, vintage, months, needed and list(dict.fromkeys(needed))))
     before, after = (next(side, None) for side in sides)
     while before or after:
         month = min(side[0] for side in (before, after) if side)
         rows = [side[1] if side and side[0] == month else None for side in (before, after)]
-        yield month, rows[0], rows[1]
+        yield month, rows[1] if month in same else rows[0], rows[1]
         if before and before[0] == month:
             before = next(sides[0], None)
         if after and after[0] == month:

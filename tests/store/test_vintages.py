@@ -1,6 +1,7 @@
 """Vintages: what was published is kept as it was, whole or not at all."""
 
 import threading
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
@@ -22,6 +23,7 @@ from housing_assets.store.vintages import (
     list_vintages,
     newest,
     newest_sound,
+    paired_months,
     publish,
     read,
     sources,
@@ -115,6 +117,27 @@ def test_a_changed_value_a_null_and_a_renamed_column_are_other_rows(store: Store
     for day, frame in enumerate(frames):
         keep(store, frame, NOON + timedelta(days=day))
     assert len({v.rows_sha256 for v in list_vintages(store, "zillow")}) == len(frames)
+
+
+def test_months_of_two_vintages_are_given_side_by_side(store: Store):
+    """A month with the same digest in both has one frame; without digests, as in early vintages, it has two alike."""
+    first = keep(store, panel(months=3))
+    february = pl.col("date") == month_end("2023-02")
+    revised = panel().with_columns(price=pl.when(february).then(pl.col("price") * 2).otherwise("price"))
+    second = keep(store, revised.filter(pl.col("date") > month_end("2023-01")), NOON + timedelta(days=1))
+    pairs = {month: (old, new) for month, old, new in paired_months(store, first, second, ["zipcode", "price"])}
+    assert list(pairs) == ["2023-01", "2023-02", "2023-03", "2023-04"]
+    assert pairs["2023-01"][1] is None
+    assert pairs["2023-03"][0] is pairs["2023-03"][1]
+    assert pairs["2023-04"][0] is None
+    without = paired_months(store, replace(first, digests={}), second, ["zipcode", "price"])
+    for month, old, new in without:
+        for had, has in zip(pairs[month], (old, new), strict=True):
+            assert (had is None) == (has is None)
+            if had is not None:
+                assert_frame_equal(had, has)
+    old, new = pairs["2023-02"]
+    assert (new["price"] / old["price"]).drop_nulls().to_list() == [2.0, 2.0, 2.0]
 
 
 def test_as_of_gives_what_was_known_on_that_day(store: Store):

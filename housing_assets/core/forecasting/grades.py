@@ -75,10 +75,10 @@ def grade_forecasts(
     Raises:
         HousingError: no forecast of eval has an outcome.
     """
-    is_same = former is not None and former.holds(history, model, split, first)
+    log_first = None if first is None else first_outcomes(history, first)
+    is_same = former is not None and former.holds(history, model, split, log_first)
     record = former.copy() if former and is_same else ForecastRecord.begin(model)
     walked = record.walked
-    log_first = None if first is None else first_outcomes(history, first)
     published = dict.fromkeys(walked.horizons, MODEL)
     tallies, skill, coverage = [record.tallies], [record.skill], [record.coverage]
     for known in _with_outcomes(walked, history, model, split):
@@ -91,7 +91,7 @@ def grade_forecasts(
     tallied = added_up(tallies)
     _require_eval(tallied.filter(split=Split.EVAL).height)
     record = ForecastRecord(walked, tallied, pl.concat(skill), added_up(coverage, COVERED_KEYS))
-    record = record.made_from(history, model, split, first)
+    record = record.made_from(history, model, split, log_first)
     named = pl.lit(model.version).alias("model_version")
     return ForecastGrades(
         version=model.version,

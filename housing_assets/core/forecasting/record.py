@@ -28,7 +28,7 @@ from housing_assets.core.forecasting.model import ForecastModel
 from housing_assets.core.intervals import conformal
 from housing_assets.core.models import autoregression, combination, refitted, ridge
 from housing_assets.core.models.refitted import Losses, files_of_fits
-from housing_assets.core.months import TimeSplit, month_end
+from housing_assets.core.months import TimeSplit
 
 _GRADING = (
     *(history_features, series, growth, ridge, autoregression, combination, refitted),
@@ -70,17 +70,24 @@ class ForecastRecord:
         return replace(self, walked=deepcopy(self.walked))
 
     def made_from(
-        self, history: History, model: ForecastModel, split: TimeSplit, first: pl.DataFrame | None
+        self, history: History, model: ForecastModel, split: TimeSplit, log_first: np.ndarray | None
     ) -> "ForecastRecord":
         """The same record with the digest of what it was made from."""
-        return replace(self, digest=_digest(self.walked, history, model, split, first))
+        return replace(self, digest=_digest(self.walked, history, model, split, log_first))
 
-    def holds(self, history: History, model: ForecastModel, split: TimeSplit, first: pl.DataFrame | None) -> bool:
-        """True if the record would be made again of this history, model, split and first prices."""
+    def holds(self, history: History, model: ForecastModel, split: TimeSplit, log_first: np.ndarray | None) -> bool:
+        """True if the record would be made again of this history, model, split and first prices.
+
+        Args:
+            history: of all zips.
+            model: that is graded.
+            split: its months belong to.
+            log_first: see `housing_assets.core.forecasting.grading.first_outcomes`.
+        """
         through = self.walked.through
         if not self.digest or not history.first_month <= through <= history.last_month:
             return False
-        return self.digest == _digest(self.walked, history, model, split, first)
+        return self.digest == _digest(self.walked, history, model, split, log_first)
 
     @property
     def is_complete(self) -> bool:
@@ -132,7 +139,7 @@ class ForecastRecord:
 
 
 def _digest(
-    walked: Backtest, history: History, model: ForecastModel, split: TimeSplit, first: pl.DataFrame | None
+    walked: Backtest, history: History, model: ForecastModel, split: TimeSplit, log_first: np.ndarray | None
 ) -> str:
     """Digest of all that the months walked so far were made from."""
     through = walked.through
@@ -141,11 +148,11 @@ def _digest(
     fits = {month: fit for month, fit in model.fits.items() if month <= through}
     for name, data in files_of_fits(fits).items():
         digest.update(name.encode() + data)
-    if first is not None:
-        known = first.filter(pl.col("date") <= month_end(through)).sort("date", "zipcode")
-        digest.update(" ".join(known["zipcode"]).encode())
-        for column in (known["date"].to_physical(), known["first_price"]):
-            digest.update(np.ascontiguousarray(column.to_numpy()).data)
+    if log_first is not None:
+        known = log_first[:, : history.column(through) + 1]
+        zips = np.flatnonzero(np.isfinite(known).any(axis=1))
+        digest.update(" ".join(history.zips[i] for i in zips).encode())
+        digest.update(np.ascontiguousarray(known[zips]).data)
     for module in _GRADING:
         digest.update(Path(str(module.__file__)).read_bytes())
     return digest.hexdigest()

@@ -160,21 +160,16 @@ _LEAST_VOLATILITY = 0.2
 
 def ridges_file(ridges: Mapping[int, Ridge]) -> bytes:
     """Ridges as a readable Parquet table, a row for each horizon and feature."""
-    frames = [
-        pl.DataFrame(
-            {
-                "feature": HISTORY_FEATURES,
-                "horizon": horizon,
-                "mean": ridge.means,
-                "scale": ridge.scales,
-                "weight": ridge.weights,
-                "intercept": ridge.intercept,
-            }
-        )
-        for horizon, ridge in ridges.items()
-    ]
+    columns = {
+        "feature": [*HISTORY_FEATURES] * len(ridges),
+        "horizon": np.repeat(list(ridges), len(HISTORY_FEATURES)),
+        "mean": np.concatenate([ridge.means for ridge in ridges.values()]),
+        "scale": np.concatenate([ridge.scales for ridge in ridges.values()]),
+        "weight": np.concatenate([ridge.weights for ridge in ridges.values()]),
+        "intercept": np.repeat([ridge.intercept for ridge in ridges.values()], len(HISTORY_FEATURES)),
+    }
     buffer = io.BytesIO()
-    pl.concat(frames).write_parquet(buffer, compression="zstd")
+    pl.DataFrame(columns, schema_overrides={"horizon": pl.Int32}).write_parquet(buffer, compression="zstd")
     return buffer.getvalue()
 
 

@@ -40,9 +40,9 @@ def measure_history(table: pl.DataFrame) -> list[Measurement]:
     sheet = MeasurementRecorder("", table)
     if not sheet.schema(HISTORY_SCHEMA):
         return sheet.found
-    twice = pl.struct("zipcode", "date").is_duplicated()
+    twice = pl.col("zipcode").is_duplicated().over("date")
     sheet.count("repeated_keys", twice, "zipcode", "are of a zip and month that another row is of")
-    table_months = table.select(pl.col("date").dt.strftime("%Y-%m")).to_series().unique().sort().to_list()
+    table_months = table["date"].unique().dt.strftime("%Y-%m").unique().sort().to_list()
     missing = sorted(set(month_range(table_months[0], table_months[-1])) - set(table_months)) if table_months else []
     message = f"{len(missing)} months are missing: {describe_months(missing)}"
     sheet.add("months_missing", len(missing), message, "date")

@@ -59,13 +59,13 @@ def month_revisions(month: str, old: pl.DataFrame | None, new: pl.DataFrame | No
     Args:
         month: `YYYY-MM`.
         old: its rows in the older vintage; None if it has none. Of several rows of a zip the first counts.
-        new: its rows in the newer vintage; None if it has none.
+        new: its rows in the newer vintage; None if it has none. The very frame of `old`: nothing has changed.
     """
     have = [frame for frame in (old, new) if frame is not None]
     columns = [c for c in COMPARED if have and all(c in frame.columns for frame in have)]
     if not columns:
         return pl.DataFrame(schema=REVISIONS_SCHEMA)
-    if old is not None and new is not None and old.select("zipcode", *columns).equals(new.select("zipcode", *columns)):
+    if old is not None and old is new:
         same = old.unique("zipcode", keep="first")
         return pl.concat([_no_revisions(month, same[column]) for column in columns])
     pair = _by_zip(old, columns, "old").join(_by_zip(new, columns, "new"), on="zipcode", how="full", coalesce=True)
