@@ -11,6 +11,7 @@ forecast_record.zip           (what grades are made of, so that a month that is 
 drift_report/2022-01.parquet  drift_report/2022-01.html     prediction_accuracy/…
 baseline_model.json           tuned_model.json              (references to their bundles)
 checks/<asset>/2012-03.json   checks/<asset>.json           (verdicts)                data_quality/index.html
+remembered/…                  (what is the same for every month, made again where it is removed)
 panel.json                    (the source's first month, where HOUSING_PANEL_START does not say it)
 models/<version>/…            models/<version>/decisions/<time>.json
 models/champion.json          models/forecast_champion.json (pointers)

@@ -23,7 +23,7 @@ from housing_assets.core.features.history import History
 from housing_assets.core.features.monthly import FEATURE_DESCRIPTIONS
 from housing_assets.core.models.engine import CORES
 from housing_assets.core.models.price import PREDICTION_DESCRIPTIONS
-from housing_assets.core.months import Split
+from housing_assets.core.months import Split, TimeSplit, add_months
 from housing_assets.core.quality.drift import (
     ACCURACY_DESCRIPTIONS,
     ACCURACY_SCHEMA,
@@ -43,6 +43,7 @@ from housing_assets.core.quality.drift import (
 from housing_assets.core.quality.rules import broken_rules
 from housing_assets.orchestration.described import described_asset
 from housing_assets.orchestration.metadata import column_schema, picture, table
+from housing_assets.orchestration.names import CODE_VERSION
 from housing_assets.orchestration.partitions import monthly
 from housing_assets.orchestration.plots import lines_by_month
 from housing_assets.orchestration.quality_page import PAGE, read_health, render_page
@@ -51,8 +52,9 @@ from housing_assets.store.bundles import load_bundle
 from housing_assets.store.gates import require
 from housing_assets.store.layout import Store
 from housing_assets.store.pointers import load_champion
+from housing_assets.store.remembered import remembered
 from housing_assets.store.table import TableFile
-from housing_assets.store.verdicts import State
+from housing_assets.store.verdicts import State, data_stamps
 
 
 class DriftConfig(dg.Config):
@@ -94,8 +96,13 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         monthly_predictions.months.require(months)
         require(store, DRIFT_REPORT, {CLEANED: months, MONTHLY_PREDICTIONS: months})
         train = training_features.of(Split.TRAIN)
-        sampled = reference_rows(train.pieces(), sum(train.groups().values()))
-        reference = drift_sample(sampled, model, price_history)
+
+        def of_train() -> pl.DataFrame:
+            sampled = reference_rows(train.pieces(), sum(train.groups().values()))
+            return drift_sample(sampled, model, price_history)
+
+        inputs = _inputs(store, settings.split, model.version, price_history)
+        reference = remembered(store, "drift_reference", inputs, of_train)
         newest = pl.DataFrame()
 
         def frames() -> Iterator[tuple[str, pl.DataFrame, dict]]:
@@ -156,8 +163,7 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             for month, predictions in monthly_predictions.iterate():
                 version = predictions["model_version"][0]
                 if version not in on_eval:
-                    model = load_bundle(store, version).model(threads=CORES)
-                    on_eval[version] = eval_errors(held.read(), model, price_history)
+                    on_eval[version] = _errors_on_eval(store, settings.split, version, held, price_history)
                 found = accuracy_table(predictions, on_eval[version])
                 facts = found.filter(pl.col("city_full").is_null()).row(0, named=True)
                 overall.append({"month": month, **{k: v for k, v in facts.items() if k != "city_full"}})
@@ -193,6 +199,26 @@ def make_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         )
 
     return [drift_report, prediction_accuracy, data_quality]
+
+
+def _inputs(store: Store, split: TimeSplit, version: str, history: History) -> list[str]:
+    """What a model says of train and eval depends on."""
+    last = min(add_months(split.holdout_start, -1), history.last_month)
+    known = history.fingerprint(last) if last >= history.first_month else ""
+    return [CODE_VERSION, version, known, data_stamps(store, TRAINING_FEATURES)[""]]
+
+
+def _errors_on_eval(
+    store: Store, split: TimeSplit, version: str, held: TableFile, history: History
+) -> dict[str | None, float]:
+    """Mean absolute % error of a model on eval, by metro; None: all of them."""
+
+    def by_metro() -> pl.DataFrame:
+        errors = eval_errors(held.read(), load_bundle(store, version).model(threads=CORES), history)
+        return pl.DataFrame({"city_full": list(errors), "mape": list(errors.values())})
+
+    kept = remembered(store, f"eval_errors/{version}", _inputs(store, split, version, history), by_metro)
+    return dict(kept.iter_rows())
 
 
 def _drift_picture(store: Store, further: dict[str, pl.DataFrame]) -> bytes:
