@@ -4,7 +4,9 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import dagster as dg
@@ -52,6 +54,7 @@ from housing_assets.store.pointers import FORECAST_POINTER, champion_version, po
 from housing_assets.store.verdicts import PASSING, State, read_verdicts, states
 
 _INPUTS_TAG = "housing/inputs"
+_SLOW_IMPORTS = ("great_expectations", "mlflow")
 
 IRRELEVANT_TO_RUN_INPUTS = {
     "store_uri",
@@ -186,6 +189,8 @@ def _publish(stages: "_Stages", accept: str) -> None:
     settings, store = stages.settings, stages.store
     is_done = is_current(settings, store) and bool(store.blobs.keys(f"{REVISIONS}.parquet"))
     config = {"ops": {"sources": {"config": {"accept_restated": accept}}}}
+    if not is_done:
+        Thread(target=_import_ahead, name="import").start()
     try:
         stages.run(SOURCES_JOB, settings.source_label, None, is_done, config)
     except HousingError as error:
@@ -195,6 +200,12 @@ def _publish(stages: "_Stages", accept: str) -> None:
             raise error from None
         stages.errors.append(str(error))
         stages.console.print("[red]sources_job failed[/red]; the last good vintages are used")
+
+
+def _import_ahead() -> None:
+    """Import what later stages need while sources are read, which leaves Python to another thread for seconds."""
+    for module in _SLOW_IMPORTS:
+        import_module(module)
 
 
 def _panel(settings: Settings, store: Store, panel: VintagePanel, whole: bool) -> tuple[Settings, str, str]:

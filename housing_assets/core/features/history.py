@@ -203,8 +203,11 @@ class History:
             return matrix
 
         log_price = as_matrix(pl.col("price").log(), np.float64)
-        by_zip = rows.sort("month", maintain_order=True).group_by("zip", maintain_order=True)
-        of_zip = by_zip.agg(pl.col("city_full").drop_nulls().first().fill_null("")).sort("zip")["city_full"]
+        listed = rows.select("zip", "month", "city_full")
+        if not listed["month"].is_sorted():
+            listed = listed.sort("month", maintain_order=True)
+        first_listed = pl.col("city_full").drop_nulls().first().fill_null("")
+        of_zip = listed.group_by("zip").agg(first_listed).sort("zip")["city_full"]
         metros = of_zip.unique().sort()
         return cls(
             zips=tuple(zips),
