@@ -33,28 +33,53 @@ class FirstPrices:
     damaged: tuple[str, ...] = ()
 
 
-def first_outcome_prices(store: Store, history: History, first_month: str) -> FirstPrices:
-    """First published prices of every zip and month from one on that a history has a price of.
+@dataclass
+class FirstOutcomes:
+    """First published prices of what a history has a price of: `housing_assets.core.forecasting.record.FirstPublished`.
 
     Their sources and latest vintages are those that the raw rows of the newest month rest on.
 
-    Args:
+    Attributes:
         store: where the vintages are.
         history: of all zips.
-        first_month: `YYYY-MM`.
-
-    Raises:
-        StoreError: the store cannot be read.
+        damaged: of each vintage that could not be read so far, what is wrong.
     """
-    vintage = raw_vintage(store, history.last_month)
-    if not vintage:
-        return FirstPrices(pl.DataFrame(schema=FIRST_SCHEMA))
-    months = [m for m in month_range(history.first_month, history.last_month) if m >= first_month]
-    begin = history.priced.shape[1] - len(months)
-    zips, columns = np.nonzero(history.priced[:, begin:])
-    days = pl.Series([month_end(month) for month in months], dtype=pl.Date)
-    wanted = pl.DataFrame({"date": days.gather(columns), "zipcode": pl.Series(history.zips).gather(zips)})
-    return FirstPriceReader(store).read(wanted, vintage)
+
+    store: Store
+    history: History
+    damaged: tuple[str, ...] = ()
+
+    @property
+    def vintages(self) -> dict[str, list[str]]:
+        """Times of the vintages that have prices, by source, the earliest first."""
+        return {
+            source: [vintage.time for vintage in self._reader.vintages(source, time)]
+            for source, time in parse_vintages(self._newest).items()
+        }
+
+    def since(self, month: str) -> pl.DataFrame:
+        """First published prices of every zip of a month and of later ones: `FIRST_SCHEMA`.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        history = self.history
+        months = [m for m in month_range(history.first_month, history.last_month) if m >= month]
+        begin = history.priced.shape[1] - len(months)
+        zips, columns = np.nonzero(history.priced[:, begin:])
+        days = pl.Series([month_end(m) for m in months], dtype=pl.Date)
+        wanted = pl.DataFrame({"date": days.gather(columns), "zipcode": pl.Series(history.zips).gather(zips)})
+        found = self._reader.read(wanted, self._newest)
+        self.damaged += found.damaged
+        return found.prices
+
+    @cached_property
+    def _newest(self) -> str:
+        return raw_vintage(self.store, self.history.last_month)
+
+    @cached_property
+    def _reader(self) -> "FirstPriceReader":
+        return FirstPriceReader(self.store)
 
 
 def raw_vintage(store: Store, month: str) -> str:
@@ -100,7 +125,7 @@ class FirstPriceReader:
         pieces = [pl.DataFrame(schema=FIRST_SCHEMA)]
         damaged: list[str] = []
         for source, time in parse_vintages(vintage).items():
-            for published in self._vintages(source, time):
+            for published in self.vintages(source, time):
                 first, last = month_end(published.first_month), month_end(published.last_month)
                 of_vintage = wanted.filter(pl.col("date").is_between(first, last))
                 if of_vintage.is_empty():
@@ -116,7 +141,7 @@ class FirstPriceReader:
                 wanted = still_wanted(wanted, pieces[-1])
         return FirstPrices(pl.concat(pieces), tuple(damaged))
 
-    def _vintages(self, source: str, last: str) -> list[Vintage]:
+    def vintages(self, source: str, last: str) -> list[Vintage]:
         """The vintages of a source with prices, oldest first, up to the one of a time; none if that one is gone."""
         vintages = self._listed(source)
         times = [vintage.time for vintage in vintages]

@@ -10,7 +10,7 @@ from housing_assets.core.months import TimeSplit
 from housing_assets.core.quality.forecasts import measure_forecast_evaluation, measure_forecast_model
 from housing_assets.core.quality.rules import Severity, broken_rules
 from housing_assets.store.bundles import load_bundle
-from housing_assets.store.first_prices import first_outcome_prices
+from housing_assets.store.first_prices import FirstOutcomes
 from housing_assets.store.histories import read_sound_history
 from housing_assets.store.layout import Store
 from housing_assets.store.pointers import FORECAST_POINTER, champion_version, point_forecasts_to
@@ -103,8 +103,8 @@ def publish_forecasts_of(store: Store, version: str, split: TimeSplit) -> None:
         raise BundleError(
             f"{version} cannot forecast ({rule.name}: {m.told}): {rule.remedy}, or choose another version"
         )
-    first = first_outcome_prices(store, history, split.eval_start)
-    publish_forecasts(store, grade_forecasts(history, model, split, first.prices, read_forecast_record(store)))
+    first = FirstOutcomes(store, history)
+    publish_forecasts(store, grade_forecasts(history, model, split, first, read_forecast_record(store)))
 
 
 def replaced_by_hand(store: Store, version: str) -> str:

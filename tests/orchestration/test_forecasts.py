@@ -243,13 +243,13 @@ def test_no_pointer_moves_to_grades_that_are_red(copy, monkeypatch):
     version, _ = forecast_champion(copy.store)
     copy.store.blobs.delete(FORECAST_POINTER)
     before = tree(copy.folder)
-    grade = forecast_grades.grade
+    figures = forecast_grades.figures
     is_published = pl.col("predictor") == PUBLISHED
 
     def three_times_as_wrong(*args: object) -> pl.DataFrame:
-        return grade(*args).with_columns(mape=pl.when(is_published).then(3 * pl.col("mape")).otherwise("mape"))
+        return figures(*args).with_columns(mape=pl.when(is_published).then(3 * pl.col("mape")).otherwise("mape"))
 
-    monkeypatch.setattr(forecast_grades, "grade", three_times_as_wrong)
+    monkeypatch.setattr(forecast_grades, "figures", three_times_as_wrong)
     told = failure_text(alone(copy, "forecast_evaluation"))
     assert f"forecast_evaluation of {version} is red (published_is_not_far_worse: mape: " in told
     assert tree(copy.folder) == before

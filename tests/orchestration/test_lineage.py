@@ -21,6 +21,8 @@ MADE_WITH = {
     "forecast_weights": {"forecast_evaluation"},
     "forecast_skill": {"forecast_evaluation"},
     "forecast_coverage": {"forecast_evaluation"},
+    "forecast_record": {"forecast_evaluation"},
+    "remembered": {"drift_report", "prediction_accuracy"},
     "baseline": {"baseline_model"},
     "tuned": {"tuned_model", "champion_model"},
     "forecast": {"forecast_model", "forecast_evaluation"},

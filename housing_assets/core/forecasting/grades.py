@@ -22,7 +22,7 @@ from housing_assets.core.forecasting.grading import (
     with_outcome,
 )
 from housing_assets.core.forecasting.model import ForecastModel
-from housing_assets.core.forecasting.record import ForecastRecord
+from housing_assets.core.forecasting.record import FirstPublished, ForecastRecord
 from housing_assets.core.forecasting.schema import MODEL
 from housing_assets.core.months import Split, TimeSplit, add_months
 
@@ -59,7 +59,7 @@ def grade_forecasts(
     history: History,
     model: ForecastModel,
     split: TimeSplit,
-    first: pl.DataFrame | None = None,
+    first: FirstPublished | None = None,
     former: ForecastRecord | None = None,
 ) -> ForecastGrades:
     """Grade a forecast model on every origin whose outcome the history knows.
@@ -68,17 +68,18 @@ def grade_forecasts(
         history: of all zips.
         model: to grade. Every origin is forecast by a fit that none of its outcomes went into.
         split: its eval months decide what is published.
-        first: first published prices, `housing_assets.core.vintages.first_prices.FIRST_SCHEMA`; None: none is known.
+        first: first published prices; None: none is known.
         former: kept of an earlier grading; the months that are in it are not graded again, if it was made from the very
             same months, fits, first prices and code. None: there is none.
 
     Raises:
         HousingError: no forecast of eval has an outcome.
     """
-    log_first = None if first is None else first_outcomes(history, first)
-    is_same = former is not None and former.holds(history, model, split, log_first)
+    is_same = former is not None and former.holds(history, model, split, first)
     record = former.copy() if former and is_same else ForecastRecord.begin(model)
     walked = record.walked
+    begin = max(split.eval_start, add_months(walked.through, 1) if walked.through else "")
+    log_first = None if first is None else first_outcomes(history, first.since(begin))
     published = dict.fromkeys(walked.horizons, MODEL)
     tallies, skill, coverage = [record.tallies], [record.skill], [record.coverage]
     for known in _with_outcomes(walked, history, model, split):
@@ -91,7 +92,7 @@ def grade_forecasts(
     tallied = added_up(tallies)
     _require_eval(tallied.filter(split=Split.EVAL).height)
     record = ForecastRecord(walked, tallied, pl.concat(skill), added_up(coverage, COVERED_KEYS))
-    record = record.made_from(history, model, split, log_first)
+    record = record.made_from(history, model, split, first)
     named = pl.lit(model.version).alias("model_version")
     return ForecastGrades(
         version=model.version,

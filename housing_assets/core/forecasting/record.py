@@ -8,10 +8,11 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -39,6 +40,24 @@ _FACTS = "record.json"
 _KEYS = ("origin", "horizon")
 
 
+class FirstPublished(Protocol):
+    """First published prices, which are read when they are needed."""
+
+    @property
+    def vintages(self) -> Mapping[str, Sequence[str]]:
+        """Names of the vintages that they are looked for in, by source, the earliest first. A vintage never changes."""
+        ...
+
+    @property
+    def damaged(self) -> Sequence[str]:
+        """Of each vintage that could not be read so far, what is wrong."""
+        ...
+
+    def since(self, month: str) -> pl.DataFrame:
+        """Those of a month and of later ones: `housing_assets.core.vintages.first_prices.FIRST_SCHEMA`."""
+        ...
+
+
 @dataclass(frozen=True)
 class ForecastRecord:
     """What the grades of a forecast model are made of.
@@ -48,7 +67,8 @@ class ForecastRecord:
         tallies: `TALLY_SCHEMA`, of the months walked.
         skill: `SKILL_SCHEMA`, likewise.
         coverage: `COVERED_SCHEMA`, likewise.
-        digest: of all that they were made from; empty: not known.
+        digest: of all that they were made from, first prices apart; empty: not known.
+        vintages: that first prices were looked for in, by source; None: one of them could not be read.
     """
 
     walked: Backtest
@@ -56,6 +76,7 @@ class ForecastRecord:
     skill: pl.DataFrame
     coverage: pl.DataFrame
     digest: str = ""
+    vintages: Mapping[str, tuple[str, ...]] | None = None
 
     @classmethod
     def begin(cls, model: ForecastModel) -> "ForecastRecord":
@@ -70,24 +91,36 @@ class ForecastRecord:
         return replace(self, walked=deepcopy(self.walked))
 
     def made_from(
-        self, history: History, model: ForecastModel, split: TimeSplit, log_first: np.ndarray | None
+        self, history: History, model: ForecastModel, split: TimeSplit, first: FirstPublished | None
     ) -> "ForecastRecord":
-        """The same record with the digest of what it was made from."""
-        return replace(self, digest=_digest(self.walked, history, model, split, log_first))
+        """The same record with what it was made from."""
+        vintages = {} if first is None else {source: tuple(times) for source, times in first.vintages.items()}
+        is_whole = first is None or not first.damaged
+        return replace(
+            self, digest=_digest(self.walked, history, model, split), vintages=vintages if is_whole else None
+        )
 
-    def holds(self, history: History, model: ForecastModel, split: TimeSplit, log_first: np.ndarray | None) -> bool:
+    def holds(self, history: History, model: ForecastModel, split: TimeSplit, first: FirstPublished | None) -> bool:
         """True if the record would be made again of this history, model, split and first prices.
+
+        A price of the history is in the vintage that it was made from. So later vintages give no month of the record
+        another first price, as long as the earlier ones are the same.
 
         Args:
             history: of all zips.
             model: that is graded.
             split: its months belong to.
-            log_first: see `housing_assets.core.forecasting.grading.first_outcomes`.
+            first: first published prices; None: none is known.
         """
+        now = {} if first is None else first.vintages
+        if self.vintages is None or list(self.vintages) != list(now):
+            return False
+        if any(tuple(now[source])[: len(times)] != times for source, times in self.vintages.items()):
+            return False
         through = self.walked.through
         if not self.digest or not history.first_month <= through <= history.last_month:
             return False
-        return self.digest == _digest(self.walked, history, model, split, log_first)
+        return self.digest == _digest(self.walked, history, model, split)
 
     @property
     def is_complete(self) -> bool:
@@ -99,6 +132,7 @@ class ForecastRecord:
         walked = self.walked
         facts = {
             "digest": self.digest,
+            "vintages": self.vintages,
             "through": walked.through,
             "members": walked.members,
             "horizons": walked.horizons,
@@ -116,7 +150,8 @@ class ForecastRecord:
         }
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as archive:
-            archive.writestr(_FACTS, json.dumps(facts))
+            with archive.open(_FACTS, "w") as file:  # `writestr` would add the time
+                file.write(json.dumps(facts).encode())
             for name, table in tables.items():
                 with archive.open(f"{name}.parquet", "w") as file:
                     table.write_parquet(file, compression="zstd", compression_level=1)
@@ -138,21 +173,14 @@ class ForecastRecord:
             return None
 
 
-def _digest(
-    walked: Backtest, history: History, model: ForecastModel, split: TimeSplit, log_first: np.ndarray | None
-) -> str:
-    """Digest of all that the months walked so far were made from."""
+def _digest(walked: Backtest, history: History, model: ForecastModel, split: TimeSplit) -> str:
+    """Digest of all that the months walked so far were made from, first prices apart."""
     through = walked.through
     told = [through, split.eval_start, split.holdout_start, history.fingerprint(through)]
     digest = hashlib.sha256(json.dumps(told).encode())
     fits = {month: fit for month, fit in model.fits.items() if month <= through}
     for name, data in files_of_fits(fits).items():
         digest.update(name.encode() + data)
-    if log_first is not None:
-        known = log_first[:, : history.column(through) + 1]
-        zips = np.flatnonzero(np.isfinite(known).any(axis=1))
-        digest.update(" ".join(history.zips[i] for i in zips).encode())
-        digest.update(np.ascontiguousarray(known[zips]).data)
     for module in _GRADING:
         digest.update(Path(str(module.__file__)).read_bytes())
     return digest.hexdigest()
@@ -208,4 +236,8 @@ def _record(facts: Mapping, tables: Mapping[str, pl.DataFrame]) -> ForecastRecor
     for row in tables["intervals"].iter_rows():
         widths[row[0]].append(row)
     walked = Backtest(members, horizons, losses, errors, str(facts["through"]), weights, widths)
-    return ForecastRecord(walked, tables["tallies"], tables["skill"], tables["coverage"], str(facts["digest"]))
+    told = facts["vintages"]
+    vintages = None if told is None else {source: tuple(times) for source, times in told.items()}
+    return ForecastRecord(
+        walked, tables["tallies"], tables["skill"], tables["coverage"], str(facts["digest"]), vintages
+    )

@@ -44,7 +44,7 @@ from housing_assets.orchestration.partitions import monthly
 from housing_assets.orchestration.resources.io_manager import AS_HISTORY, AS_JSON, MonthlyFrames
 from housing_assets.orchestration.resources.tracking import Tracker, git_commit
 from housing_assets.store.bundles import load_bundle, publish_bundle
-from housing_assets.store.first_prices import first_outcome_prices, raw_vintage
+from housing_assets.store.first_prices import FirstOutcomes, raw_vintage
 from housing_assets.store.forecasts import publish_forecasts, read_forecast_record, replaced_by_hand
 from housing_assets.store.gates import problems, require
 from housing_assets.store.layout import Store
@@ -145,11 +145,10 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
         # Problems of `cleaned` are reasons for the decision below, not for a stop.
         require(store, FORECAST_EVALUATION, {CLEANED: []})
         candidate = _load(store, forecast_model["version"])
-        first = first_outcome_prices(store, price_history, split.eval_start)
+        first, former = FirstOutcomes(store, price_history), read_forecast_record(store)
+        grades = grade_forecasts(price_history, candidate, split, first, former)
         for problem in first.damaged:
             context.log.warning(f"some first prices are not known: {problem}")
-        former = read_forecast_record(store)
-        grades = grade_forecasts(price_history, candidate, split, first.prices, former)
         checks = problems(store, FORECAST_EVALUATION, {CLEANED: before_holdout})
         if replaced := replaced_by_hand(store, candidate.version):
             checks["housing promote"] = replaced
@@ -176,7 +175,7 @@ def _forecast_evaluation(settings: Settings) -> dg.AssetsDefinition:
                     "promote it by hand: run config `override` of forecast_evaluation, with a reason",
                     allow_retries=False,
                 )
-            grades = grade_forecasts(price_history, champion.model, split, first.prices, former)
+            grades = grade_forecasts(price_history, champion.model, split, first, former)
         publish_forecasts(store, grades)
         runs = {"dagster_run": context.run_id, **tracker.origin()}
         where = record_decision(store, candidate.version, decision.record(evidence) | runs)

@@ -215,7 +215,7 @@ def _errors_on_eval(
 
     def by_metro() -> pl.DataFrame:
         errors = eval_errors(held.read(), load_bundle(store, version).model(threads=CORES), history)
-        return pl.DataFrame({"city_full": list(errors), "mape": list(errors.values())})
+        return pl.DataFrame({"city_full": list(errors), "mape": list(errors.values())}).sort("city_full")
 
     kept = remembered(store, f"eval_errors/{version}", _inputs(store, split, version, history), by_metro)
     return dict(kept.iter_rows())

@@ -1,6 +1,6 @@
 """Forecasts: graded on what a model never saw, published by the better, with intervals from known outcomes."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -284,11 +284,27 @@ def until(table: pl.DataFrame, last: str) -> History:
     return History.from_table(table.filter(pl.col("date") <= month_end(last)))
 
 
+@dataclass
+class First:
+    """First published prices of a frame, as if they were of some vintages of Zillow."""
+
+    prices: pl.DataFrame
+    times: tuple[str, ...] = ("2020-06", "2020-08")
+    damaged: tuple[str, ...] = ()
+
+    @property
+    def vintages(self) -> dict[str, tuple[str, ...]]:
+        return {"zillow": self.times}
+
+    def since(self, month: str) -> pl.DataFrame:
+        return self.prices.filter(pl.col("date") >= month_end(month))
+
+
 @pytest.fixture(scope="module")
-def first_prices(table) -> pl.DataFrame:
+def first_prices(table) -> First:
     """First published prices of some months, a little below the newest."""
     of_months = table.filter(pl.col("date") >= month_end("2020-03")).drop_nulls("price")
-    return of_months.select("date", "zipcode", (pl.col("price") * 0.99).alias("first_price"))
+    return First(of_months.select("date", "zipcode", (pl.col("price") * 0.99).alias("first_price")))
 
 
 @pytest.fixture(scope="module")
@@ -337,15 +353,22 @@ def test_a_record_of_something_else_is_not_used(table, history, model, first_pri
         (until(table, "2020-07"), model, SPLIT, first_prices),
         (history, refitted, SPLIT, first_prices),
         (history, model, TimeSplit("2018-01", "2020-02"), first_prices),
-        (history, model, SPLIT, first_prices.with_columns(pl.col("first_price") + 1)),
+        (history, model, SPLIT, replace(first_prices, times=("2020-05", "2020-06", "2020-08"))),
+        (history, model, SPLIT, replace(first_prices, times=("2020-06",))),
         (history, model, SPLIT, None),
     )
-    for of, by, split, first in others:
-        assert not former.holds(of, by, split, None if first is None else first_outcomes(of, first))
+    for other in others:
+        assert not former.holds(*other)
     assert_same_grades(grade_forecasts(*others[2], former), grade_forecasts(*others[2]))
-    later = pl.col("date") > month_end("2020-08")
-    newer = first_prices.with_columns(first_price=pl.when(later).then(1.0).otherwise("first_price"))
-    assert former.holds(history, model, SPLIT, first_outcomes(history, newer))
+    assert former.holds(history, model, SPLIT, replace(first_prices, times=("2020-06", "2020-08", "2021-01")))
+
+
+def test_a_record_without_some_first_prices_is_not_used_again(history, model, first_prices, former):
+    lacking = former.made_from(history, model, SPLIT, replace(first_prices, damaged=("zillow 2020-06 is damaged",)))
+    assert lacking.digest == former.digest
+    kept = ForecastRecord.from_bytes(lacking.to_bytes())
+    assert kept is not None
+    assert not kept.holds(history, model, SPLIT, first_prices)
 
 
 def test_a_record_that_cannot_be_read_is_none(former):
