@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 from platform_fixtures import LONG, Platform, command_line, failure_text, red_checks, tree
+from polars.testing import assert_frame_equal
 
 from housing_assets.core.baselines.growth import NAIVE_GROWTH
 from housing_assets.core.errors import BundleError
@@ -253,6 +254,20 @@ def test_no_pointer_moves_to_grades_that_are_red(copy, monkeypatch):
     told = failure_text(alone(copy, "forecast_evaluation"))
     assert f"forecast_evaluation of {version} is red (published_is_not_far_worse: mape: " in told
     assert tree(copy.folder) == before
+
+
+def test_grades_are_the_same_without_the_record_of_those_before(copy):
+    tables = ("forecast_evaluation", "forecast_intervals", "forecast_weights", "forecast_skill", "forecast_coverage")
+    before = {name: copy.store.read_table(name) for name in tables}
+    record = copy.store.blobs.read("forecast_record.zip")
+    for kept in (record, record[:1_000], None):
+        copy.store.blobs.delete("forecast_record.zip")
+        if kept:
+            copy.store.blobs.write("forecast_record.zip", kept)
+        assert alone(copy, "forecast_evaluation").success
+        for name, table in before.items():
+            assert_frame_equal(copy.store.read_table(name), table, rel_tol=1e-12, abs_tol=0)
+        assert copy.store.blobs.read("forecast_record.zip") == record
 
 
 def test_until_the_pointer_moves_the_version_before_forecasts_on(copy, monkeypatch):
