@@ -35,10 +35,8 @@ def remembered(store: Store, name: str, inputs: Sequence[str], make: Callable[[]
         data = store.blobs.read(key)
         if made_from(data, key) == digest:
             return decode_parquet(data, key)
-    except FileNotFoundError:
-        pass
-    except StoreError:
-        store.blobs.delete(key)
+    except (FileNotFoundError, StoreError):
+        pass  # removed or damaged
     table = make()
     store.blobs.write(key, encode_parquet(table, digest))
     return table

@@ -1,7 +1,7 @@
 """How forecasts of a backtest are graded.
 
 Every figure is a mean, so that months are tallied one by one and added up: a panel of the nation has 26 million
-forecasts, and a month that is added has a twentieth of those of a year.
+forecasts, which are never in memory together.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -37,7 +37,6 @@ _GRADING = (
 )
 """The modules that decide what is in a record."""
 _FACTS = "record.json"
-_KEYS = ("origin", "horizon")
 
 
 class FirstPublished(Protocol):
@@ -124,8 +123,9 @@ class ForecastRecord:
 
     @property
     def is_complete(self) -> bool:
-        """True if the record has all that later months need. A panel of a few zips can be too short for widths."""
-        return self.walked.errors.is_scored
+        """True if the record has all that later months need. A panel of a few zips can be too short for widths, and the
+        fits of an earlier bundle cannot be told from others."""
+        return bool(self.digest) and self.walked.errors.is_scored
 
     def to_bytes(self) -> bytes:
         """The record as one file: a zip archive of readable tables."""
@@ -169,16 +169,18 @@ class ForecastRecord:
                     if name != _FACTS
                 }
             return _record(facts, tables)
-        except (zipfile.BadZipFile, ValueError, KeyError, TypeError, pl.exceptions.PolarsError):
+        except (zipfile.BadZipFile, EOFError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError):
             return None
 
 
 def _digest(walked: Backtest, history: History, model: ForecastModel, split: TimeSplit) -> str:
-    """Digest of all that the months walked so far were made from, first prices apart."""
+    """Digest of all that the months walked so far were made from, first prices apart; empty where a fit has no file."""
     through = walked.through
+    fits = {month: fit for month, fit in model.fits.items() if month <= through}
+    if any(fit.is_of_earlier_bundle for fit in fits.values()):
+        return ""
     told = [through, split.eval_start, split.holdout_start, history.fingerprint(through)]
     digest = hashlib.sha256(json.dumps(told).encode())
-    fits = {month: fit for month, fit in model.fits.items() if month <= through}
     for name, data in files_of_fits(fits).items():
         digest.update(name.encode() + data)
     for module in _GRADING:

@@ -70,6 +70,11 @@ class GrowthFit:
         return {**self.fitted, **{name: NAIVE_FORECASTERS[name] for name in COMBINED_NAIVE}}
 
     @property
+    def is_of_earlier_bundle(self) -> bool:
+        """True for the model of an earlier bundle, which is read and no longer written."""
+        return "ridge" not in self.fitted
+
+    @property
     def horizons(self) -> tuple[int, ...]:
         """Months ahead for which every fitted forecaster was fitted, in order."""
         return tuple(h for h in range(1, LONGEST_HORIZON + 1) if all(h in f.horizons for f in self.fitted.values()))

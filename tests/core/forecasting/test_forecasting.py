@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from housing_assets.core.baselines.growth import METRO_GROWTH
 from housing_assets.core.errors import BundleError, HousingError
 from housing_assets.core.features.history import History, history_table
 from housing_assets.core.forecasting.backtest import Backtest
@@ -41,7 +42,7 @@ from housing_assets.core.forecasting.schema import (
     PREDICTORS,
     PUBLISHED,
 )
-from housing_assets.core.models.combination import COMBINED_NAIVE
+from housing_assets.core.models.combination import COMBINED_NAIVE, GrowthFit
 from housing_assets.core.models.refitted import refit_months
 from housing_assets.core.months import TimeSplit, add_months, month_end, month_range
 from housing_assets.core.sample.spec import SampleSpec
@@ -369,6 +370,15 @@ def test_a_record_without_some_first_prices_is_not_used_again(history, model, fi
     kept = ForecastRecord.from_bytes(lacking.to_bytes())
     assert kept is not None
     assert not kept.holds(history, model, SPLIT, first_prices)
+
+
+def test_a_model_of_an_earlier_bundle_is_graded_and_leaves_no_record(history, model):
+    """Its fits are read alone: there is no file to tell them by."""
+    earlier = replace(model, fits={month: GrowthFit({"ridge_and_trees": METRO_GROWTH}) for month in model.fits})
+    grades = grade_forecasts(history, earlier, SPLIT)
+    assert grades.graded.filter(by="overall", predictor=PUBLISHED).height == 2 * len(HORIZONS)
+    assert not grades.record.is_complete
+    assert not grades.record.holds(history, earlier, SPLIT, None)
 
 
 def test_a_record_that_cannot_be_read_is_none(former):
