@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
-from importlib import import_module
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -45,6 +44,7 @@ from housing_assets.ingestion.panel import VintagePanel, vintage_panel
 from housing_assets.ingestion.panel_split import begin_split, known_split
 from housing_assets.ingestion.panel_start import derives_start
 from housing_assets.orchestration.build import build_definitions
+from housing_assets.orchestration.checks.quick_import import import_great_expectations
 from housing_assets.orchestration.names import CODE_VERSION, OWNER_TAG
 from housing_assets.orchestration.work import FORECASTS_ALONE, read_facts, training_digest, work_to_do
 from housing_assets.store.gates import Gate
@@ -54,7 +54,6 @@ from housing_assets.store.pointers import FORECAST_POINTER, champion_version, po
 from housing_assets.store.verdicts import PASSING, State, read_verdicts, states
 
 _INPUTS_TAG = "housing/inputs"
-_SLOW_IMPORTS = ("great_expectations", "mlflow")
 
 IRRELEVANT_TO_RUN_INPUTS = {
     "store_uri",
@@ -189,8 +188,10 @@ def _publish(stages: "_Stages", accept: str) -> None:
     settings, store = stages.settings, stages.store
     is_done = is_current(settings, store) and bool(store.blobs.keys(f"{REVISIONS}.parquet"))
     config = {"ops": {"sources": {"config": {"accept_restated": accept}}}}
+    # Reading sources leaves Python to another thread for seconds, and their checks need it afterwards.
+    ahead = Thread(target=import_great_expectations, name="import")
     if not is_done:
-        Thread(target=_import_ahead, name="import").start()
+        ahead.start()
     try:
         stages.run(SOURCES_JOB, settings.source_label, None, is_done, config)
     except HousingError as error:
@@ -200,12 +201,9 @@ def _publish(stages: "_Stages", accept: str) -> None:
             raise error from None
         stages.errors.append(str(error))
         stages.console.print("[red]sources_job failed[/red]; the last good vintages are used")
-
-
-def _import_ahead() -> None:
-    """Import what later stages need while sources are read, which leaves Python to another thread for seconds."""
-    for module in _SLOW_IMPORTS:
-        import_module(module)
+    finally:
+        if not is_done:  # no other import is changed meanwhile, as XGBoost's is later
+            ahead.join()
 
 
 def _panel(settings: Settings, store: Store, panel: VintagePanel, whole: bool) -> tuple[Settings, str, str]:

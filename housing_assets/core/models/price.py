@@ -187,12 +187,12 @@ class PriceModel:
         if not self.uses_history or history is None:
             return np.full(rows.height, np.nan)
         months = rows["date"].dt.strftime("%Y-%m")
-        tables = {month: self.month_prices(history, month) for month in months.unique()}
-        prices = [
-            of_month[index] if (index := history.zip_index.get(zipcode)) is not None else np.nan
-            for of_month, zipcode in zip((tables[m] for m in months), rows["zipcode"], strict=True)
-        ]
-        return np.array(prices, dtype=np.float64)
+        zips = np.array([history.zip_index.get(zipcode, -1) for zipcode in rows["zipcode"]], np.int64)
+        prices = np.full(rows.height, np.nan)
+        for month in months.unique():
+            here = (months == month).to_numpy() & (zips >= 0)
+            prices[here] = self.month_prices(history, month)[zips[here]]
+        return prices
 
     def month_prices(self, history: History, month: str) -> np.ndarray:
         """Prices in US dollars of every zip of a history in a month, shape (zips,); NaN where it says nothing."""
