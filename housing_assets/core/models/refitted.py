@@ -145,40 +145,13 @@ class Losses:
         return learn_weights(table, ages, horizon)
 
 
-@dataclass(frozen=True)
-class WalkedForecast:
-    """The forecast of all zips from one origin, one horizon ahead.
-
-    Attributes:
-        at: the history at the origin.
-        horizon: months ahead.
-        members: names of the forecasters.
-        growth: log growth by each of them, shape (members, zips).
-        weights: what each of them counts, from the outcomes that were known at the origin, shape (members,).
-        outcome: log growth that followed, shape (zips,), NaN where the history does not know it.
-    """
-
-    at: HistoryAtOrigin
-    horizon: int
-    members: tuple[str, ...]
-    growth: np.ndarray
-    weights: np.ndarray
-    outcome: np.ndarray
-
-    @property
-    def weight_rows(self) -> list[tuple[str, int, str, float]]:
-        """Rows of `WEIGHT_SCHEMA`."""
-        named = zip(self.members, self.weights, strict=True)
-        return [(self.at.origin, self.horizon, name, float(weight)) for name, weight in named]
-
-
-def walk(
+def walked_weights(
     history: History,
     fits: Mapping[str, GrowthFit],
     horizons: Sequence[int],
     last: str,
-) -> Iterator[WalkedForecast]:
-    """Every origin and horizon from the first fit on, each by the newest fit before it and the weights known then.
+) -> Iterator[tuple[str, int, str, float]]:
+    """What each forecaster counts at every origin from the first fit on, by the outcomes that were known there.
 
     Args:
         history: of all zips.
@@ -187,7 +160,7 @@ def walk(
         last: the last origin.
 
     Yields:
-        Origin by origin, and of each the horizons in their order.
+        Rows of `WEIGHT_SCHEMA`, origin by origin, and of each the horizons in their order.
     """
     members = tuple(next(iter(fits.values())).members)
     losses = Losses(members)
@@ -201,7 +174,7 @@ def walk(
             for horizon, growth, outcome in zip(horizons, growths, outcomes, strict=True):
                 weights = losses.weights(origin, horizon)
                 losses.add(at, horizon, growth, outcome)
-                yield WalkedForecast(at, horizon, members, growth, weights, outcome)
+                yield from ((origin, horizon, n, float(w)) for n, w in zip(members, weights, strict=True))
 
 
 @dataclass(frozen=True)
@@ -270,8 +243,8 @@ def fit_refitted(
     Arguments and errors are those of `fit_as_known`.
     """
     fits = fit_as_known(history, horizons, eval_start, every, progress)
-    weighted = [row for step in walk(history, fits, horizons, history.last_month) for row in step.weight_rows]
-    return RefittedCombination(fits, pl.DataFrame(weighted, schema=WEIGHT_SCHEMA, orient="row"))
+    weighted = walked_weights(history, fits, horizons, history.last_month)
+    return RefittedCombination(fits, pl.DataFrame(list(weighted), schema=WEIGHT_SCHEMA, orient="row"))
 
 
 def refitted_files(model: RefittedCombination) -> dict[str, bytes]:
