@@ -1,16 +1,19 @@
 """Reading delimited text block by block, unpacked ahead on one thread and parsed on others.
 
-What belongs here: cutting a stream at row ends and parsing it. What does not: what columns mean.
+What belongs here: cutting a stream at row ends, passing over rows by a text, and parsing. What does not: what columns
+mean.
 """
 
 import csv
 import io
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TypeVar, cast
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from housing_assets.core.prefetch import prefetch_map, read_ahead
@@ -29,12 +32,34 @@ _LONGEST_ROW_BYTES = 64 << 20
 Parsed = TypeVar("Parsed")
 
 
+@dataclass(frozen=True)
+class RawBlock:
+    """Rows of one block as they are written.
+
+    Attributes:
+        frame: the wanted columns of the rows that were parsed.
+        rows: number of rows of the block, parsed or not.
+        positions: of the parsed rows among them, from 0; None if all were parsed.
+    """
+
+    frame: pl.DataFrame
+    rows: int
+    positions: np.ndarray | None = None
+
+    def numbered(self) -> pl.DataFrame:
+        """The frame with the position of each row as `row`."""
+        if self.positions is None:
+            return self.frame.with_row_index("row")
+        return self.frame.select(pl.Series("row", self.positions), pl.all())
+
+
 def read_blocks(
     content: Content,
     columns: Mapping[int, str],
     numbers: Collection[str],
-    function: Callable[[pl.DataFrame], Parsed],
+    function: Callable[[RawBlock], Parsed],
     nulls: Collection[str] = FAST_NULLS,
+    holding: str = "",
 ) -> Iterator[Parsed]:
     """What a function makes of each block of rows, in order.
 
@@ -45,6 +70,8 @@ def read_blocks(
             columns as text.
         function: of a block; it is called from other threads.
         nulls: texts that stand for no value.
+        holding: rows without this text, in whatever case, are not wanted. They are parsed all the same in a block
+            whose rows cannot be told apart without parsing them.
 
     Raises:
         pa.ArrowException: a row has another number of values.
@@ -52,27 +79,75 @@ def read_blocks(
         SourceError: the file is damaged or cut off.
     """
     names = [columns.get(i, f"unread {i}") for i in range(len(content.header))]
-    typed_first = bool(numbers)
+    wanted = list(columns.values())
 
-    def parse(numbered: tuple[int, bytearray]) -> Parsed:
-        number, block = numbered
-        if typed_first:
+    def parse(text: bytearray | pa.Buffer, header: bool, newlines: bool) -> pl.DataFrame:
+        if numbers:
             try:
-                return function(
-                    _parse(block, number == 0, names, list(columns.values()), numbers, content.delimiter, nulls)
-                )
+                return _parse(text, header, newlines, names, wanted, numbers, content.delimiter, nulls)
             except pa.ArrowInvalid:
                 pass
-        return function(_parse(block, number == 0, names, list(columns.values()), (), content.delimiter, nulls))
+        return _parse(text, header, newlines, names, wanted, (), content.delimiter, nulls)
+
+    def raw(block: bytearray, first: bool) -> RawBlock:
+        held = _rows_holding(block, first, holding, content.delimiter, len(names)) if holding else None
+        if held is not None and not held.text.size:
+            return RawBlock(pl.DataFrame(schema=dict.fromkeys(wanted, pl.String)), held.rows, held.positions)
+        if held is not None:
+            try:
+                return RawBlock(parse(held.text, False, newlines=False), held.rows, held.positions)
+            except pa.ArrowInvalid:
+                pass
+        frame = parse(block, first, newlines=b'"' in block)
+        return RawBlock(frame, frame.height)
 
     with content.open() as stream:
         blocks = read_ahead(_undamaged(_blocks(stream), content.name), "unpack")
-        yield from prefetch_map(parse, enumerate(blocks), "parse")
+        yield from prefetch_map(lambda item: function(raw(item[1], item[0] == 0)), enumerate(blocks), "parse")
+
+
+@dataclass(frozen=True)
+class _Held:
+    """The rows of a block that hold a text.
+
+    Attributes:
+        text: of these rows, one after the other.
+        rows: number of rows of the block.
+        positions: of these rows among them, from 0.
+    """
+
+    text: pa.Buffer
+    rows: int
+    positions: np.ndarray
+
+
+def _rows_holding(block: bytearray, first: bool, text: str, delimiter: str, width: int) -> _Held | None:
+    """The rows that hold a text, in whatever case; None where lines may be something else than rows.
+
+    Args:
+        block: whole rows.
+        first: True if the first one is the header, which never counts.
+        text: to look for.
+        delimiter: between values.
+        width: values of a row.
+    """
+    data = np.frombuffer(block, np.uint8)
+    ends = np.flatnonzero(data == ord("\n")) + 1
+    if not ends.size or ends[-1] < data.size:
+        ends = np.append(ends, data.size)
+    if np.count_nonzero(data == ord(delimiter)) != ends.size * (width - 1):
+        return None  # blank lines, a row of another width, a delimiter or a newline inside quotes
+    offsets = np.concatenate([[0], ends]).astype(np.int32)[int(first) :]
+    lines = pa.Array.from_buffers(pa.binary(), offsets.size - 1, [None, pa.py_buffer(offsets), pa.py_buffer(block)])
+    holds = pc.match_substring(lines, text, ignore_case=True)
+    positions = np.flatnonzero(holds.to_numpy(zero_copy_only=False))
+    return _Held(lines.filter(holds).buffers()[2], len(lines), positions)
 
 
 def _parse(
-    block: bytearray,
-    first: bool,
+    text: bytearray | pa.Buffer,
+    header: bool,
+    newlines: bool,
     names: list[str],
     wanted: list[str],
     numbers: Collection[str],
@@ -80,11 +155,13 @@ def _parse(
     nulls: Collection[str],
 ) -> pl.DataFrame:
     table = pa_csv.read_csv(
-        pa.BufferReader(block),
+        pa.BufferReader(text),
         read_options=pa_csv.ReadOptions(
-            column_names=names, skip_rows_after_names=int(first), block_size=max(_PARSE_BYTES, len(block) // 8)
+            column_names=names,
+            skip_rows_after_names=int(header),
+            block_size=max(_PARSE_BYTES, memoryview(text).nbytes // 8),
         ),
-        parse_options=pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=b'"' in block),
+        parse_options=pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=newlines),
         convert_options=pa_csv.ConvertOptions(
             column_types={name: pa.float64() if name in numbers else pa.string() for name in wanted},
             include_columns=wanted,

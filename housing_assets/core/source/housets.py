@@ -15,7 +15,7 @@ import pyarrow.parquet as pa_parquet
 from housing_assets.core.errors import SourceError
 from housing_assets.core.panel.schema import BY_NAME, COLUMN_NAMES
 from housing_assets.core.source.content import Content, not_parquet_error, plain_name
-from housing_assets.core.source.delimited import read_blocks
+from housing_assets.core.source.delimited import RawBlock, read_blocks
 from housing_assets.core.source.diagnosis import diagnose_csv
 from housing_assets.core.source.formats import Reading
 from housing_assets.core.source.notes import Notes
@@ -103,8 +103,8 @@ def _read_csv(
     numbers = {i: n for i, n in columns.items() if BY_NAME[n].kind == "number"}
     spelling = spelling_of(content, {i: n for i, n in columns.items() if BY_NAME[n].kind == "date"}, numbers)
 
-    def normalized(block: pl.DataFrame) -> NormalizedRows:
-        return normalize_rows(block.with_columns(literals), rules, spelling)
+    def normalized(block: RawBlock) -> NormalizedRows:
+        return normalize_rows(block.frame.with_columns(literals), rules, spelling)
 
     typed = () if spelling.decimal_comma else tuple(numbers.values())
     try:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from housing_assets.core.errors import SourceError
 from housing_assets.core.source.content import Content
-from housing_assets.core.source.delimited import read_blocks
+from housing_assets.core.source.delimited import RawBlock, read_blocks
 from housing_assets.core.source.parsing import SLASH_DAY, Spelling, parse_day
 
 _DECIMAL_COMMA = re.compile(r"[^0-9]*([0-9]{1,3}(\.[0-9]{3})+,[0-9]*|[0-9]*,([0-9]{1,2}|[0-9]{4,})|0,[0-9]+)[^0-9]*")
@@ -45,7 +45,8 @@ def _values(content: Content, columns: Mapping[int, str]) -> Iterator[str]:
         if i < len(row):
             yield row[i].strip()
 
-    def distinct(frame: pl.DataFrame) -> list[str]:
+    def distinct(block: RawBlock) -> list[str]:
+        frame = block.frame
         return pl.concat([frame[name].drop_nulls().unique() for name in frame.columns]).unique().to_list()
 
     try:

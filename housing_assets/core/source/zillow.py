@@ -17,7 +17,7 @@ import pyarrow.parquet as pa_parquet
 from housing_assets.core.errors import SourceError
 from housing_assets.core.months import consecutive, describe_months, month_at, month_end, month_index, month_of
 from housing_assets.core.source.content import Content, not_parquet_error
-from housing_assets.core.source.delimited import read_blocks
+from housing_assets.core.source.delimited import RawBlock, read_blocks
 from housing_assets.core.source.diagnosis import unreadable_error
 from housing_assets.core.source.formats import LABELS_SCHEMA, Reading
 from housing_assets.core.source.parsing import NULLS, SLASH_DAY, Spelling, parse_day
@@ -165,8 +165,8 @@ def _blocks(content: Content, days: dict[int, date]) -> Iterator[_Block]:
         return
     spelling = spelling_of(content, {}, months)
 
-    def tidy(block: pl.DataFrame) -> _Block:
-        return _tidy(block, content.name, spelling, list(months.values()))
+    def tidy(block: RawBlock) -> _Block:
+        return _tidy(block.frame, content.name, spelling, list(months.values()))
 
     typed = () if spelling.decimal_comma else frozenset(months.values())
     try:

@@ -213,6 +213,18 @@ def test_the_tracker_gives_market_columns_of_zips(tmp_path, case, quote):
     }
 
 
+def test_an_invalid_value_is_named_by_its_row_of_the_file(tmp_path):
+    rows = [tracker_row(property_type="Townhouse"), tracker_row(), tracker_row(homes_sold="many")]
+    with pytest.raises(SourceError, match=r"row 3, column 'homes_sold': 'many' is not a number"):
+        rows_of(save(tmp_path / "t.tsv", tracker(*rows)))
+
+
+def test_a_tracker_without_all_residential_property_is_refused_with_what_it_has(tmp_path):
+    rows = [tracker_row(property_type=kind) for kind in ("Townhouse", "Condo/Co-op")]
+    with pytest.raises(SourceError, match="no row is of a ZIP code, of All Residential.*2 not of All Residential"):
+        rows_of(save(tmp_path / "t.tsv", tracker(*rows)))
+
+
 def test_percent_is_read_as_fractions_when_the_values_say_so(tmp_path):
     text = tracker(tracker_row(avg_sale_to_list=102, sold_above_list=40))
     path = save(tmp_path / "t.tsv", text)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pa_parquet
 from housing_assets.core.errors import SourceError
 from housing_assets.core.panel.schema import COLUMN_NAMES
 from housing_assets.core.source.content import Content, not_parquet_error
-from housing_assets.core.source.delimited import read_blocks
+from housing_assets.core.source.delimited import RawBlock, read_blocks
 from housing_assets.core.source.diagnosis import unreadable_error
 from housing_assets.core.source.parsing import FAST_NULLS, NULLS, Spelling
 from housing_assets.core.source.values import (
@@ -59,8 +59,9 @@ def blocks_of(
     content: Content,
     columns: dict[int, str],
     numbers: Collection[str],
-    tidy: Callable[[pl.DataFrame], Block],
+    tidy: Callable[[RawBlock], Block],
     nulls: Collection[str] = FAST_NULLS,
+    holding: str = "",
 ) -> Iterator[Block]:
     """The blocks of a file in order.
 
@@ -70,6 +71,7 @@ def blocks_of(
         numbers: those of them to hold as numbers.
         tidy: makes a block of raw rows; it is called from other threads.
         nulls: texts that stand for no value.
+        holding: rows without this text, in whatever case, are not wanted, and may be missing in what `tidy` gets.
 
     Raises:
         SourceError: the file is damaged, or a row has another number of values.
@@ -78,17 +80,17 @@ def blocks_of(
         yield from map(tidy, _read_parquet(content, columns))
         return
     try:
-        yield from read_blocks(content, columns, numbers, tidy, nulls)
+        yield from read_blocks(content, columns, numbers, tidy, nulls, holding)
     except (pa.ArrowException, csv.Error) as error:
         raise unreadable_error(content, error) from error
 
 
-def _read_parquet(content: Content, columns: dict[int, str]) -> Iterator[pl.DataFrame]:
+def _read_parquet(content: Content, columns: dict[int, str]) -> Iterator[RawBlock]:
     try:
         with pa_parquet.ParquetFile(content.path) as file:
             renamed = {file.schema_arrow.names[i]: name for i, name in columns.items()}
             for batch in file.iter_batches(_PARQUET_ROWS, columns=list(renamed)):
-                yield cast(pl.DataFrame, pl.from_arrow(batch)).rename(renamed)
+                yield RawBlock(cast(pl.DataFrame, pl.from_arrow(batch)).rename(renamed), batch.num_rows)
     except (pa.ArrowException, OSError) as error:
         raise not_parquet_error(content.name, error) from error
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 import polars as pl
 
 from housing_assets.core.source.content import Content
+from housing_assets.core.source.delimited import RawBlock
 from housing_assets.core.source.formats import Reading
 from housing_assets.core.source.parsing import FAST_NULLS, Spelling
 from housing_assets.core.source.redfin.account import Account
@@ -82,7 +83,7 @@ class RedfinDataCenter:
         written = {name: content.header[i] for i, name in columns.items()}
         market = self.columns(content)
 
-        def tidy(block: pl.DataFrame) -> Block:
+        def tidy(block: RawBlock) -> Block:
             return _tidy(block, market, reading.latest, written)
 
         blocks = blocks_of(content, columns, market, tidy, _NULLS)
@@ -90,14 +91,15 @@ class RedfinDataCenter:
         yield from Account(content.name, reading, wanted).frames(blocks, market)
 
 
-def _tidy(block: pl.DataFrame, market: tuple[str, ...], latest: str, written: dict[str, str]) -> Block:
-    levels = block["level"].cast(pl.String).str.strip_chars().str.to_lowercase().fill_null("")
+def _tidy(block: RawBlock, market: tuple[str, ...], latest: str, written: dict[str, str]) -> Block:
+    numbered = block.numbered()
+    levels = numbered["level"].cast(pl.String).str.strip_chars().str.to_lowercase().fill_null("")
     is_zip = levels.is_in(["zip", "zip code"])
     counts = is_zip
-    if _PROPERTY_TYPE in block.columns:
-        counts = is_zip & (block[_PROPERTY_TYPE].str.to_lowercase() == "all residential").fill_null(False)
+    if _PROPERTY_TYPE in numbered.columns:
+        counts = is_zip & (numbered[_PROPERTY_TYPE].str.to_lowercase() == "all residential").fill_null(False)
     dropped = {"not of a ZIP code": (~is_zip).sum(), "not of All Residential": (is_zip & ~counts).sum()}
-    rows = block.with_row_index("row").filter(counts)
+    rows = numbered.filter(counts)
     tidied = block_of(rows, market, _LABELS, Spelling(), latest, written)
     frame, assumed = tidied.frame, tidied.assumed
     if "median_list_price" in market:
@@ -108,7 +110,7 @@ def _tidy(block: pl.DataFrame, market: tuple[str, ...], latest: str, written: di
     return replace(
         tidied,
         frame=frame,
-        rows=block.height,
+        rows=block.rows,
         levels=levels_of(levels),
         dropped=Counter({reason: n for reason, n in dropped.items() if n}),
         durations=durations,

@@ -8,6 +8,7 @@ import polars as pl
 
 from housing_assets.core.errors import SourceError
 from housing_assets.core.source.content import Content
+from housing_assets.core.source.delimited import RawBlock
 from housing_assets.core.source.formats import Reading
 from housing_assets.core.source.parsing import Spelling
 from housing_assets.core.source.redfin.account import Account
@@ -53,22 +54,23 @@ class RedfinDownload:
                 f"{content.name}: has none of the columns {', '.join(_MARKET)}: choose them at the download"
             )
 
-        def tidy(block: pl.DataFrame) -> Block:
+        def tidy(block: RawBlock) -> Block:
             return _tidy(block, market, reading.latest)
 
         yield from Account(content.name, reading).frames(blocks_of(content, columns, (), tidy), market)
 
 
-def _tidy(block: pl.DataFrame, market: tuple[str, ...], latest: str) -> Block:
-    region = block["region"].cast(pl.String).fill_null("").str.strip_chars()
+def _tidy(block: RawBlock, market: tuple[str, ...], latest: str) -> Block:
+    numbered = block.numbered()
+    region = numbered["region"].cast(pl.String).fill_null("").str.strip_chars()
     is_zip = read_zips(region, Counter()).is_not_null()
     levels = Counter(_level_of(text) for text in region.filter(~is_zip))
     if is_zip.any():
         levels["zip code"] = int(is_zip.sum())
-    rows = block.with_row_index("row").filter(is_zip)
-    dropped = Counter({"not of a ZIP code": block.height - rows.height}) if rows.height < block.height else Counter()
+    rows = numbered.filter(is_zip)
+    dropped = Counter({"not of a ZIP code": block.rows - rows.height}) if rows.height < block.rows else Counter()
     tidied = block_of(rows, market, {}, Spelling(), latest, {"period_end": "Month of Period End"})
-    return replace(tidied, rows=block.height, levels=levels, dropped=dropped)
+    return replace(tidied, rows=block.rows, levels=levels, dropped=dropped)
 
 
 def _level_of(region: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import replace
 import polars as pl
 
 from housing_assets.core.source.content import Content
+from housing_assets.core.source.delimited import RawBlock
 from housing_assets.core.source.formats import Reading
 from housing_assets.core.source.parsing import Spelling
 from housing_assets.core.source.redfin.account import Account
@@ -43,6 +44,7 @@ _MARKET = (
 )
 _LABELS = {"state_code": "state", "parent_metro_region": "city_full", "city": "place"}
 _KEYS = ("period_begin", "period_end", "period_duration", "region_type", "region", "property_type")
+_ALL = "all residential"
 _ADJUSTED = "is_seasonally_adjusted"
 _NOT_ADJUSTED = ("f", "false", "0", "n", "no")
 
@@ -89,26 +91,26 @@ class RedfinTracker:
             {i: n for i, n in columns.items() if n in market},
         )
 
-        def tidy(block: pl.DataFrame) -> Block:
+        def tidy(block: RawBlock) -> Block:
             return _tidy(block, market, spelling, reading.latest)
 
-        blocks = blocks_of(content, columns, () if spelling.decimal_comma else market, tidy)
+        numbers = () if spelling.decimal_comma else market
+        blocks = blocks_of(content, columns, numbers, tidy, holding=_ALL)
         account = Account(content.name, reading, "of a ZIP code, of All Residential, and not seasonally adjusted")
         yield from account.frames(blocks, market)
 
 
-def _tidy(block: pl.DataFrame, market: tuple[str, ...], spelling: Spelling, latest: str) -> Block:
-    level, kind = (_lower(block[column]) for column in ("region_type", "property_type"))
-    is_zip = level.is_in(["zip code", "zip", "zipcode", "zip_code"])
-    is_all = is_zip & (kind == "all residential")
-    counts = is_all & _lower(block[_ADJUSTED]).is_in(_NOT_ADJUSTED) if _ADJUSTED in block.columns else is_all
-    totals = [int(mask.sum()) for mask in (is_zip, is_all, counts)]
+def _tidy(block: RawBlock, market: tuple[str, ...], spelling: Spelling, latest: str) -> Block:
+    numbered = block.numbered()
+    of_all = numbered.filter(_lower(numbered["property_type"]) == _ALL)
+    level = _lower(of_all["region_type"])
+    of_zips = of_all.filter(level.is_in(["zip code", "zip", "zipcode", "zip_code"]))
+    rows = of_zips.filter(_lower(of_zips[_ADJUSTED]).is_in(_NOT_ADJUSTED)) if _ADJUSTED in of_zips.columns else of_zips
     dropped = {
-        "not of a ZIP code": block.height - totals[0],
-        "not of All Residential": totals[0] - totals[1],
-        "seasonally adjusted": totals[1] - totals[2],
+        "not of All Residential": block.rows - of_all.height,
+        "not of a ZIP code": of_all.height - of_zips.height,
+        "seasonally adjusted": of_zips.height - rows.height,
     }
-    rows = block.with_row_index("row").filter(counts)
     durations: Counter[int] = Counter()
     if "period_duration" in rows.columns:
         durations = days_given(rows["period_duration"], spelling)
@@ -117,7 +119,7 @@ def _tidy(block: pl.DataFrame, market: tuple[str, ...], spelling: Spelling, late
     tidied = block_of(rows, market, _LABELS, spelling, latest)
     return replace(
         tidied,
-        rows=block.height,
+        rows=block.rows,
         levels=levels_of(level),
         dropped=Counter({reason: n for reason, n in dropped.items() if n}),
         durations=durations,
