@@ -188,8 +188,7 @@ def _publish(stages: "_Stages", accept: str) -> None:
     settings, store = stages.settings, stages.store
     is_done = is_current(settings, store) and bool(store.blobs.keys(f"{REVISIONS}.parquet"))
     config = {"ops": {"sources": {"config": {"accept_restated": accept}}}}
-    # Reading sources leaves Python to another thread for seconds, and their checks need it afterwards.
-    ahead = Thread(target=import_great_expectations, name="import")
+    ahead = Thread(target=_import_ahead, name="import")
     if not is_done:
         ahead.start()
     try:
@@ -204,6 +203,12 @@ def _publish(stages: "_Stages", accept: str) -> None:
     finally:
         if not is_done:  # no other import is changed meanwhile, as XGBoost's is later
             ahead.join()
+
+
+def _import_ahead() -> None:
+    """Import what the jobs after `sources_job` need: reading sources leaves Python to another thread for seconds."""
+    import_great_expectations()
+    import dagster_mlflow  # noqa: F401
 
 
 def _panel(settings: Settings, store: Store, panel: VintagePanel, whole: bool) -> tuple[Settings, str, str]:

@@ -141,8 +141,9 @@ def print_status(settings: Settings, home: Path, checks: dict[str, dg.AssetCheck
     console.print(_asset_table(store, f"Housing prices by month: {without_password(source)}"))
     version = champion_version(store)
     if version:
-        console.print(_metric_table(store))
-        console.print(_coverage_line(store), highlight=False)
+        predictions = _known_predictions(store)
+        console.print(_metric_table(store, predictions))
+        console.print(_coverage_line(predictions), highlight=False)
     if champion_version(store, FORECAST_POINTER):
         console.print(_forecast_table(store))
     console.print(_check_table(checks))
@@ -192,8 +193,13 @@ def _asset_table(store: Store, title: str) -> Table:
     return table
 
 
-def _metric_table(store: Store) -> Table:
-    """The models and the naive baselines on the same rows, and the predicted months as they are on file."""
+def _metric_table(store: Store, predictions: pl.DataFrame) -> Table:
+    """The models and the naive baselines on the same rows, and the predicted months as they are on file.
+
+    Args:
+        store: with the models' evaluation.
+        predictions: `_known_predictions` of it.
+    """
     table = Table(title="Errors, prices in US dollars", title_justify="left")
     for name in ("split", "predictor", "MAE", "RMSE", "R2", "mean %", "median %", "in interval", "width"):
         table.add_column(name, justify="left" if name in ("split", "predictor") else "right")
@@ -202,7 +208,6 @@ def _metric_table(store: Store) -> Table:
     except StoreError:
         overall = pl.DataFrame()
     rows = overall.to_dicts()
-    predictions = _known_predictions(store)
     if predictions.height:
         metrics = price_metrics(predictions["actual_price"].to_numpy(), predictions["predicted_price"].to_numpy())
         interval_figures = {"coverage": 100 * predictions["inside"].mean(), "width": 100 * predictions["width"].mean()}  # type: ignore[operator]
@@ -237,8 +242,7 @@ def _known_predictions(store: Store) -> pl.DataFrame:
     )
 
 
-def _coverage_line(store: Store) -> str:
-    predictions = _known_predictions(store)
+def _coverage_line(predictions: pl.DataFrame) -> str:
     if predictions.is_empty():
         return ""
     worst = predictions.group_by("month").agg(pl.col("inside").mean()).sort("inside", "month").row(0)

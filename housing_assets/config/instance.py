@@ -124,11 +124,14 @@ def open_instance(home: Path) -> "DagsterInstance":
         HousingError: its database does not answer.
     """
     import dagster as dg
-    from dagster_postgres.utils import DagsterPostgresException
 
     try:
         return dg.DagsterInstance.from_config(str(home))
-    except DagsterPostgresException as error:
+    except Exception as error:
+        from dagster_postgres.utils import DagsterPostgresException
+
+        if not isinstance(error, DagsterPostgresException):
+            raise
         reason = first_line(error.__cause__ or error)
         raise HousingError(f"{_POSTGRES}: the database does not answer ({reason}): start it, or mend it") from None
 

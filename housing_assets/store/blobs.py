@@ -4,12 +4,11 @@ Both write a key whole or not at all, so that a reader never sees half a file. W
 known here: see `housing_assets.store.layout`.
 """
 
-import glob
 import io
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 from urllib.parse import unquote, urlsplit
@@ -26,6 +25,10 @@ class Blobs(Protocol):
 
     def read(self, key: str) -> bytes:
         """The bytes of `key`; FileNotFoundError if there is none, StoreError if it cannot be read."""
+        ...
+
+    def read_all(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """The bytes of many small files by key, without those that are not there; StoreError as of `read`."""
         ...
 
     def write(self, key: str, data: bytes) -> None:
@@ -85,6 +88,14 @@ class FolderBlobs:
         """See `Blobs.read`."""
         with self._explained(key, "read"):
             return (self.root / key).read_bytes()
+
+    def read_all(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """See `Blobs.read_all`."""
+        found: dict[str, bytes] = {}
+        for key in keys:
+            with suppress(FileNotFoundError):
+                found[key] = self.read(key)
+        return found
 
     def open(self, key: str) -> io.BufferedReader:
         """See `Blobs.open`. A file that is replaced meanwhile is read to its end as it was."""
@@ -153,12 +164,13 @@ class FolderBlobs:
 
     def _files(self, prefix: str) -> Iterator[tuple[str, Path]]:
         folder, _, begins = prefix.rpartition("/")
-        # Only what begins so is walked: the rest of a store may be thousands of files.
-        for top in (self.root / folder).glob(f"{glob.escape(begins)}*"):
-            for path in (top, *top.rglob("*")) if top.is_dir() else (top,):
-                key = path.relative_to(self.root).as_posix()
-                if not key.endswith(".part") and path.is_file():
-                    yield key, path
+        top, cut = str(self.root / folder), len(str(self.root)) + 1
+        for path, folders, names in os.walk(top):
+            if path == top:  # only what begins so is walked: the rest of a store may be thousands of files
+                folders[:] = [name for name in folders if name.startswith(begins)]
+            for name in names:
+                if not name.endswith(".part") and (path != top or name.startswith(begins)):
+                    yield f"{path}/{name}"[cut:], Path(path, name)
 
     def delete(self, key: str) -> None:
         """See `Blobs.delete`."""

@@ -4,7 +4,7 @@ import hashlib
 import io
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -13,8 +13,8 @@ from typing import Any, BinaryIO, cast
 from housing_assets.core.errors import StoreError
 from housing_assets.store.stamps import SHA256, Stamp
 
-_STAMPERS = 8
-"""Objects whose stamps are asked for at a time."""
+_CALLS = 8
+"""Objects that are read, or whose stamps are asked for, at a time."""
 _RANGE_BYTES = 1 << 20
 """Least that is read of an object at a time: a call to S3 costs as much as this takes to arrive."""
 
@@ -45,6 +45,19 @@ class S3Blobs:
         """See `Blobs.read`."""
         with self._explained(key, "read"):
             return self.client.get_object(Bucket=self.bucket, Key=self._full(key))["Body"].read()
+
+    def read_all(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """See `Blobs.read_all`."""
+
+        def read(key: str) -> bytes | None:
+            try:
+                return self.read(key)
+            except FileNotFoundError:
+                return None
+
+        wanted = list(keys)
+        with ThreadPoolExecutor(_CALLS, thread_name_prefix="read") as pool:
+            return {key: data for key, data in zip(wanted, pool.map(read, wanted), strict=True) if data is not None}
 
     def write(self, key: str, data: bytes) -> None:
         """See `Blobs.write`."""
@@ -104,7 +117,7 @@ class S3Blobs:
         etags = self._etags(prefix)
         found = {key: kept for key, etag in etags.items() if (kept := self._stamps.get(key)) and kept.etag == etag}
         if unknown := [key for key in etags if key not in found]:
-            with ThreadPoolExecutor(_STAMPERS, thread_name_prefix="stamps") as pool:
+            with ThreadPoolExecutor(_CALLS, thread_name_prefix="stamps") as pool:
                 fetched = zip(unknown, pool.map(self._stamp, unknown), strict=True)
                 found |= {key: stamp for key, stamp in fetched if stamp}
         return {key: found[key] for key in etags if key in found}

@@ -193,7 +193,7 @@ def test_a_full_disk_leaves_the_vintages_in_use(publisher, settings, store, monk
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(blobs, "os", SimpleNamespace(fdopen=blobs.os.fdopen, fsync=is_full))
+        patch.setattr(blobs, "os", SimpleNamespace(**vars(blobs.os) | {"fsync": is_full}))
         with pytest.raises(StoreError, match="No space left on device.*free space"):
             publish_sources(settings, store)
     assert vintage_panel(settings, store).vintages == before

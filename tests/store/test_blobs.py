@@ -52,6 +52,23 @@ def test_what_is_written_is_read_replaced_listed_and_deleted(blobs: Blobs):
         blobs.read("raw/b")
 
 
+def test_many_files_are_read_at_once_without_those_that_are_not_there(blobs: Blobs):
+    blobs.write("checks/a.json", b"1")
+    blobs.write("checks/b/c.json", b"")
+    wanted = ["checks/b/c.json", "checks/none.json", "checks/a.json"]
+    assert blobs.read_all(wanted) == {"checks/a.json": b"1", "checks/b/c.json": b""}
+    assert blobs.read_all([]) == {}
+
+
+def test_a_prefix_may_end_within_a_name(blobs: Blobs):
+    for key in ("cleaned/2020-01", "cleaned/2020-02", "cleaned_more/2020-01", "other/cleaned/2020-01"):
+        blobs.write(key, key.encode())
+    assert blobs.keys("cleaned") == ["cleaned/2020-01", "cleaned/2020-02", "cleaned_more/2020-01"]
+    assert blobs.keys("cleaned/2020-02") == ["cleaned/2020-02"]
+    assert sorted(blobs.stamps("cleaned/")) == ["cleaned/2020-01", "cleaned/2020-02"]
+    assert blobs.keys("*") == blobs.keys("cleaned/[2]") == []
+
+
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(operations)
 def test_any_writes_and_deletes_leave_what_a_dict_would_hold(blobs: Blobs, steps):
