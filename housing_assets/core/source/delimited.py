@@ -139,7 +139,7 @@ def _rows_holding(block: bytearray, first: bool, text: str, delimiter: str, widt
         return None  # blank lines, a row of another width, a delimiter or a newline inside quotes
     offsets = np.concatenate([[0], ends]).astype(np.int32)[int(first) :]
     lines = pa.Array.from_buffers(pa.binary(), offsets.size - 1, [None, pa.py_buffer(offsets), pa.py_buffer(block)])
-    holds = pc.match_substring(lines, text, ignore_case=True)
+    holds = pc.call_function("match_substring", [lines], pc.MatchSubstringOptions(text, ignore_case=True))
     positions = np.flatnonzero(holds.to_numpy(zero_copy_only=False))
     return _Held(lines.filter(holds).buffers()[2], len(lines), positions)
 
