@@ -145,6 +145,16 @@ def test_folders_by_path_and_by_file_uri(tmp_path, monkeypatch):
         assert open_blobs(uri).read("k") == b"1"
 
 
+def test_a_part_of_a_store_may_be_a_link_to_another_disk(tmp_path):
+    (tmp_path / "large" / "redfin").mkdir(parents=True)
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "vintages").symlink_to(tmp_path / "large")
+    blobs = FolderBlobs(tmp_path / "store")
+    blobs.write("vintages/redfin/rows", b"1")
+    for prefix in ("", "vint", "vintages/", "vintages/redfin/r"):
+        assert blobs.keys(prefix) == ["vintages/redfin/rows"], prefix
+
+
 # ---------------------------------------------------------------- a folder that fails
 
 
