@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from threading import Thread
@@ -206,9 +207,13 @@ def _publish(stages: "_Stages", accept: str) -> None:
 
 
 def _import_ahead() -> None:
-    """Import what the jobs after `sources_job` need: reading sources leaves Python to another thread for seconds."""
-    import_great_expectations()
-    import dagster_mlflow  # noqa: F401
+    """Import what the jobs after `sources_job` need: reading sources leaves Python to another thread for seconds.
+
+    MLflow cannot be imported by two threads at once: that job must not use it.
+    """
+    with suppress(ImportError):  # whoever needs it tells
+        import_great_expectations()
+        import dagster_mlflow  # noqa: F401
 
 
 def _panel(settings: Settings, store: Store, panel: VintagePanel, whole: bool) -> tuple[Settings, str, str]:

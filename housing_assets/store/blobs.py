@@ -164,7 +164,7 @@ class FolderBlobs:
 
     def _files(self, prefix: str) -> Iterator[tuple[str, Path]]:
         folder, _, begins = prefix.rpartition("/")
-        top, cut = str(self.root / folder), len(str(self.root)) + 1
+        top, cut = str(self.root / folder.strip("/")), len(str(self.root / "_")) - 1
         for path, folders, names in os.walk(top, followlinks=True):  # a folder may be a link to a larger disk
             if path == top:  # only what begins so is walked: the rest of a store may be thousands of files
                 folders[:] = [name for name in folders if name.startswith(begins)]

@@ -25,6 +25,16 @@ TEXTS = {
     "the text in another column": "zip\tkind\tprice\nAll Residential\tCondo/Co-op\t1\n02139\tAll Residential\t2\n",
     "no row that holds it": "zip\tkind\tprice\n02139\tCondo/Co-op\t1\n02139\tTownhouse\t2\n",
     "all rows hold it": "zip\tkind\tprice\n02139\tAll Residential\t1\n02140\tAll Residential\t2\n",
+    "a newline inside quotes and as many tabs": (
+        'zip\tkind\tprice\n1\tAll Residential\t"2\n3"\n4\tAll Residential\t5\n"6\t6"\t"Town\thouse"\t7\n'
+    ),
+    "a row of two lines that look like rows": (
+        'zip\tkind\tprice\n1\tAll Residential\t"2\n3\tTownhouse\t4"\n5\tCondo\t6\n'
+    ),
+    "quotes around lines that look like rows": (
+        'zip\tkind\tprice\n1\tTownhouse\t"2\n3\tAll Residential\t4\n5\tCondo\t6"\n'
+    ),
+    "carriage returns alone": "zip\tkind\tprice\n1\tAll Residential\t2\r3\tall residential\t4\n\n5\tTownhouse\t6\n",
     "a number written in another way": 'zip\tkind\tprice\n1\tAll Residential\t"$1,000"\n2\tTownhouse\t$2\n',
 }
 
@@ -68,8 +78,18 @@ def test_only_rows_that_hold_the_text_are_parsed(tmp_path):
     assert block.numbered().rows() == [(0, "02139", "All Residential", 900000.0), (2, "96813", "All Residential", 7e5)]
 
 
-@pytest.mark.parametrize("row", ["02139\tCondo/Co-op", "02139\tAll Residential", "1\tTownhouse\t2\t3"])
-def test_a_row_of_another_width_is_an_error_though_it_does_not_count(tmp_path, row):
-    (path := tmp_path / "t.tsv").write_text("\n".join(("zip\tkind\tprice", PLAIN[0], row)))
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ["02139\tCondo/Co-op"],
+        ["02139\tAll Residential"],
+        ["1\tTownhouse\t2\t3"],
+        ["1\tTownhouse\t2\t3", "1\tTownhouse"],
+        ['"1\t2"\tTownhouse\t2', "1\tTownhouse"],
+        ["1\rTownhouse\t2\t3"],
+    ],
+)
+def test_a_row_of_another_width_is_an_error_though_it_does_not_count(tmp_path, rows):
+    (path := tmp_path / "t.tsv").write_text("\n".join(("zip\tkind\tprice", PLAIN[0], *rows)), newline="")
     with pytest.raises(pa.ArrowInvalid):
         kept_of(path, ALL)

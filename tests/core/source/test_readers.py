@@ -225,6 +225,14 @@ def test_a_tracker_without_all_residential_property_is_refused_with_what_it_has(
         rows_of(save(tmp_path / "t.tsv", tracker(*rows)))
 
 
+def test_the_level_that_is_told_is_that_of_rows_that_might_count(tmp_path):
+    rows = [tracker_row(property_type="Townhouse"), tracker_row(region_type="metro", region="Boston, MA metro area")]
+    with pytest.raises(
+        SourceError, match=r"t\.tsv: its rows of All Residential are of level 'metro', where 'zip code'"
+    ):
+        rows_of(save(tmp_path / "t.tsv", tracker(*rows)))
+
+
 def test_percent_is_read_as_fractions_when_the_values_say_so(tmp_path):
     text = tracker(tracker_row(avg_sale_to_list=102, sold_above_list=40))
     path = save(tmp_path / "t.tsv", text)
@@ -245,7 +253,7 @@ def test_a_tracker_in_parts_of_folders_is_one_source(tmp_path):
     [
         (
             [tracker_row(region_type="national", region=" National")],
-            "its rows are of level 'national', where",
+            "its rows of All Residential are of level 'national', where",
         ),
         ([tracker_row(property_type="Townhouse")], "no row is of a ZIP code, of All Residential"),
         ([tracker_row(is_seasonally_adjusted="t")], "(1 seasonally adjusted)"),

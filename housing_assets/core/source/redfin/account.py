@@ -32,6 +32,7 @@ class Account:
         name: of the file.
         reading: receives notes and labels.
         wanted: which rows count, in words.
+        leveled: rows whose level counts, in words; empty for all.
         rows: so far, whether they count or not.
         kept: rows that count, so far.
         levels: rows of each level of region.
@@ -43,6 +44,7 @@ class Account:
     name: str
     reading: Reading
     wanted: str = "of a ZIP code"
+    leveled: str = ""
     rows: int = 0
     kept: int = 0
     levels: Counter[str] = field(default_factory=Counter)
@@ -113,8 +115,9 @@ class Account:
             levels = [level for level in self.levels if level != "zip code"]
             if levels and "zip code" not in self.levels:
                 raise SourceError(
-                    f"{self.name}: its rows are of level {', '.join(map(repr, sorted(levels)[:_SHOWN_LEVELS]))}, where "
-                    "'zip code' is asked for: download the file of ZIP codes"
+                    f"{self.name}: its rows{self.leveled} are of level "
+                    f"{', '.join(map(repr, sorted(levels)[:_SHOWN_LEVELS]))}, where 'zip code' is asked for: download "
+                    "the file of ZIP codes"
                 )
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.dropped.items()) or "no rows"
             raise SourceError(f"{self.name}: no row is {self.wanted} ({reasons}): download the whole file of ZIP codes")

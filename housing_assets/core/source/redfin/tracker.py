@@ -96,7 +96,8 @@ class RedfinTracker:
 
         numbers = () if spelling.decimal_comma else market
         blocks = blocks_of(content, columns, numbers, tidy, holding=_ALL)
-        account = Account(content.name, reading, "of a ZIP code, of All Residential, and not seasonally adjusted")
+        wanted = "of a ZIP code, of All Residential, and not seasonally adjusted"
+        account = Account(content.name, reading, wanted, leveled=" of All Residential")
         yield from account.frames(blocks, market)
 
 
