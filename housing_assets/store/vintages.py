@@ -29,6 +29,7 @@ from housing_assets.store.monthly_sort import MonthlySort
 from housing_assets.store.parquet import open_writer
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
 FOLDER = "vintages"
@@ -233,13 +234,16 @@ def _write_rows(store: Store, vintage: Vintage, rows: MonthlySort) -> str:
     with store.blobs.writing(f"{vintage.key}/{_DATA}") as file:
         hashed = _Hashed(file)
         writer: pq.ParquetWriter | None = None
-        for frame in read_ahead(rows.groups(GROUP_ROWS), "groups"):
-            table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+        for table in read_ahead(map(_to_arrow, rows.groups(GROUP_ROWS)), "groups"):
             writer = writer or open_writer(hashed, table.schema)
             writer.write_table(table, row_group_size=max(1, table.num_rows))
         if writer:
             writer.close()
         return hashed.sha256.hexdigest()
+
+
+def _to_arrow(frame: pl.DataFrame) -> "pa.Table":
+    return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
 class _Hashed:

@@ -58,14 +58,17 @@ def _figures(
     yield Figure("nation", "its longest steps, in seconds", steps)
     following = add_months(_END, 1)
     write_national(folder / "files", zips, _START, following)
-    look = piece("changed_months", platform / "data/store", env["HOUSING_SOURCE_URI"])
+    # In a copy: what is looked at is published, and the run after it is to read the files itself.
+    looked = shutil.copytree(platform / "data/store", folder / "looked")
+    look = piece("changed_months", looked, env["HOUSING_SOURCE_URI"])
+    shutil.rmtree(looked)
     target = (f"{_LOOK_SECONDS} s", look.seconds < _LOOK_SECONDS) if full else ("", None)
     yield Figure(
         "nation", "a sensor asks which months new vintages change", f"{look.seconds:.1f} s", *target, look.memory
     )
     again = command([_HOUSING, "run", "--trials", "0"], platform, env)
     target = (f"{_MONTH_SECONDS} s", again.seconds < _MONTH_SECONDS) if full else ("", None)
-    name = "`housing run` after both files gained a month and revised none"
+    name = "`housing run` after both files gained a month and revised none; both are read"
     yield Figure("nation", name, f"{again.seconds:.0f} s", *target, again.memory)
     # The second vintage of a panel that ends a month earlier ends with the same month, and revises those before it.
     write_national(folder / "files", zips, _START, _END, vintage=2)
