@@ -482,7 +482,7 @@ def paired_months(
     sides = []
     for vintage, months in ((old, {*old.digests} - same if same else None), (new, None)):
         needed = None if columns is None else ["zipcode", *(c for c in columns if c in vintage.columns)]
-        sides.append(iterate(store, vintage, months, needed and list(dict.fromkeys(needed))))
+        sides.append(read_ahead(iterate(store, vintage, months, needed and list(dict.fromkeys(needed))), "vintage"))
     before, after = (next(side, None) for side in sides)
     while before or after:
         month = min(side[0] for side in (before, after) if side)

@@ -7,6 +7,7 @@ case and passes. Changes are relative, |new / old - 1|, as fractions.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import polars as pl
 
@@ -66,10 +67,14 @@ def month_revisions(month: str, old: pl.DataFrame | None, new: pl.DataFrame | No
     if not columns:
         return pl.DataFrame(schema=REVISIONS_SCHEMA)
     if old is not None and old is new:
-        same = old.unique("zipcode", keep="first")
-        return pl.concat([_no_revisions(month, same[column]) for column in columns])
-    pair = _by_zip(old, columns, "old").join(_by_zip(new, columns, "new"), on="zipcode", how="full", coalesce=True)
-    return pl.concat([_column_revisions(month, pair, column) for column in columns])
+        zips = old["zipcode"]
+        is_strictly_sorted = (zips.slice(1) > zips.head(-1)).all()  # as a vintage's are
+        same = old if is_strictly_sorted else old.unique("zipcode", keep="first")
+        rows = [_no_revisions(month, same[column]) for column in columns]
+    else:
+        pair = _by_zip(old, columns, "old").join(_by_zip(new, columns, "new"), on="zipcode", how="full", coalesce=True)
+        rows = [_column_revisions(month, pair, column) for column in columns]
+    return pl.DataFrame(rows, schema=REVISIONS_SCHEMA)
 
 
 def revision_table(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
@@ -99,7 +104,7 @@ def _by_zip(frame: pl.DataFrame | None, columns: Sequence[str], age: str) -> pl.
     return first.select("zipcode", *(pl.col(c).cast(pl.Float64).alias(f"{age} {c}") for c in columns))
 
 
-def _column_revisions(month: str, pair: pl.DataFrame, column: str) -> pl.DataFrame:
+def _column_revisions(month: str, pair: pl.DataFrame, column: str) -> dict[str, Any]:
     rows = pair.select("zipcode", old=f"old {column}", new=f"new {column}")
     both = rows.drop_nulls().with_columns(
         ratio=pl.when(pl.col("old") != 0).then(pl.col("new") / pl.col("old")),
@@ -108,7 +113,7 @@ def _column_revisions(month: str, pair: pl.DataFrame, column: str) -> pl.DataFra
     both = both.with_columns(change=(pl.col("ratio") - 1).abs())
     old_zips, new_zips = rows["old"].count(), rows["new"].count()
     most = both.drop_nulls("change").sort("change", "zipcode", descending=[True, False]).head(1)
-    row = {
+    return {
         "month": month,
         "column": column,
         "old_zips": old_zips,
@@ -123,15 +128,14 @@ def _column_revisions(month: str, pair: pl.DataFrame, column: str) -> pl.DataFra
         "most_zip": most["zipcode"][0] if most.height and most["change"][0] > SAME else None,
         "median_ratio": both["ratio"].median(),
     }
-    return pl.DataFrame([row], schema=REVISIONS_SCHEMA)
 
 
-def _no_revisions(month: str, values: pl.Series) -> pl.DataFrame:
+def _no_revisions(month: str, values: pl.Series) -> dict[str, Any]:
     """What `_column_revisions` says of a month whose values are the same as before."""
     zips, change, ratio = values.count(), None, None
     if (values != 0).any():
         change, ratio = 0.0, 1.0
-    row = {
+    return {
         "month": month,
         "column": values.name,
         **dict.fromkeys(("old_zips", "new_zips", "zips_in_both"), zips),
@@ -142,7 +146,6 @@ def _no_revisions(month: str, values: pl.Series) -> pl.DataFrame:
         "most_zip": None,
         "median_ratio": ratio,
     }
-    return pl.DataFrame([row], schema=REVISIONS_SCHEMA)
 
 
 # ---------------------------------------------------------------- the verdict

@@ -7,7 +7,13 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from housing_assets.core.months import add_months, month_end, month_of
-from housing_assets.core.vintages.revisions import REVISIONS_SCHEMA, judge_revision, revision_table, revisions_of
+from housing_assets.core.vintages.revisions import (
+    REVISIONS_SCHEMA,
+    judge_revision,
+    month_revisions,
+    revision_table,
+    revisions_of,
+)
 
 
 def vintage(zips: int = 40, months: int = 6, **columns: pl.Expr) -> pl.DataFrame:
@@ -24,6 +30,15 @@ def vintage(zips: int = 40, months: int = 6, **columns: pl.Expr) -> pl.DataFrame
 def rules(old: pl.DataFrame, new: pl.DataFrame, **published) -> tuple[list[str], list[str]]:
     verdict = judge_revision(revision_table(old, new), "zillow", **published)
     return [f.rule for f in verdict.blocks], [f.rule for f in verdict.warnings]
+
+
+@pytest.mark.parametrize("order", [range(5), [0, 0, 1, 2, 3, 4], [4, 2, 2, 0, 1, 3]])
+def test_a_month_that_is_the_same_in_both_vintages_counts_each_zip_once(order):
+    same = vintage(zips=5, months=1)[list(order)]
+    unchanged, compared = month_revisions("2024-01", same, same), month_revisions("2024-01", same, same.clone())
+    assert_frame_equal(unchanged, compared)
+    assert unchanged["zips_in_both"].unique().to_list() == [5]
+    assert unchanged["share_changed"].unique().to_list() == [0]
 
 
 def test_a_month_tells_how_much_changed_and_where_most():
