@@ -3,9 +3,12 @@
 import gc
 import importlib.util
 import sys
+from threading import Lock
 
 _UNUSED = "scipy.stats"
 """Imported by expectations on distributions, of which no rule is one: 500 modules."""
+_IMPORTING = Lock()
+"""Whoever comes second waits for the whole: two threads within its circular imports would each see half of it."""
 
 
 def import_great_expectations() -> None:
@@ -15,16 +18,17 @@ def import_great_expectations() -> None:
     shows it ("Implementing lazy imports" of `importlib`). The garbage collector rests meanwhile: all that the import
     makes stays, and to look through it again and again takes a quarter of the time.
     """
-    if "great_expectations" in sys.modules:
-        return
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        _load_when_used(_UNUSED)
-        import great_expectations  # noqa: F401
-    finally:
-        if was_enabled:
-            gc.enable()
+    with _IMPORTING:
+        if "great_expectations" in sys.modules:
+            return
+        was_enabled = gc.isenabled()
+        gc.disable()
+        try:
+            _load_when_used(_UNUSED)
+            import great_expectations  # noqa: F401
+        finally:
+            if was_enabled:
+                gc.enable()
 
 
 def _load_when_used(name: str) -> None:
