@@ -1,7 +1,7 @@
 """Reading delimited text block by block, unpacked ahead on one thread and parsed on others.
 
-What belongs here: cutting a stream at row ends, passing over rows by a text, and parsing. What does not: what columns
-mean.
+What belongs here: cutting a stream at row ends and parsing it. What does not: what columns mean, and which rows need no
+parsing (`held_rows`).
 """
 
 import csv
@@ -14,12 +14,12 @@ from typing import TypeVar, cast
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from housing_assets.core.prefetch import prefetch_map, read_ahead
 from housing_assets.core.source.containers import damage_errors
 from housing_assets.core.source.content import Content
+from housing_assets.core.source.held_rows import rows_holding
 from housing_assets.core.source.parsing import FAST_NULLS
 
 BLOCK_BYTES = 16 << 20
@@ -29,9 +29,6 @@ _PARSE_BYTES = 2 << 20
 _READ_BYTES = 1 << 20
 
 _LONGEST_ROW_BYTES = 64 << 20
-
-_WIDEST = 256
-"""Most values of a row whose delimiters are counted in a byte."""
 
 Parsed = TypeVar("Parsed")
 
@@ -94,7 +91,7 @@ def read_blocks(
         return _parse(text, header, newlines, names, wanted, (), content.delimiter, nulls)
 
     def raw(block: bytearray, first: bool) -> RawBlock:
-        held = _rows_holding(block, first, holding, content.delimiter, len(names)) if holding else None
+        held = rows_holding(block, first, holding, content.delimiter, len(names)) if holding else None
         if held is not None and not held.text.size:
             return RawBlock(pl.DataFrame(schema=dict.fromkeys(wanted, pl.String)), held.rows, held.positions)
         if held is not None:
@@ -108,60 +105,6 @@ def read_blocks(
     with content.open() as stream:
         blocks = read_ahead(_undamaged(_blocks(stream), content.name), "unpack")
         yield from prefetch_map(lambda item: function(raw(item[1], item[0] == 0)), enumerate(blocks), "parse")
-
-
-@dataclass(frozen=True)
-class _Held:
-    """The rows of a block that hold a text.
-
-    Attributes:
-        text: of these rows, one after the other.
-        rows: number of rows of the block.
-        positions: of these rows among them, from 0.
-    """
-
-    text: pa.Buffer
-    rows: int
-    positions: np.ndarray
-
-
-def _rows_holding(block: bytearray, first: bool, text: str, delimiter: str, width: int) -> _Held | None:
-    """The rows that hold a text, in whatever case; None where lines may be something else than rows.
-
-    Args:
-        block: whole rows.
-        first: True if the first one is the header, which never counts.
-        text: to look for.
-        delimiter: between values.
-        width: values of a row.
-    """
-    data = np.frombuffer(block, np.uint8)
-    marks = np.empty(data.size, np.bool_)  # one for all: to touch new memory costs more than to compare
-    ends = np.flatnonzero(np.equal(data, ord("\n"), out=marks)) + 1
-    if not ends.size or ends[-1] < data.size:
-        ends = np.append(ends, data.size)
-    offsets = np.concatenate([[0], ends]).astype(np.int32)
-
-    def per_line(mark: str) -> np.ndarray:
-        # Sums of bytes are by far the quickest; they wrap at 256.
-        np.equal(data, ord(mark), out=marks)
-        return np.add.reduceat(marks.view(np.uint8), offsets[:-1], dtype=np.uint8)
-
-    delimiters = per_line(delimiter)
-    is_plain = (
-        width <= _WIDEST
-        and (delimiters == width - 1).all()
-        and np.count_nonzero(marks) == ends.size * (width - 1)  # no line has 256 more
-        and not (b'"' in block and (per_line('"') & 1).any())
-        and not (b"\r" in block and np.count_nonzero(data == ord("\r")) != block.count(b"\r\n"))
-    )
-    if not is_plain:  # blank lines, rows of another width, newlines inside quotes, or lines that end otherwise
-        return None
-    offsets = offsets[int(first) :]
-    lines = pa.Array.from_buffers(pa.binary(), offsets.size - 1, [None, pa.py_buffer(offsets), pa.py_buffer(block)])
-    holds = pc.call_function("match_substring", [lines], pc.MatchSubstringOptions(text, ignore_case=True))
-    positions = np.flatnonzero(holds.to_numpy(zero_copy_only=False))
-    return _Held(lines.filter(holds).buffers()[2], len(lines), positions)
 
 
 def _parse(

@@ -28,6 +28,9 @@ from housing_assets.core.source.values import (
     read_zips,
 )
 
+ALL_RESIDENTIAL = "all residential"
+"""The property type whose rows count, in lower case."""
+
 _PARQUET_ROWS = 131_072
 _NEAR = 0.75
 

@@ -18,6 +18,7 @@ from housing_assets.core.source.formats import Reading
 from housing_assets.core.source.parsing import FAST_NULLS, Spelling
 from housing_assets.core.source.redfin.account import Account
 from housing_assets.core.source.redfin.blocks import (
+    ALL_RESIDENTIAL,
     Block,
     block_of,
     blocks_of,
@@ -97,7 +98,7 @@ def _tidy(block: RawBlock, market: tuple[str, ...], latest: str, written: dict[s
     is_zip = levels.is_in(["zip", "zip code"])
     counts = is_zip
     if _PROPERTY_TYPE in numbered.columns:
-        counts = is_zip & (numbered[_PROPERTY_TYPE].str.to_lowercase() == "all residential").fill_null(False)
+        counts = is_zip & (numbered[_PROPERTY_TYPE].str.to_lowercase() == ALL_RESIDENTIAL).fill_null(False)
     dropped = {"not of a ZIP code": (~is_zip).sum(), "not of All Residential": (is_zip & ~counts).sum()}
     rows = numbered.filter(counts)
     tidied = block_of(rows, market, _LABELS, Spelling(), latest, written)

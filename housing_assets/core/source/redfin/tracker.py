@@ -16,6 +16,7 @@ from housing_assets.core.source.formats import Reading
 from housing_assets.core.source.parsing import Spelling
 from housing_assets.core.source.redfin.account import Account
 from housing_assets.core.source.redfin.blocks import (
+    ALL_RESIDENTIAL,
     Block,
     block_of,
     blocks_of,
@@ -44,7 +45,6 @@ _MARKET = (
 )
 _LABELS = {"state_code": "state", "parent_metro_region": "city_full", "city": "place"}
 _KEYS = ("period_begin", "period_end", "period_duration", "region_type", "region", "property_type")
-_ALL = "all residential"
 _ADJUSTED = "is_seasonally_adjusted"
 _NOT_ADJUSTED = ("f", "false", "0", "n", "no")
 
@@ -95,7 +95,7 @@ class RedfinTracker:
             return _tidy(block, market, spelling, reading.latest)
 
         numbers = () if spelling.decimal_comma else market
-        blocks = blocks_of(content, columns, numbers, tidy, holding=_ALL)
+        blocks = blocks_of(content, columns, numbers, tidy, holding=ALL_RESIDENTIAL)
         wanted = "of a ZIP code, of All Residential, and not seasonally adjusted"
         account = Account(content.name, reading, wanted, leveled=" of All Residential")
         yield from account.frames(blocks, market)
@@ -103,7 +103,7 @@ class RedfinTracker:
 
 def _tidy(block: RawBlock, market: tuple[str, ...], spelling: Spelling, latest: str) -> Block:
     numbered = block.numbered()
-    of_all = numbered.filter(_lower(numbered["property_type"]) == _ALL)
+    of_all = numbered.filter(_lower(numbered["property_type"]) == ALL_RESIDENTIAL)
     level = _lower(of_all["region_type"])
     of_zips = of_all.filter(level.is_in(["zip code", "zip", "zipcode", "zip_code"]))
     rows = of_zips.filter(_lower(of_zips[_ADJUSTED]).is_in(_NOT_ADJUSTED)) if _ADJUSTED in of_zips.columns else of_zips
