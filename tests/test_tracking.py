@@ -22,7 +22,7 @@ from platform_fixtures import (
     wait_for,
 )
 
-from housing_assets.orchestration.resources.tracking import CHAMPION_ALIAS, EXPERIMENT, REGISTERED_MODEL
+from housing_assets.orchestration.resources.tracking import CHAMPION_ALIAS, EXPERIMENT, REGISTERED_MODEL, Tracker
 from housing_assets.store.pointers import champion_version, load_champion
 
 if TYPE_CHECKING:
@@ -194,6 +194,21 @@ def test_an_interrupted_run_is_killed_in_mlflow_and_the_champion_stays(tmp_path,
     assert [run.info.status for run in runs(line)] == ["KILLED"]
     assert champion_version(line.store) is None
     assert open_runs(line) == []
+
+
+def test_ctrl_c_during_a_call_of_mlflow_takes_effect_after_it():
+    told, logged = [], []
+
+    def call() -> None:
+        signal.raise_signal(signal.SIGINT)
+        logged.append("a metric")
+
+    tracker = Tracker(told.append)
+    with pytest.raises(KeyboardInterrupt):
+        tracker.attempt("metrics", call)
+    assert logged
+    assert not told
+    assert tracker.problem is None
 
 
 def test_a_failed_run_is_failed_in_mlflow(tmp_path, ingested, empty_database):

@@ -19,6 +19,7 @@ import polars as pl
 
 from housing_assets.core.addresses import without_password
 from housing_assets.core.errors import HousingError
+from housing_assets.core.interrupts import interrupts_held
 from housing_assets.core.models.trees import (
     TrainingParams,
     require_prices,
@@ -225,7 +226,7 @@ def _run_trial(
         study.sampler = _sampler(spec, place)
         params = TrainingParams(**suggest_params(trial, spec.space), n_estimators=spec.max_trees, seed=spec.seed)
         score = math.nan
-        for stage in fold_scores(folds, params, spec.patience, spec.stages):
+        for stage in held.between(fold_scores(folds, params, spec.patience, spec.stages)):
             score = float(np.mean(stage.scores))
             trial.set_user_attr(_FOLD_SCORES, stage.scores)
             trial.set_user_attr(_TREES, round(float(np.mean(stage.best))))
@@ -235,7 +236,7 @@ def _run_trial(
                 raise optuna.TrialPruned
         return score
 
-    with _experimental():
+    with _experimental(), interrupts_held() as held:
         study.optimize(objective, n_trials=1, catch=(_OneTooManyError,))
 
 

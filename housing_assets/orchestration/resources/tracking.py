@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import dagster as dg
 
 from housing_assets.core.addresses import without_password
+from housing_assets.core.interrupts import interrupts_held
 from housing_assets.core.text import first_line
 
 EXPERIMENT = "housing-prices"
@@ -46,11 +47,11 @@ class Tracker:
         self.problem: str | None = None
 
     def attempt(self, what: str, action: Callable[[], _T]) -> _T | None:
-        """Run an MLflow call; its failure is reported and ends tracking for this run."""
+        """Run an MLflow call; its failure is reported and ends tracking for this run. Ctrl-C is heeded after it."""
         if self.problem:
             return None
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), interrupts_held():
                 warnings.simplefilter("ignore")
                 return action()
         except Exception as error:

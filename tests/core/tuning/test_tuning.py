@@ -1,8 +1,10 @@
 """Tuning: what a trial may see, that a search repeats and resumes, and what is refused."""
 
 import json
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -258,6 +260,30 @@ def told(process: subprocess.Popen) -> tuple[list[int], float]:
 
 def process_of(trial: optuna.trial.FrozenTrial) -> int:
     return int(trial.user_attrs["process"].rpartition(":")[2])
+
+
+def test_ctrl_c_while_a_trial_is_recorded_leaves_it_recorded(train, tmp_path, monkeypatch):
+    record = optuna.storages.RDBStorage.set_trial_state_values
+
+    def interrupted(*args, **named) -> bool:
+        signal.raise_signal(signal.SIGINT)
+        return record(*args, **named)
+
+    monkeypatch.setattr(optuna.storages.RDBStorage, "set_trial_state_values", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        search(train, tmp_path)
+    (trial,) = optuna.load_study(study_name="a study", storage=f"sqlite:///{tmp_path}/studies.db").trials
+    assert trial.state is optuna.trial.TrialState.COMPLETE
+
+
+def test_ctrl_c_while_trees_grow_takes_effect_at_once(train, tmp_path, monkeypatch):
+    def interrupted(*_args, **_named) -> Iterator[None]:
+        signal.raise_signal(signal.SIGINT)
+        yield pytest.fail("it went on")
+
+    monkeypatch.setattr(study, "fold_scores", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        search(train, tmp_path)
 
 
 @pytest.mark.process
