@@ -199,6 +199,13 @@ def read_numbers(raw: pl.Series, spelling: Spelling, assumed: Counter[str]) -> p
     return values if values.is_finite().all() else values.set(~values.is_finite(), None)
 
 
+def unread_numbers(raw: pl.Series, values: pl.Series) -> pl.Series:
+    """Where a number was given, blanks apart, and `read_numbers` made none of it: infinite, or no number at all."""
+    if values.null_count() == raw.null_count():
+        return values.is_null() & raw.is_not_null()
+    return values.is_null() & ~_is_missing(raw.str.strip_chars() if raw.dtype == pl.String else raw, "number")
+
+
 def read_days(raw: pl.Series, spelling: Spelling, assumed: Counter[str], latest: str | None) -> pl.Series:
     """Month ends; null where there is no date, or one outside 1900 to 2100 or after the month `latest`."""
     if raw.dtype in (pl.Date, pl.Datetime):

@@ -20,9 +20,17 @@ from housing_assets.core.source.content import Content, not_parquet_error
 from housing_assets.core.source.delimited import RawBlock, read_blocks
 from housing_assets.core.source.diagnosis import unreadable_error
 from housing_assets.core.source.formats import LABELS_SCHEMA, Reading
-from housing_assets.core.source.parsing import NULLS, SLASH_DAY, Spelling, parse_day
+from housing_assets.core.source.parsing import SLASH_DAY, Spelling, parse_day
 from housing_assets.core.source.spelling import spelling_of
-from housing_assets.core.source.values import LISTED, Problem, complaint_about, read_numbers, read_zips, refusal_of
+from housing_assets.core.source.values import (
+    LISTED,
+    Problem,
+    complaint_about,
+    read_numbers,
+    read_zips,
+    refusal_of,
+    unread_numbers,
+)
 
 _LOWEST_HOME_VALUE = 10_000
 """A median value below this is of another index of Zillow, such as its rents, which have the same columns."""
@@ -224,20 +232,20 @@ def _prices(
 ) -> tuple[list[pl.Series], list[Problem]]:
     """The prices of each month as numbers, and the first values that are none."""
     numbers = block.select(months)
-    if all(dtype == pl.Float64 for dtype in numbers.dtypes):
+    if all(dtype == pl.Float64 for dtype in numbers.dtypes) and not _any_infinite(numbers):
         return numbers.get_columns(), []
     prices, problems = [], []
     for month in months:
         raw = block[month]
         values = read_numbers(raw, spelling, assumed).alias(month)
         prices.append(values)
-        if raw.dtype == pl.String and values.null_count() > raw.null_count():
-            problems += [
-                Problem(i, month, complaint_about("price", raw[i], None))
-                for i in (values.is_null() & raw.is_not_null()).arg_true().head(LISTED)
-                if raw[i].strip() not in NULLS
-            ]
+        unread = unread_numbers(raw, values).arg_true().head(LISTED)
+        problems += [Problem(i, month, complaint_about("price", raw[i], None)) for i in unread]
     return prices, problems
+
+
+def _any_infinite(numbers: pl.DataFrame) -> bool:
+    return numbers.select(pl.any_horizontal(pl.all().is_infinite().any())).item() is True
 
 
 def _dates_of(months: list[str], height: int) -> pl.Series:

@@ -155,6 +155,7 @@ def test_zillow_as_parquet_with_numbers_for_zips(tmp_path):
         ("1,1,2139", "1,1,99950", "ZIP code 99950 has more than one row"),
         ("1,1,2139", "1,1,Boston", "row 1, column 'RegionName': 'Boston' is not a ZIP code"),
         ("910000", "soon", "row 1, column '2024-03-31': 'soon' is not a number"),
+        ("910000", "-INF", "row 1, column '2024-03-31': '-inf' is not a number: write a finite number"),
         ("2024-02-29", "2024-03-30", "2024-03 has more than one column"),
         ("2024-03-31", "2024-07-31", "the column of 2024-07 lies in the future (this month is 2024-06)"),
         (SPELLINGS["as published"], "1/2/2024,2/2/2024,3/2/2024", "can be month/day or day/month"),
@@ -170,6 +171,21 @@ def test_zillow_is_refused_with_what_where_and_the_remedy(tmp_path, old, new, wo
     message = refusal(save(tmp_path / "z.csv", text))
     assert message.startswith("z.csv")
     assert words in message
+
+
+def test_what_zillow_leaves_empty_hides_no_bad_value_after_it(tmp_path):
+    header, boston, alaska = zillow().splitlines()
+    empty = [boston.replace(",2139,", f",{zipcode},").replace("910000", "N/A") for zipcode in range(2100, 2110)]
+    lines = [header, *empty, boston.replace("910000", "soon"), alaska]
+    message = refusal(save(tmp_path / "z.csv", "\n".join(lines)))
+    assert "row 11, column '2024-03-31': 'soon' is not a number" in message
+
+
+def test_an_infinite_price_of_zillow_in_parquet_is_refused_and_nan_is_none(tmp_path):
+    frame = pl.read_csv(zillow().encode()).with_columns(pl.col("2024-03-31").cast(pl.Float64))
+    odd = pl.Series("2024-03-31", [float("nan")] * (frame.height - 1) + [float("inf")])
+    frame.with_columns(odd).write_parquet(tmp_path / "z.parquet")
+    assert f"row {frame.height}, column '2024-03-31': 'inf' is not a number" in refusal(tmp_path / "z.parquet")
 
 
 def test_zillow_without_a_month_is_read_with_a_note(tmp_path):
@@ -262,6 +278,7 @@ def test_a_tracker_in_parts_of_folders_is_one_source(tmp_path):
         ([tracker_row(), tracker_row(avg_sale_to_list="98")], "column 'avg_sale_to_list' can be fractions or percent"),
         ([tracker_row(region="Cambridge")], "row 1, column 'region': 'Cambridge' is not a ZIP code"),
         ([tracker_row(), tracker_row(homes_sold="many")], "row 2, column 'homes_sold': 'many' is not a number"),
+        ([tracker_row(), tracker_row(homes_sold="inf")], "row 2, column 'homes_sold': 'inf' is not a number"),
         ([tracker_row(period_end="2030-03-31")], "lies in the future (this month is 2024-06)"),
     ],
 )

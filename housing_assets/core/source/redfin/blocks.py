@@ -26,6 +26,7 @@ from housing_assets.core.source.values import (
     read_days,
     read_numbers,
     read_zips,
+    unread_numbers,
 )
 
 ALL_RESIDENTIAL = "all residential"
@@ -125,26 +126,22 @@ def block_of(
     dates = read_days(rows["period_end"], spelling, assumed, latest).alias("date")
     zipcodes = read_zips(rows["region"], Counter()).alias("zipcode")
     series = [dates, zipcodes]
-    problems = _invalid(rows, "period_end", dates, "date", latest)
-    problems += _invalid(rows, "region", zipcodes, "zipcode", latest)
+    problems = _problems(rows, "period_end", dates.is_null(), "date", latest)
+    problems += _problems(rows, "region", zipcodes.is_null(), "zipcode", latest)
     for column in market:
         values = read_numbers(rows[column], spelling, assumed).alias(column)
-        if rows[column].dtype == pl.String:
-            problems += _invalid(rows, column, values, column, latest)
+        problems += _problems(rows, column, unread_numbers(rows[column], values), column, latest)
         series.append(values)
     series += [_label(rows[n]).alias(name) for n, name in labels.items() if n in rows.columns]
     ordered = sorted((replace(p, column=written.get(p.column, p.column)) for p in problems), key=lambda p: p.row)
     return Block(pl.DataFrame(series), ordered, assumed, rows.height)
 
 
-def _invalid(rows: pl.DataFrame, column: str, values: pl.Series, kind: str, latest: str) -> list[Problem]:
-    """The first values that were given and could not be read; a date or a ZIP code must be given."""
+def _problems(rows: pl.DataFrame, column: str, bad: pl.Series, kind: str, latest: str) -> list[Problem]:
+    """The first bad values of a column."""
     raw = rows[column]
-    bad = values.is_null()
-    if kind not in ("date", "zipcode"):
-        bad &= raw.is_not_null() & ~raw.str.strip_chars().is_in([*NULLS]).fill_null(False)
     return [
-        Problem(rows["row"][i], column, complaint_about(kind, raw[i] or "", latest))
+        Problem(rows["row"][i], column, complaint_about(kind, "" if raw[i] is None else raw[i], latest))
         for i in bad.arg_true().head(LISTED)
     ]
 
