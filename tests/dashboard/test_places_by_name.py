@@ -269,9 +269,11 @@ def test_without_outcomes_trust_is_not_known():
 def test_a_market_turns_when_a_quarter_goes_against_its_year():
     rising = [100.0 * 1.01**month for month in range(20)]
     assert not turns(rising)
-    assert turns([*rising[:17], *(rising[16] * 0.99**month for month in (1, 2, 3))])
+    turning = [*rising[:17], *(rising[16] * 0.99**month for month in (1, 2, 3))]
+    assert turns(turning)
+    assert turns([*turning[:-2], None, turning[-1]])
+    assert not turns([*turning[:-4], None, *turning[-3:]]), "nothing is known of a month without a price"
     assert not turns(rising[:10])
-    assert not turns([*rising[:17], None, *(rising[16] * 0.99**month for month in (2, 3))][:-1]), "a gap tells nothing"
 
 
 def test_the_change_in_a_year_is_between_the_same_months_of_two_years():
