@@ -420,7 +420,7 @@ def _origin(parts: Sequence[_Part], notes: Notes) -> Origin:
         address="\n".join(f.address.text for f in fetched),
         files=[file for f in fetched for file in f.files],
         fetched_at=datetime.now(UTC),
-        published_at=max(dates) if dates else None,
+        published_at=max(dates) if len(dates) == len(fetched) else None,  # else it is known when it was fetched
         notes=told,
         rolling=any("rolling" in text for text, _ in told),
         attribution=publisher.attribution if publisher else "",

@@ -252,7 +252,8 @@ def _lost_months(table: pl.DataFrame, source: str) -> Iterator[Finding]:
         yield Finding("months_stay", f"the file of {source} has no figures in common with the newest vintage: "
                       "its columns may have other names. Check what was published.")  # fmt: skip
         return
-    within = set(month_range(new[0], new[-1])) - set(new) if old else set()
+    gaps = set(month_range(old[0], old[-1])) - set(old) if old else set()
+    within = set(month_range(new[0], new[-1])) - set(new) - gaps if old else set()
     lost = sorted({m for m in old if m not in new and m < new[-1]} | within)
     if lost:
         yield Finding(
@@ -265,7 +266,9 @@ def _lost_months(table: pl.DataFrame, source: str) -> Iterator[Finding]:
 def _lost_zips(table: pl.DataFrame, source: str, block: bool) -> Finding | None:
     """The month and column that lost the largest share of its zips, if it is above the limit and, to warn, no block."""
     common = table.filter(pl.col("old_zips") >= JUDGED_ZIPS if not block else pl.col("old_zips") > 2)
-    common = common.filter(pl.col("new_zips") > 0).with_columns(share=pl.col("zips_lost") / pl.col("old_zips"))
+    # Of months that are gone altogether `_lost_months` tells, and of columns `lost_columns`.
+    there = pl.col("month").is_in(_months_with(table, "new_zips")) & (pl.col("new_zips").sum().over("column") > 0)
+    common = common.filter(there).with_columns(share=pl.col("zips_lost") / pl.col("old_zips"))
     if common.is_empty():
         return None
     worst = common.sort("share", "month", descending=True).row(0, named=True)

@@ -92,6 +92,11 @@ def test_an_unusual_revision_warns():
         (vintage(price=pl.col("price") / 1_000), "units_stay", "price of zillow"),
         (vintage(sold_above_list=pl.col("sold_above_list") * 100), "units_stay", "percent and fractions"),
         (vintage().filter(pl.col("zipcode") >= "00012"), "zips_stay", "12 of 40 zips (30.0%)"),
+        (
+            vintage(price=pl.when(pl.col("date").dt.month() != 3).then(200_000.0)),
+            "zips_stay",
+            "40 of 40 zips (100.0%) that had a price in 2024-03",
+        ),
         (vintage().filter(pl.col("date").dt.month() != 3), "months_stay", "lacks 2024-03"),
         (vintage(months=8).filter(pl.col("date").dt.month() != 7), "months_stay", "lacks 2024-07"),
         (vintage(months=5), "newer_than_the_last", "ends with 2024-05, the newest vintage with 2024-06"),
@@ -102,6 +107,14 @@ def test_what_cannot_be_a_revision_is_blocked(new, rule, words):
     verdict = judge_revision(revision_table(vintage(), new), "zillow")
     assert [f.rule for f in verdict.blocks] == [rule]
     assert words in str(verdict)
+
+
+def test_a_gap_that_the_vintage_before_had_too_is_no_loss():
+    def without_march(months: int) -> pl.DataFrame:
+        return vintage(months=months).filter(pl.col("date").dt.month() != 3)
+
+    assert rules(without_march(6), without_march(7)) == ([], [])
+    assert rules(without_march(6), without_march(8).filter(pl.col("date").dt.month() != 7)) == (["months_stay"], [])
 
 
 def test_a_file_that_was_published_earlier_is_blocked():
