@@ -223,7 +223,8 @@ def _tell_other_months(settings: Settings, store: Store, panel: VintagePanel, co
     Raises:
         HousingError: the panel is as it was known on a day, which such a month was not.
     """
-    others = [month for month in store.months(CLEANED).available() if month not in panel.months]
+    known = set(panel.months)
+    others = [month for month in store.months(CLEANED).available() if month not in known]
     if not others:
         return
     told = f"{describe_months(others)} of {store.uri} are not of this panel"
