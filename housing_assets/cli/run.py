@@ -97,6 +97,8 @@ def run_platform(
     Raises:
         HousingError: a stage or a blocking check failed, for some month. What was materialized before stays.
     """
+    if months is not None:
+        parse_month_range(months)  # what is no range is told before hours of work
     console = Console(stderr=True)
     store = Store.open(settings.store_uri)
     with open_instance(home) as instance:
@@ -192,6 +194,9 @@ def _publish(stages: "_Stages", accept: str) -> None:
     config = {"ops": {"sources": {"config": {"accept_restated": accept}}}}
     ahead = Thread(target=_import_ahead, name="import")
     if not is_done:
+        # Dagster's storage looks into whatever there is of it, also while another thread has imported half.
+        import sqlalchemy.orm  # noqa: F401
+
         ahead.start()
     try:
         stages.run(SOURCES_JOB, settings.source_label, None, is_done, config)
