@@ -266,9 +266,7 @@ def _lost_months(table: pl.DataFrame, source: str) -> Iterator[Finding]:
 def _lost_zips(table: pl.DataFrame, source: str, block: bool) -> Finding | None:
     """The month and column that lost the largest share of its zips, if it is above the limit and, to warn, no block."""
     common = table.filter(pl.col("old_zips") >= JUDGED_ZIPS if not block else pl.col("old_zips") > 2)
-    # Of months that are gone altogether `_lost_months` tells, and of columns `lost_columns`.
-    there = pl.col("month").is_in(_months_with(table, "new_zips")) & (pl.col("new_zips").sum().over("column") > 0)
-    common = common.filter(there).with_columns(share=pl.col("zips_lost") / pl.col("old_zips"))
+    common = common.filter(pl.col("new_zips") > 0).with_columns(share=pl.col("zips_lost") / pl.col("old_zips"))
     if common.is_empty():
         return None
     worst = common.sort("share", "month", descending=True).row(0, named=True)
