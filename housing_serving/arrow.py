@@ -24,7 +24,6 @@ from housing_serving.predictor import Predictions
 from housing_serving.rows import (
     KEYS,
     MOST_ERRORS,
-    MOST_TEXT,
     NUMBERS,
     PRICE,
     BadRowsError,
@@ -39,6 +38,8 @@ from housing_serving.rows import (
     unknown_column,
 )
 
+MOST_TEXT = 200
+"""Longest text in characters: dictionaries and views can repeat a text without sending it again."""
 MOST_COLUMNS = 1_000
 """Most columns of a stream, so that no time goes into names that are no columns."""
 _MESSAGE_HEADER = 8
@@ -214,10 +215,8 @@ def _dates(column: pl.Series, errors: list[FieldError]) -> list[date | None]:
     remedy = "send days as date32, or as text YYYY-MM-DD"
     if column.dtype == pl.String:
         days = column.str.to_date("%Y-%m-%d", strict=False)
-    elif column.dtype == pl.Date:
-        days = column
-    elif isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is None:
-        days = column.dt.date()
+    elif column.dtype == pl.Date or isinstance(column.dtype, pl.Datetime):
+        days = column.cast(pl.Date)
     else:
         errors.append(FieldError(-1, "date", f"is {column.dtype}: {remedy}"))
         return []
@@ -245,8 +244,8 @@ def _texts(column: pl.Series, errors: list[FieldError]) -> list[str | None]:
         return []
     # Of what is stored, rather than of each row: a dictionary or a view repeats a text at no cost to who sends it.
     stored = column.unique().cast(pl.String) if categories else column
-    if int(stored.str.len_chars().max() or 0) > MOST_TEXT:  # pyright: ignore[reportArgumentType]
-        errors.append(FieldError(-1, column.name, f"has a text of more than {MOST_TEXT} characters: shorten it"))
+    if int(stored.str.len_bytes().max() or 0) > MOST_TEXT:  # pyright: ignore[reportArgumentType]
+        errors.append(FieldError(-1, column.name, f"has a text of more than {MOST_TEXT} bytes: shorten it"))
         return []
     return column.to_list()
 

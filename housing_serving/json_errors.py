@@ -14,7 +14,6 @@ from housing_serving.raw_row import field_type, is_raw_row
 from housing_serving.rows import (
     KEYS,
     MOST_ERRORS,
-    MOST_TEXT,
     BadRowsError,
     FieldError,
     is_cents,
@@ -91,8 +90,6 @@ def _value_error(column: Column, value: Any) -> str | None:
             return f"{value!r:.40} is no date: write YYYY-MM-DD"
         if column.kind == "number" and isinstance(value, int | float) and not isinstance(value, bool):
             return range_message(column, value)
-        if isinstance(value, str) and len(value) > MOST_TEXT:
-            return f"has a text of {len(value):,} characters, the most are {MOST_TEXT}: shorten it"
         return f"is {kind_of(value)}: {str(error).partition(' - ')[0]}"
     except OverflowError:
         return range_message(column, value)

@@ -5,7 +5,6 @@ What belongs here: what holds for every call alike. What one call does belongs i
 
 import hmac
 import logging
-import math
 import random
 import re
 import time
@@ -183,7 +182,7 @@ def _waits(rate: str) -> Callable[[str], int]:
     def wait_of(client: str) -> int:
         if limiter.hit(item, client):
             return 0
-        return max(1, math.ceil(limiter.get_window_stats(item, client).reset_time - time.time()))
+        return max(1, round(limiter.get_window_stats(item, client).reset_time - time.time()))
 
     return wait_of
 

@@ -55,10 +55,6 @@ def _place(name: str | None, zipcode: str | None) -> tuple[str | None, float, fl
     return (area.name, area.latitude, area.longitude)
 
 
-def _is_named(city: str | None) -> bool:
-    return bool(city) and not city.isspace()
-
-
 @dataclass(frozen=True)
 class RowWarning:
     """Why one row's prediction deserves less trust."""
@@ -231,13 +227,11 @@ class Predictor:
         if tables is None or (self._calibrated_until is not None and day > self._calibrated_until):
             return None
         price = tables.ready_price(day, zipcode)
-        if not math.isfinite(price):
-            return None
-        metro, is_new = self._metro_of_known(city, zipcode, tables)
-        if is_new:
+        metro = _place(city, zipcode)[0]
+        if not math.isfinite(price) or (city is not None and metro not in self.model.encoders.city_full_target):
             return None
         factors = self._factors[True]
-        low, high = factors.by_metro.get(metro, factors.pooled)
+        low, high = factors.by_metro.get(metro or tables.metro(zipcode), factors.pooled)
         return price, price * low, price * high
 
     def _factors_and_warnings(
@@ -277,8 +271,7 @@ class Predictor:
             if new_zip:
                 warnings.append(RowWarning(i, "zipcode", f"{zipcode} was never seen in training"))
             if new_metro:
-                told = f"{city!r:.60} is no metro" if _is_named(city) else "none is given, and its zip has none"
-                warnings.append(RowWarning(i, "city_full", f"{told} that was seen in training"))
+                warnings.append(RowWarning(i, "city_full", f"{city!r:.60} is no metro that was seen in training"))
             if day in late:
                 reason = f"{month_of(day)} is after the months that intervals are known for"
                 warnings.append(RowWarning(i, "date", reason))
@@ -297,25 +290,15 @@ class Predictor:
             tables: of the history, for rows that are predicted from it; None for rows predicted from their figures.
         """
         encoders = self.model.encoders
+        metro = _place(city, zipcode)[0]
         if tables is None:
-            metro = _place(city, zipcode)[0]
             new_zip, new_metro = zipcode not in encoders.zipcode_frequency, metro not in encoders.city_full_target
         else:
             # The training rows have no part in such a price.
-            new_zip = False
-            metro, new_metro = self._metro_of_known(city, zipcode, tables)
+            metro = metro or tables.metro(zipcode)
+            new_zip, new_metro = False, city is not None and metro not in encoders.city_full_target
         kind = self._factors[tables is not None]
         return kind.by_metro.get(metro, kind.pooled), new_zip, new_metro
-
-    def _metro_of_known(self, city: str | None, zipcode: str, tables: HistoryPriceTables) -> tuple[str | None, bool]:
-        """The metro of a row that is predicted from its history, and whether it is given and new.
-
-        A row that names none has the metro that its zip has in the history.
-        """
-        if not _is_named(city):
-            return tables.metro(zipcode), False
-        metro = _place(city, zipcode)[0]
-        return metro, metro not in self.model.encoders.city_full_target
 
     def predictors(self, from_history: Sequence[bool]) -> list[str]:
         """Names of the predictors of rows, by whether each is predicted from its history."""

@@ -6,12 +6,12 @@ A new column of the contract is decoded, checked and documented without a change
 import re
 from datetime import date
 from operator import attrgetter
-from typing import Annotated, Any, Optional, Union
+from typing import Annotated, Any, Optional
 
 import msgspec
 
 from housing_assets.core.panel.schema import BY_NAME, COLUMNS, ZIP_PATTERN, Column
-from housing_serving.rows import KEYS, MOST_TEXT, NUMBERS, is_cents, is_zip, lowest
+from housing_serving.rows import KEYS, NUMBERS, is_cents, is_zip, lowest
 
 NOT_CONVERTED = (msgspec.ValidationError, OverflowError)
 """What `msgspec.convert` raises for a value of another type, and for an integer beyond what a float holds."""
@@ -30,11 +30,8 @@ def field_type(column: Column) -> Any:
     """The type that msgspec decodes a column as, with its range."""
     if column.kind == "number":
         return Optional[Annotated[float, msgspec.Meta(ge=lowest(column), le=column.high)]]  # noqa: UP045
-    if column.kind == "date":
-        return date
-    if column.name == "zipcode":  # the pattern is matched afterwards, which is faster
-        return str
-    return Union[Annotated[str, msgspec.Meta(max_length=MOST_TEXT)], None, msgspec.UnsetType]  # noqa: UP007
+    # The pattern of zip codes is matched afterwards, which is faster.
+    return date if column.kind == "date" else str if column.name == "zipcode" else str | None | msgspec.UnsetType
 
 
 RawRow = msgspec.defstruct(
@@ -72,7 +69,7 @@ def _documented(column: Column) -> Any:
     if column.name == "zipcode":
         return Annotated[str, msgspec.Meta(pattern=ZIP_PATTERN, description=description)]
     if column.kind == "text":
-        return Optional[Annotated[str, msgspec.Meta(max_length=MOST_TEXT, description=description)]]  # noqa: UP045
+        return Optional[Annotated[str, msgspec.Meta(description=description)]]  # noqa: UP045
     return Optional[Annotated[float, msgspec.Meta(ge=lowest(column), le=column.high, description=description)]]  # noqa: UP045
 
 

@@ -16,9 +16,6 @@ from housing_assets.core.panel.schema import BY_NAME, COLUMNS, NUMERIC_FEATURES,
 
 MOST_ERRORS = 50
 """Errors that one answer names."""
-MOST_TEXT = 200
-"""Characters of a text, of which names of places have some sixty. A place is looked up letter by letter, and
-dictionaries and views of Arrow repeat a text without sending it again."""
 MOST_ROW_BYTES = 100_000
 """Bytes of one row, where a body is so large that it is decoded in slices: fifty times those of a full row."""
 

@@ -543,22 +543,6 @@ def test_a_source_that_cannot_be_a_revision_is_accepted_with_a_reason(housing):
     assert "revisions_are_possible" not in done.err
 
 
-def test_months_that_are_no_range_are_told_before_anything_is_read(housing):
-    nowhere = housing.changed(HOUSING_SOURCE_URI=str(housing.root / "nowhere.csv"))
-    assert "2022-13" in refused(nowhere("run", "--months", "2022-13:2022-01"))
-
-
-def test_a_panel_of_a_day_is_not_made_over_months_that_were_not_known_then(housing):
-    later = add_months(MONTHS[-1], 1)
-    shutil.copy(housing.folder / f"cleaned/{MONTHS[-1]}.parquet", housing.folder / f"cleaned/{later}.parquet")
-    told = refused(housing.changed(HOUSING_AS_OF="2999-01-01")("run"))
-    assert f"HOUSING_AS_OF=2999-01-01: {later} of" in told
-    assert "a copy of `vintages/` alone" in told
-    done = housing("run")
-    assert done.code == 0
-    assert f"warning: {later} of" in done.err
-
-
 def test_status_tells_a_red_check(housing):
     frame = pl.read_csv(housing.env["HOUSING_SOURCE_URI"], infer_schema_length=None)
     first = pl.col("date").str.starts_with(MONTHS[0])

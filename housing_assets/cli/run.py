@@ -97,8 +97,6 @@ def run_platform(
     Raises:
         HousingError: a stage or a blocking check failed, for some month. What was materialized before stays.
     """
-    if months is not None:
-        parse_month_range(months)  # what is no range is told before hours of work
     console = Console(stderr=True)
     store = Store.open(settings.store_uri)
     with open_instance(home) as instance:
@@ -108,7 +106,6 @@ def run_platform(
         panel = vintage_panel(settings, store)
         for complaint in panel.passed_over:
             console.print(escape(complaint), soft_wrap=True, highlight=False)
-        _tell_other_months(settings, store, panel, console)
         settings, first, last = _panel(settings, store, panel, months is None)
         run_months = _asked_months(settings, months, first, last)
         stages = _Stages(settings, store, instance, console, force)
@@ -220,26 +217,6 @@ def _import_ahead() -> None:
     with suppress(ImportError):  # whoever needs it tells
         import_great_expectations()
         import dagster_mlflow  # noqa: F401
-
-
-def _tell_other_months(settings: Settings, store: Store, panel: VintagePanel, console: Console) -> None:
-    """Tell of months in the store that the panel does not have: they are of another source, or of later vintages.
-
-    Raises:
-        HousingError: the panel is as it was known on a day, which such a month was not.
-    """
-    known = set(panel.months)
-    others = [month for month in store.months(CLEANED).available() if month not in known]
-    if not others:
-        return
-    told = f"{describe_months(others)} of {store.uri} are not of this panel"
-    if settings.as_of:
-        raise HousingError(
-            f"HOUSING_AS_OF={settings.as_of}: {told}, and its models may know them: set HOUSING_STORE_URI to a folder "
-            "that has a copy of `vintages/` alone"
-        )
-    message = f"warning: {told} and stay in its history: set HOUSING_STORE_URI to a store of its own"
-    console.print(f"[yellow]{escape(message)}[/yellow]", soft_wrap=True, highlight=False)
 
 
 def _panel(settings: Settings, store: Store, panel: VintagePanel, whole: bool) -> tuple[Settings, str, str]:

@@ -166,9 +166,7 @@ def make_session(tries: int = _TRIES, backoff_seconds: float = _BACKOFF_SECONDS)
         retry_after_max=_LONGEST_WAIT_SECONDS,
     )
     session = requests.Session()
-    agent = f"housing-platform/{version('housing-platform')}"
-    # As a file is on the wire: a compressed body has a length, and with some servers an ETag, of its own.
-    session.headers.update({"User-Agent": agent, "Accept": "*/*", "Accept-Encoding": "identity"})
+    session.headers.update({"User-Agent": f"housing-platform/{version('housing-platform')}", "Accept": "*/*"})
     for scheme in ("http://", "https://"):
         session.mount(scheme, HTTPAdapter(max_retries=retry))
     return session
@@ -210,7 +208,8 @@ def _request(
 
     partial, begun = folder / "partial", _read_json(folder / "partial.json")
     have = _size(partial) if begun.get("validator") else 0
-    headers: dict[str, str] = {}
+    # As it is on the wire: a length of the compressed body says nothing of the file.
+    headers = {"Accept-Encoding": "identity"}
     if known:
         headers |= {"If-None-Match": known.etag} if known.etag else {}
         headers |= {"If-Modified-Since": known.last_modified} if known.last_modified else {}

@@ -7,7 +7,6 @@ from housing_assets.core.months import month_of
 from housing_assets.core.source.notes import Notes
 
 _KEYS = ["date", "zipcode"]
-_LATER = " of the later address"
 
 
 class Agreement:
@@ -41,24 +40,28 @@ class Agreement:
             )
 
 
-def side_by_side(earlier: pl.DataFrame, later: pl.DataFrame, address: str, notes: Notes) -> pl.DataFrame:
-    """The rows of two addresses of one source, joined by zip and month.
+class FirstWins:
+    """Rows of several addresses of one source: of each zip and month, those of the first address that has it."""
 
-    A value that both give is that of the earlier address. Rows of one zip and month that an address has several times
-    all stay, as cleaning has to see them.
+    def __init__(self) -> None:
+        self._taken = pl.DataFrame(schema={"date": pl.Date(), "zipcode": pl.String(), "row": pl.UInt64()})
+        self._own: list[pl.DataFrame] = []
+        self._repeated = self._differing = 0
 
-    Args:
-        earlier: rows of the addresses before.
-        later: rows of the next address, with the same columns.
-        address: of `later`, for notes.
-        notes: receives how many rows both give, and how many values differ.
-    """
-    names = [name for name in earlier.columns if name not in _KEYS]
-    both = later.join(earlier, on=_KEYS, how="semi").height
-    if not both:
-        return pl.concat([earlier, later])
-    joined = earlier.join(later, on=_KEYS, how="full", coalesce=True, suffix=_LATER, maintain_order="left_right")
-    differing = joined.select(pl.sum_horizontal((pl.col(n) != pl.col(f"{n}{_LATER}")).sum() for n in names)).item()
-    notes.add(f"{address}: rows of zips and months that an address before it gives too", both)
-    notes.add(f"{address}: values that an address before it gives otherwise: the address named first wins", differing)
-    return joined.select(*_KEYS, *(pl.coalesce(n, f"{n}{_LATER}").alias(n) for n in names))
+    def take(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows whose zip and month no earlier address has."""
+        hashed = rows.select(*_KEYS, rows.hash_rows().alias("row"))
+        self._own.append(hashed)
+        again = hashed.join(self._taken, on=_KEYS, how="semi")
+        self._repeated += again.height
+        self._differing += again.join(self._taken, on=[*_KEYS, "row"], how="anti").height
+        return rows.join(self._taken, on=_KEYS, how="anti", maintain_order="left") if again.height else rows
+
+    def next_address(self, address: str, notes: Notes) -> None:
+        """Close an address: its rows come before those of the next one."""
+        if self._repeated:
+            notes.add(f"{address}: rows that an address before it gives too and that were left out", self._repeated)
+            notes.add(f"{address}: of these, rows that say something else: the address named first wins",
+                      self._differing)  # fmt: skip
+        self._taken = pl.concat([self._taken, *self._own])
+        self._own, self._repeated, self._differing = [], 0, 0

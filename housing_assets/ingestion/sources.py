@@ -23,7 +23,7 @@ from housing_assets.core.source.notes import Notes
 from housing_assets.core.source.source import RecognizedSource, open_source
 from housing_assets.core.vintages.revisions import COMPARED, Finding, judge_revision, lost_columns, revisions_of
 from housing_assets.ingestion.addresses import FetchedSource, addresses_of, fetch_source
-from housing_assets.ingestion.overlaps import Agreement, side_by_side
+from housing_assets.ingestion.overlaps import Agreement, FirstWins
 from housing_assets.ingestion.publishers import PUBLISHERS
 from housing_assets.store import vintages
 from housing_assets.store.layout import Store
@@ -41,8 +41,6 @@ SAMPLE = "sample"
 """Name of the generated sample's vintages: a panel of one's own never counts as a revision of it."""
 RELATED_ZIPS = 0.5
 """Share of the zips in use that a file at another address has, from which on it is judged as a revision of them."""
-
-_SLICE_ROWS = 131_072
 
 Progress = Callable[[str], None]
 
@@ -118,7 +116,6 @@ def publish_sources(
     made: dict[str, Published] = {}
     with ExitStack() as stack:
         parts = _opened(stack, before, fetched, changed, failures, progress)
-        _leave_out_incomplete(settings, before, parts, failures)
         _keep(settings, before, record, parts, fetched)
         for kind in record.sources:
             if kind in parts:
@@ -196,20 +193,6 @@ def _opened(
     return parts
 
 
-def _leave_out_incomplete(
-    settings: Settings, before: SourcesRecord, parts: dict[str, list[_Part]], failures: list[str]
-) -> None:
-    """Leave a source as it is while one of its addresses cannot be read: the others alone would be another panel."""
-    if before.label != settings.source_label:
-        return
-    read = {part.fetched.address.text for several in parts.values() for part in several}
-    for address in addresses_of(settings):
-        kind = before.kind(address.text)
-        if kind in parts and address.text not in read:
-            del parts[kind]
-            failures.append(f"{kind}: the vintage in use stays until all of its addresses can be read")
-
-
 def _kind_of(part: _Part) -> str:
     is_sample = not part.fetched.address.text or part.fetched.address.text.startswith("synthetic sample")
     return SAMPLE if is_sample else part.source.kind
@@ -278,11 +261,12 @@ def _publish(
     notes = Notes()
 
     def judge(candidate: Vintage) -> None:
-        write_labels(store, candidate, _labels(parts))
+        for part in parts:
+            write_labels(store, candidate, part.source.labels)
         judged.judge(candidate)
 
     try:
-        vintage = vintages.publish(store, kind, _rows(parts, notes), lambda: _origin(parts, notes), judge)
+        vintage = vintages.publish(store, kind, _rows(kind, parts, notes), lambda: _origin(parts, notes), judge)
         is_unrecorded = vintage.time != source.time and not judged.is_done
         if is_unrecorded and previous and previous.time != vintage.time:
             # A publication was killed after it had listed this vintage and before it had recorded that it is in use.
@@ -376,37 +360,24 @@ def _reason(blocks: Sequence[Finding]) -> str:
     )
 
 
-def _rows(parts: Sequence[_Part], notes: Notes) -> Iterator[pl.DataFrame]:
-    """The rows of all addresses of a source, with the same columns: a stream of one address, a join of several."""
+def _rows(kind: str, parts: Sequence[_Part], notes: Notes) -> Iterator[pl.DataFrame]:
+    """The rows of all addresses of a source, with the same columns; of a zip and month the first address counts."""
     given = {name for part in parts for name in part.source.columns}
     names = ["date", "zipcode", *(n for n in COLUMN_NAMES if n in given)]
-    if len(parts) == 1:
-        yield from _rows_of(parts[0], names)
-        return
-    joined: pl.DataFrame | None = None
+    first = FirstWins() if len(parts) > 1 else None
     for part in parts:
-        rows = pl.concat(_rows_of(part, names))
-        joined = rows if joined is None else side_by_side(joined, rows, part.fetched.address.text, notes)
-    if joined is not None:
-        yield from joined.iter_slices(_SLICE_ROWS)
-
-
-def _rows_of(part: _Part, names: Sequence[str]) -> Iterator[pl.DataFrame]:
-    """The rows of one address; its files must not contradict each other."""
-    agreement = Agreement(part.fetched.uri) if len(part.source.files) > 1 else None
-    for frame in part.source.frames():
+        several = kind in ("housets", SAMPLE) and len(part.source.files) > 1
+        agreement = Agreement(part.fetched.uri) if several else None
+        for frame in part.source.frames():
+            if agreement:
+                agreement.add(part.source.file, frame)
+            missing = [pl.lit(None, RAW_SCHEMA[n]).alias(n) for n in names if n not in frame.columns]
+            rows = frame.with_columns(missing).select(names)
+            yield first.take(rows) if first else rows
         if agreement:
-            agreement.add(part.source.file, frame)
-        missing = [pl.lit(None, RAW_SCHEMA[n]).alias(n) for n in names if n not in frame.columns]
-        yield frame.with_columns(missing).select(names)
-    if agreement:
-        agreement.require()
-
-
-def _labels(parts: Sequence[_Part]) -> pl.DataFrame:
-    """What the addresses of a source say of each zip; of two that say something, the one named first."""
-    labels = pl.concat([part.source.labels for part in parts])
-    return labels.group_by("zipcode", maintain_order=True).agg(pl.all().drop_nulls().first())
+            agreement.require()
+        if first:
+            first.next_address(part.fetched.address.text, notes)
 
 
 def _origin(parts: Sequence[_Part], notes: Notes) -> Origin:
@@ -420,7 +391,7 @@ def _origin(parts: Sequence[_Part], notes: Notes) -> Origin:
         address="\n".join(f.address.text for f in fetched),
         files=[file for f in fetched for file in f.files],
         fetched_at=datetime.now(UTC),
-        published_at=max(dates) if len(dates) == len(fetched) else None,  # else it is known when it was fetched
+        published_at=max(dates) if dates else None,
         notes=told,
         rolling=any("rolling" in text for text, _ in told),
         attribution=publisher.attribution if publisher else "",

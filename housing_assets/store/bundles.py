@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version as library_version
 from typing import Any
 
-from housing_assets.core.errors import BundleError, DamagedError
+from housing_assets.core.errors import BundleError
 from housing_assets.core.models.price import PriceModel, model_from_files
 from housing_assets.store.layout import Store
 
@@ -68,8 +68,8 @@ def publish_bundle(
     try:
         load_bundle(store, version)
         return version
-    except (BundleError, DamagedError):
-        pass  # absent, cut off before its manifest, or damaged: write all of it
+    except BundleError:
+        pass  # absent, or cut off before its manifest: write all of it
     for name, data in files.items():
         store.blobs.write(f"models/{version}/{name}", data)
     manifest = {

@@ -3,7 +3,6 @@
 How a measure follows from these rows belongs in `housing_dashboard.measures`.
 """
 
-import logging
 from collections.abc import Sequence
 from functools import cache
 
@@ -11,18 +10,14 @@ import numpy as np
 import polars as pl
 import streamlit as st
 
-from housing_assets.core.errors import StoreError
 from housing_assets.core.months import add_months
 from housing_assets.core.panel.areas import with_people
 from housing_assets.core.panel.places import find_area, state_names, zip_table
-from housing_assets.store.layout import Store
 from housing_dashboard import outlines
 from housing_dashboard.charts.projection import project
 from housing_dashboard.data.access import open_store, settings, stamps
 from housing_dashboard.data.files import MonthRows, months_of, read_each
 from housing_dashboard.measures import CHANGES, before_column
-
-log = logging.getLogger("housing_dashboard")
 
 _PREDICTED = ("zipcode", "city_full", "predicted_price", "predicted_low", "predicted_high", "actual_price")
 _INCOME = "Per Capita Income"
@@ -67,20 +62,13 @@ def _month_of_zips(uri: str, month: str, known: tuple[str, ...], predicted: str)
     actual = pl.coalesce("actual_price", "price")
     rows = rows.with_columns(actual.is_not_null().alias("known"), pl.coalesce(actual, "predicted_price").alias("price"))
     for ahead, stamp in zip(CHANGES.values(), known[1:], strict=True):
-        earlier = _prices(store, add_months(month, -ahead), before_column(ahead), stamp)
-        rows = rows.join(earlier, on="zipcode", how="left", maintain_order="left")
+        before = before_column(ahead)
+        if not stamp:
+            rows = rows.with_columns(pl.lit(None, pl.Float64).alias(before))
+            continue
+        earlier = cleaned.read(add_months(month, -ahead), ("zipcode", "price")).unique("zipcode", keep="first")
+        rows = rows.join(earlier.rename({"price": before}), on="zipcode", how="left", maintain_order="left")
     return with_places(rows)
-
-
-def _prices(store: Store, month: str, name: str, stamp: str) -> pl.DataFrame:
-    """The known prices of a month as a column of a name, by `zipcode`; none where it has no file, or a damaged one."""
-    if stamp:
-        try:
-            rows = store.months("cleaned").read(month, ("zipcode", "price"))
-            return rows.unique("zipcode", keep="first").rename({"price": name})
-        except StoreError as error:
-            log.warning("no prices of %s beside those of a later month: %s", month, error)
-    return pl.DataFrame(schema={"zipcode": pl.String, name: pl.Float64})
 
 
 def areas_of_newest_month() -> tuple[dict[str, str], list[str]]:
@@ -100,7 +88,7 @@ def _areas(rows: pl.DataFrame) -> tuple[dict[str, str], list[str]]:
 
 def incomes(month: str) -> pl.DataFrame | None:
     """Income a head of each zip in a month: `zipcode`, `city_full`, `Per Capita Income`, `people`; None where the panel
-    has no census figures, or the month no file or a damaged one."""
+    has no census figures or the month has no file."""
     stamp = stamps("cleaned/").get(f"cleaned/{month}.parquet")
     return _incomes(settings().store_uri, month, stamp) if stamp else None
 
@@ -108,11 +96,7 @@ def incomes(month: str) -> pl.DataFrame | None:
 @st.cache_resource(max_entries=2, show_spinner=False)
 def _incomes(uri: str, month: str, stamp: str) -> pl.DataFrame | None:
     del stamp  # a key
-    try:
-        rows = open_store(uri).months("cleaned").read(month)
-    except StoreError as error:
-        log.warning("no incomes of %s: %s", month, error)
-        return None
+    rows = open_store(uri).months("cleaned").read(month)
     if _INCOME not in rows.columns:
         return None
     return with_people(rows.select("zipcode", "city_full", pl.col(_INCOME).cast(pl.Float64)))

@@ -4,7 +4,6 @@ import polars as pl
 import streamlit as st
 
 from housing_assets.core.evaluation.trust import Record, Trust, doubts, in_words, record_of, trust_in, turns
-from housing_assets.core.months import month_range
 from housing_dashboard import data, figures, shell
 from housing_dashboard.data import Place
 
@@ -26,7 +25,7 @@ def forecast(place: Place, chosen: pl.DataFrame, outcomes: pl.DataFrame, actual:
     record = record_of(outcomes.filter(pl.col("origin") < row["origin"]))
     months, gap = _known_months(place)
     known = actual.filter(pl.col("date").dt.strftime("%Y-%m") <= row["origin"])
-    against = doubts(record, months, gap, turns(_month_by_month(known)), row["predicted_low"] is not None)
+    against = doubts(record, months, gap, turns(known["price"].to_list()), row["predicted_low"] is not None)
     trust = trust_in(record, against)
     with st.container(key="trust"):
         st.markdown(f":{_COLOURS[trust]}[{_ICONS[trust]}] **{in_words(record, against)}**")
@@ -35,14 +34,6 @@ def forecast(place: Place, chosen: pl.DataFrame, outcomes: pl.DataFrame, actual:
         if behind.open:
             with behind:
                 _behind(place, row, record, ahead)
-
-
-def _month_by_month(known: pl.DataFrame) -> list[float | None]:
-    """The prices of every month from the first to the newest; None where a month has none."""
-    if known.is_empty():
-        return []
-    prices = dict(known.select(pl.col("date").dt.strftime("%Y-%m"), "price").iter_rows())
-    return [prices.get(month) for month in month_range(min(prices), max(prices))]
 
 
 def _known_months(place: Place) -> tuple[int | None, int]:

@@ -6,7 +6,7 @@ import polars as pl
 import streamlit as st
 
 from housing_assets.core.evaluation.trust import record_of
-from housing_assets.core.months import add_months, month_end
+from housing_assets.core.months import month_end
 from housing_dashboard import charts, data, shell
 from housing_dashboard.data import Place
 from housing_dashboard.parts import forecast
@@ -121,22 +121,12 @@ def _indexed(frame: pl.DataFrame, base: pl.Expr) -> pl.DataFrame:
     return frame.with_columns(*((100 * pl.col(name) / base).alias(name) for name in ("value", "low", "high")))
 
 
-def a_year_before(known: pl.DataFrame) -> float | None:
-    """The price twelve months before the newest; None where that month has none.
-
-    Args:
-        known: `date` (month ends, in order) and `value`.
-    """
-    month = add_months(f"{known['date'][-1]:%Y-%m}", -12)
-    return next(iter(known.filter(date=month_end(month))["value"]), None)
-
-
 def _table(lines: dict[Place, pl.DataFrame], forecasts: dict[Place, pl.DataFrame]) -> None:
     """Price, changes, forecast and record of each place."""
     rows = []
     for place, line in lines.items():
         known = line.filter(~pl.col("forecast"))
-        last, year = known["value"][-1], a_year_before(known)
+        last, year = known["value"][-1], known["value"][-13] if known.height > 12 else None
         path, read = _newest(forecasts[place]), forecasts[place]
         ends = path.filter(horizon=_AHEAD)
         end = ends.row(0, named=True) if ends.height else {}

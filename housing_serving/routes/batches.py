@@ -73,12 +73,9 @@ async def _read_months(request: Request, settings: ServingSettings) -> BatchAske
     Raises:
         BadRowsError: it is no JSON (400), or no list of months (422).
     """
-    sent = request.headers
-    if "content-type" not in sent and "transfer-encoding" not in sent and sent.get("content-length", "0") == "0":
+    if "content-type" not in request.headers and request.headers.get("content-length", "0") == "0":
         return BatchAsked()
     body = await read_body(request, settings, most_bytes=_MOST_BYTES)
-    if not body:
-        return BatchAsked()
     try:
         return msgspec.convert(parse(body), BatchAsked)
     except msgspec.ValidationError as error:

@@ -29,7 +29,7 @@ def add_model(app: FastAPI, holder: ModelHolder) -> None:
         serving = holder.predictor
         if serving is None:
             return no_model(holder)
-        manifest, provisional = serving.bundle.manifest, holder.provisional
+        manifest = serving.bundle.manifest
         published_sources = await run_in_pool(sources.read)
         return answer(
             Model(
@@ -48,7 +48,7 @@ def add_model(app: FastAPI, holder: ModelHolder) -> None:
                 published=asdict(serving.model.publication),
                 published_in_words=serving.model.publication.words(),
                 judged=_judged(serving),
-                provisional=provisional,
+                provisional=holder.provisional,
                 sources=published_sources,
             )
         )

@@ -202,16 +202,6 @@ def test_a_damaged_month_is_named_and_the_others_are_shown(changeable, page):
         assert f"{HELD[1]} cannot be read" in texts(shown)
 
 
-def test_a_damaged_earlier_month_hides_no_month_that_is_sound(changeable):
-    broken = changeable / f"cleaned/{add_months(NEWEST, -3)}.parquet"
-    broken.write_bytes(broken.read_bytes()[:-100])
-    shown = open_page("map", {"month": NEWEST})
-    assert not shown.exception
-    assert not shown.error
-    assert "damaged" not in texts(shown)
-    assert f"{NEWEST} cannot be read" not in texts(shown)
-
-
 def test_when_every_month_is_damaged_that_is_said(changeable):
     for month in HELD:
         (changeable / f"monthly_predictions/{month}.parquet").write_bytes(b"no parquet")

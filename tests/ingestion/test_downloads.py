@@ -12,7 +12,7 @@ import pytest
 
 from housing_assets.core.errors import SourceError
 from housing_assets.ingestion import downloads
-from housing_assets.ingestion.downloads import Download, fetch, make_session, remote_stamp, stamp_of
+from housing_assets.ingestion.downloads import Download, fetch, make_session
 from housing_assets.ingestion.publishers import PUBLISHERS, publisher_of
 
 BODY = b"RegionName,2024-01-31\n" + b"02139,900000\n" * 300_000
@@ -25,13 +25,11 @@ class Site:
     Attributes:
         cut: bytes after which each of the next answers is cut off.
         statuses: of the next answers, instead of the file.
-        etag_of_gzip: of the file for a client that takes it compressed; empty: the same.
     """
 
     address: str = ""
     body: bytes = BODY
     etag: str = '"v1"'
-    etag_of_gzip: str = ""
     kind: str = "text/csv"
     with_length: bool = True
     retry_after: str = ""
@@ -70,8 +68,7 @@ def site() -> Iterator[Site]:
             if site.with_length:
                 self.send_header("Content-Length", str(len(site.body) - start))
             if site.etag:
-                takes_gzip = "gzip" in self.headers.get("Accept-Encoding", "")
-                self.send_header("ETag", site.etag_of_gzip if takes_gzip and site.etag_of_gzip else site.etag)
+                self.send_header("ETag", site.etag)
                 self.send_header("Last-Modified", "Fri, 15 Mar 2024 09:00:00 GMT")
             self.send_header("Content-Type", site.kind)
             self.end_headers()
@@ -111,12 +108,6 @@ def test_a_file_is_fetched_once_while_it_stays_the_same(site: Site, tmp_path):
 
     newer.path.write_bytes(b"damaged")
     assert get(site, tmp_path).path.read_bytes() == site.body
-
-
-def test_a_look_asks_about_the_file_that_is_fetched(site: Site, tmp_path):
-    site.body, site.etag_of_gzip = b"RegionName\n", '"v1-gzip"'
-    fetched = get(site, tmp_path)
-    assert remote_stamp(site.address) == stamp_of(fetched.etag, fetched.last_modified)
 
 
 def test_a_server_that_names_no_version_is_asked_once_in_a_run_and_again_later(site: Site, tmp_path, monkeypatch):

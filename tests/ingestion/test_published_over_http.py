@@ -75,19 +75,6 @@ def test_a_second_publication_becomes_a_second_vintage(publisher, settings, stor
     assert vintage_panel(settings, store).months[-1] == "2020-04"
 
 
-def test_rows_of_an_address_without_a_date_are_known_from_when_they_were_fetched(publisher, settings, store, tmp_path):
-    alone = publish_sources(settings, store).sources[0].vintage
-    assert alone
-    assert alone.published_at
-    local = tmp_path / "local.csv"
-    local.write_bytes((publisher.folder / "zillow.csv").read_bytes())
-    both = settings.model_copy(update={"source_uri": f"zillow redfin {local}"})
-    vintage = publish_sources(both, Store.open(str(tmp_path / "both"))).sources[0].vintage
-    assert vintage
-    assert vintage.published_at is None
-    assert vintage.known_at == vintage.fetched_at
-
-
 def status(code: int, times: int = 2) -> Callable[[Publisher], None]:
     return lambda publisher: publisher.statuses.extend([code] * times)
 

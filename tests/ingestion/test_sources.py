@@ -15,7 +15,7 @@ from housing_assets.core.source.panel import open_panel
 from housing_assets.ingestion.panel import vintage_panel
 from housing_assets.ingestion.sources import Publication, publish_sources
 from housing_assets.store.layout import Store
-from housing_assets.store.sources import read_labels, read_record, read_revisions, write_record
+from housing_assets.store.sources import read_record, read_revisions, write_record
 from housing_assets.store.vintages import list_vintages
 
 SPEC = SampleSpec(30, "2019-01", "2020-03", 7)
@@ -234,70 +234,6 @@ def test_two_addresses_of_one_layout_add_up_and_the_first_wins(store, tmp_path):
     assert panel.month("2019-06")["price"].equals(vintage_panel(settings(first), alone).month("2019-06")["price"])
     assert one.vintage
     assert any("the address named first wins" in text for text, _ in one.vintage.notes)
-
-
-def split_in_two(folder: Path, layout: str, first_columns: tuple[str, ...] = ()) -> tuple[Path, Path]:
-    """A file cut into two addresses: a third of its rows and the others, or some columns and the others."""
-    whole = pl.read_csv(published(folder, layout, name="whole.csv"), infer_schema=False)
-    (folder / "whole.csv").unlink()
-    keys = ["date", "zipcode"]
-    if first_columns:
-        pieces = whole.select(*keys, *first_columns), whole.drop(first_columns)
-    else:
-        pieces = whole[: whole.height // 3], whole[whole.height // 3 :]
-    paths = folder / "a.csv", folder / "b.csv"
-    for piece, path in zip(pieces, paths, strict=True):
-        piece.write_csv(path)
-    return paths
-
-
-def test_a_source_stays_as_it_is_while_one_of_its_addresses_cannot_be_read(store, tmp_path):
-    first, second = split_in_two(tmp_path, "zillow")
-    (before,) = publish(store, first, second).sources
-    kept = second.read_bytes()
-    second.unlink()
-    broken(first, lambda f: f.with_columns(pl.col(months_of(f)[-1]).cast(pl.Float64) * 1.001))
-    told = publish(store, first, second)
-    assert told.sources[0].vintage == before.vintage
-    assert any("b.csv" in failure for failure in told.failures)
-    assert "zillow: the vintage in use stays until all of its addresses can be read" in told.failures
-    second.write_bytes(kept)
-    (after,) = publish(store, first, second).sources
-    assert after.is_new
-    assert after.vintage.rows == before.vintage.rows
-
-
-def test_labels_of_all_addresses_are_kept_and_the_first_wins(store, tmp_path):
-    first, second = split_in_two(tmp_path, "zillow")
-    (one,) = publish(store, first, second).sources
-    labels = read_labels(store, one.vintage)
-    assert labels["zipcode"].n_unique() == labels.height == SPEC.zips
-    assert labels["state"].null_count() == 0
-    extra = pl.read_csv(second, infer_schema=False).with_columns(State=pl.lit("XX"), StateName=pl.lit("XX"))
-    extra.write_csv(tmp_path / "c.csv")
-    (again,) = publish(store, first, second, tmp_path / "c.csv").sources
-    assert read_labels(store, again.vintage).sort("zipcode").equals(labels.sort("zipcode"))
-
-
-def test_two_files_of_one_layout_are_joined_by_zip_and_month(store, tmp_path):
-    prices, others = split_in_two(tmp_path, "housets", first_columns=("price",))
-    for sources in ((prices, others), (others, prices)):
-        joined = Store.open(str(tmp_path / sources[0].stem))
-        (one,) = publish(joined, *sources).sources
-        rows = vintage_panel(settings(*sources), joined).month("2019-06")
-        assert rows["price"].null_count() == rows["Median Rent"].null_count() == 0
-        assert rows.height == rows["zipcode"].n_unique()
-        assert not any("otherwise" in text and count for text, count in one.vintage.notes)
-
-
-@pytest.mark.parametrize("layout", ["zillow", "redfin"])
-def test_publications_of_two_months_in_one_folder_are_refused(store, tmp_path, layout):
-    folder = tmp_path / "in"
-    folder.mkdir()
-    published(folder, layout, name="2020-03.csv")
-    published(folder, layout, 2, name="2020-04.csv")
-    with pytest.raises(SourceError, match=r"2020-03\.csv and 2020-04\.csv disagree about 20.*keep that month in one"):
-        publish(store, folder)
 
 
 def test_files_of_one_folder_that_disagree_are_refused(store, tmp_path):

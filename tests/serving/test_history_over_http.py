@@ -148,17 +148,6 @@ def test_the_figures_of_a_row_change_nothing_when_its_past_says_the_price(seen, 
     assert answer["warnings"] == []
 
 
-def test_a_row_that_names_no_metro_has_the_interval_of_the_metro_of_its_zip(seen, raw):
-    whole = rows_of(raw.filter(pl.col("date").dt.strftime("%Y-%m") == "2020-03"))
-    bare = [{"date": row["date"], "zipcode": row["zipcode"]} for row in whole]
-    expected = predict(seen, whole)
-    assert len({high / low for low, high in map(tuple, expected["intervals"])}) > 1, "metros differ"
-    for rows in (bare, [{**row, "city_full": " "} for row in bare]):
-        answer = predict(seen, rows)
-        assert answer["intervals"] == expected["intervals"]
-        assert answer["warnings"] == []
-
-
 def test_a_row_of_history_is_surer_than_one_of_its_figures_alone(seen, raw):
     row = month_row(raw, "2020-03")
     (sure,), (unsure,) = (predict(seen, [row], query)["intervals"] for query in ("", "?history=false"))

@@ -95,12 +95,6 @@ def test_without_dagster_it_says_so(made):
         assert client.post("/run_batch", content=b"{", headers={"content-type": "application/json"}).status_code == 400
 
 
-def test_only_an_empty_body_means_all_months(made):
-    with open_client(made.folder, dagster_url=NOWHERE) as client:
-        assert client.post("/run_batch", content=iter([b'{"months": ["1999-01"]}'])).status_code == 415
-        assert client.post("/run_batch", content=b"", headers={"content-type": "application/json"}).status_code == 503
-
-
 def test_what_is_no_dagster_is_told(made, s3_server):
     with open_client(made.folder, dagster_url=s3_server) as client:
         assert client.post("/run_batch").status_code == 503

@@ -151,13 +151,6 @@ def test_the_same_content_is_the_same_version_and_is_written_once(store):
     assert everything(store) == before
 
 
-def test_a_bundle_with_a_damaged_manifest_is_made_again(store):
-    version = publish_bundle(store, "baseline", SMALL, FACTS)
-    store.blobs.write(f"models/{version}/manifest.json", b"{")
-    assert publish_bundle(store, "baseline", SMALL, FACTS) == version
-    assert load_bundle(store, version).version == version
-
-
 @pytest.mark.parametrize(
     ("kind", "files", "facts"),
     [

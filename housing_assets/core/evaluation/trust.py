@@ -69,20 +69,16 @@ def record_of(forecasts: pl.DataFrame) -> Record:
     return Record(known.height, error, naive, inside.len(), int(inside.sum()))
 
 
-def turns(prices: Sequence[float | None]) -> bool:
+def turns(prices: Sequence[float]) -> bool:
     """True if the growth of the last 3 months is against that of the 12 months before, both by `TURN_PERCENT` or more.
 
     Args:
-        prices: of months in a row, the newest last; None where a month has none. Where one that is asked for has none,
-            nothing is said to turn.
+        prices: known monthly prices in order, the newest last.
     """
     if len(prices) < 16:
         return False
-    last, quarter_before, year_before_that = prices[-1], prices[-4], prices[-16]
-    if last is None or quarter_before is None or year_before_that is None:
-        return False
-    recent = 100 * (last / quarter_before - 1)
-    year = 100 * (quarter_before / year_before_that - 1)
+    recent = 100 * (prices[-1] / prices[-4] - 1)
+    year = 100 * (prices[-4] / prices[-16] - 1)
     return recent * year < 0 and min(abs(recent), abs(year)) >= TURN_PERCENT
 
 

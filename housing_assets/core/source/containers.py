@@ -28,8 +28,7 @@ _DAMAGED: tuple[type[Exception], ...] = (
     cast(type[Exception], isal_zlib.error),  # its stub takes the class for an instance
     zipfile.BadZipFile,
     pa.ArrowException,
-    UnicodeDecodeError,
-    RuntimeError,  # of `zipfile`, where a password is asked for
+    NotImplementedError,
 )
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 

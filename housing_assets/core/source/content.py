@@ -108,7 +108,7 @@ def look(path: Path, name: str) -> Content:
             head = stream.read(HEAD_BYTES)
             whole = len(head) < HEAD_BYTES or not stream.read(1)
     text = _text_of(head, whole, name)
-    lines = list(io.StringIO(text, newline="\n"))  # ends of lines as `Content.open` finds them
+    lines = text.splitlines(keepends=True)
     preamble, delimiter = _preamble(lines)
     body = "".join(lines[preamble:])
     delimiter = delimiter or likely_delimiter(body)

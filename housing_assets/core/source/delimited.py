@@ -100,8 +100,6 @@ def read_blocks(
                 if frame.height == held.positions.size:  # quotes of these rows pair
                     return RawBlock(frame, held.rows, held.positions)
         frame = parse(block, first, newlines=b'"' in block)
-        if b'"' in block and frame.height + first < _lines(block):
-            _check_quotes(block, content.delimiter)
         return RawBlock(frame, frame.height)
 
     with content.open() as stream:
@@ -135,25 +133,6 @@ def _parse(
         ),
     )
     return cast(pl.DataFrame, pl.from_arrow(table))
-
-
-def _lines(block: bytearray) -> int:
-    """Number of lines that are not blank."""
-    return sum(1 for line in block.split(b"\n") if line.strip())
-
-
-def _check_quotes(block: bytearray, delimiter: str) -> None:
-    """Check that values that run over several lines are quoted as they should be.
-
-    pyarrow takes text after a closing quote for part of the value, so that two quotes that are not closed make one
-    value of all lines between them.
-
-    Raises:
-        csv.Error: a closing quote is followed by text.
-    """
-    lines = io.TextIOWrapper(io.BytesIO(block), encoding="utf-8", errors="replace", newline="")
-    for _ in csv.reader(lines, delimiter=delimiter, strict=True):
-        pass
 
 
 def _undamaged(blocks: Iterator[bytearray], name: str) -> Iterator[bytearray]:

@@ -5,9 +5,8 @@ is empty for zips that belong to no metro.
 """
 
 import csv
-import re
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from datetime import date
 from typing import NamedTuple, cast
 
@@ -17,17 +16,16 @@ import pyarrow.parquet as pa_parquet
 
 from housing_assets.core.errors import SourceError
 from housing_assets.core.months import consecutive, describe_months, month_at, month_end, month_index, month_of
-from housing_assets.core.source.content import Content, not_parquet_error, plain_name
+from housing_assets.core.source.content import Content, not_parquet_error
 from housing_assets.core.source.delimited import RawBlock, read_blocks
 from housing_assets.core.source.diagnosis import unreadable_error
 from housing_assets.core.source.formats import LABELS_SCHEMA, Reading
-from housing_assets.core.source.parsing import NULLS, SLASH_DAY, Spelling, parse_day
+from housing_assets.core.source.parsing import SLASH_DAY, Spelling, parse_day
 from housing_assets.core.source.spelling import spelling_of
 from housing_assets.core.source.values import (
     LISTED,
     Problem,
     complaint_about,
-    map_distinct,
     read_numbers,
     read_zips,
     refusal_of,
@@ -39,11 +37,6 @@ _LOWEST_HOME_VALUE = 10_000
 
 _LABELS = {"metro": "city_full", "state": "state", "statename": "state", "countyname": "county", "city": "place"}
 """Columns of the file that give labels; of two that give the same one, the first that is there counts."""
-
-_KEYS = ("regionid", "sizerank", "regionname", "regiontype")
-_NAMES = frozenset((*_KEYS, *_LABELS, "city name"))
-"""Plain names of all columns but those of months."""
-_LIKE_A_MONTH = re.compile(r"[0-9]{1,4}([-/.][0-9]{1,4}){1,2}|[A-Za-z]{3,9}[ -][0-9]{2,4}")
 
 _PARQUET_ROWS = 4_096
 
@@ -98,7 +91,6 @@ class ZillowReader:
                 "download ZHVI"
             )
         days = _month_columns(content)
-        _check_names(content, days, reading)
         self._check_months(content, days, reading)
         rows, zips = 0, Counter[str]()
         newest: list[float] = []
@@ -139,20 +131,6 @@ class ZillowReader:
         absent = [month_at(i) for i in range(first, last + 1) if month_at(i) not in months]
         for run in consecutive(absent):
             reading.notes.add(f"{content.name}: has no column for {describe_months(run)}")
-
-
-def _check_names(content: Content, days: Collection[int], reading: Reading) -> None:
-    """Refuse what seems to be a month and is none, and repeated columns; note those that are not of the layout."""
-    others = {name: plain_name(name) for i, name in enumerate(content.header) if i not in days}
-    for name, plain in others.items():
-        if _LIKE_A_MONTH.fullmatch(name):
-            raise SourceError(f"{content.name}: the column {name!r} is no date: name months as YYYY-MM-DD")
-        if plain in _NAMES and sum(plain_name(other) == plain for other in content.header) > 1:
-            raise SourceError(f"{content.name}: column {name!r} occurs more than once: keep one of them")
-    unknown = [name for name, plain in others.items() if plain not in _NAMES]
-    if unknown:
-        listed = ", ".join(map(repr, unknown[:LISTED]))
-        reading.notes.add(f"{content.name}: ignored columns that are not of the layout: {listed}", len(unknown))
 
 
 def _looks_like_day(name: str) -> bool:
@@ -219,7 +197,7 @@ def _parquet_blocks(content: Content, columns: dict[int, str], months: list[str]
 
 def _tidy(block: pl.DataFrame, name: str, spelling: Spelling, months: list[str]) -> _Block:
     """A wide block as rows of (zip, month)."""
-    levels = block["level"].cast(pl.String).str.strip_chars().str.to_lowercase().fill_null("")
+    levels = block["level"].cast(pl.String).str.strip_chars().str.to_lowercase()
     other = levels.filter(levels != "zip")
     if other.len():
         raise SourceError(
@@ -241,16 +219,12 @@ def _tidy(block: pl.DataFrame, name: str, spelling: Spelling, months: list[str])
         .select("date", "zipcode", "price")
     )
     labels = pl.DataFrame(
-        [zipcodes, *(_label(block[n]) for n in LABELS_SCHEMA if n in block.columns and n != "zipcode")]
+        [zipcodes, *(block[n].cast(pl.String) for n in LABELS_SCHEMA if n in block.columns and n != "zipcode")]
     )
     labels = labels.with_columns(pl.lit(None, pl.String()).alias(n) for n in LABELS_SCHEMA if n not in labels.columns)
-    newest = wide[max(months)].drop_nans().drop_nulls().to_list()
+    newest = wide[max(months)].drop_nulls().to_list()
     ordered = sorted([*problems, *unread], key=lambda p: p.row)
     return _Block(long, labels.select(list(LABELS_SCHEMA)), ordered, block.height, assumed, zipcodes.to_list(), newest)
-
-
-def _label(raw: pl.Series) -> pl.Series:
-    return map_distinct(raw, lambda text: None if text.strip() in NULLS else text.strip())
 
 
 def _prices(

@@ -252,8 +252,7 @@ def _lost_months(table: pl.DataFrame, source: str) -> Iterator[Finding]:
         yield Finding("months_stay", f"the file of {source} has no figures in common with the newest vintage: "
                       "its columns may have other names. Check what was published.")  # fmt: skip
         return
-    gaps = set(month_range(old[0], old[-1])) - set(old) if old else set()
-    within = set(month_range(new[0], new[-1])) - set(new) - gaps if old else set()
+    within = set(month_range(new[0], new[-1])) - set(new) if old else set()
     lost = sorted({m for m in old if m not in new and m < new[-1]} | within)
     if lost:
         yield Finding(

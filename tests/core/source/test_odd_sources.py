@@ -28,22 +28,9 @@ def workbook() -> bytes:
     return file.getvalue()
 
 
-def locked() -> bytes:
-    """A zip whose member says that it is encrypted."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("z.csv", zillow())
-    content = bytearray(file.getvalue())
-    for header, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        content[content.index(header) + flags] |= 1
-    return bytes(content)
-
-
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (locked(), "a password is asked for"),
-        (zillow().encode("utf-16")[:-1], "cannot be read, or is damaged or cut off"),
         (workbook(), "is an Excel workbook, not a text table: open it, save the sheet as CSV"),
         (b"\xd0\xcf\x11\xe0" + bytes(600), "is an Excel workbook"),
         (b"%PDF-1.7 x", "is a PDF document"),
@@ -71,11 +58,6 @@ def test_lines_before_the_header_are_passed_over_with_a_note(tmp_path):
     path = save(tmp_path / "z.csv", "# made by hand\nsep=,\n" + zillow())
     assert prices_of(path) == PRICES
     assert notes_of(path) == {"z.csv: lines before the header passed over (comments, blank ones, sep=)": 2}
-
-
-def test_a_comment_with_a_form_feed_is_one_line(tmp_path):
-    path = save(tmp_path / "z.csv", "# exported\x0c# page 2\n" + zillow())
-    assert prices_of(path) == PRICES
 
 
 def test_lines_may_end_as_windows_ends_them_in_utf_16(tmp_path):

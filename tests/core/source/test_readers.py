@@ -155,10 +155,6 @@ def test_zillow_as_parquet_with_numbers_for_zips(tmp_path):
         ("1,1,2139", "1,1,99950", "ZIP code 99950 has more than one row"),
         ("1,1,2139", "1,1,Boston", "row 1, column 'RegionName': 'Boston' is not a ZIP code"),
         ("910000", "soon", "row 1, column '2024-03-31': 'soon' is not a number"),
-        (",zip,MA", ",,MA", "its regions are of level '', where ZIP codes ('zip') are asked for"),
-        ("2024-03-31", "2024-03-32", "the column '2024-03-32' is no date: name months as YYYY-MM-DD"),
-        ("2024-03-31", "Mar-24", "the column 'Mar-24' is no date: name months as YYYY-MM-DD"),
-        ("CountyName,", "metro,", "column 'Metro' occurs more than once: keep one of them"),
         ("910000", "-INF", "row 1, column '2024-03-31': '-inf' is not a number: write a finite number"),
         ("2024-02-29", "2024-03-30", "2024-03 has more than one column"),
         ("2024-03-31", "2024-07-31", "the column of 2024-07 lies in the future (this month is 2024-06)"),
@@ -190,26 +186,6 @@ def test_an_infinite_price_of_zillow_in_parquet_is_refused_and_nan_is_none(tmp_p
     odd = pl.Series("2024-03-31", [float("nan")] * (frame.height - 1) + [float("inf")])
     frame.with_columns(odd).write_parquet(tmp_path / "z.parquet")
     assert f"row {frame.height}, column '2024-03-31': 'inf' is not a number" in refusal(tmp_path / "z.parquet")
-
-
-@pytest.mark.parametrize("word", ["NA", "-", " "])
-def test_a_word_for_no_metro_is_no_metro(tmp_path, word):
-    text = zillow().replace('"Boston-Cambridge-Newton, MA-NH"', word)
-    with open_source(save(tmp_path / "z.csv", text), today=TODAY) as source:
-        pl.concat(source.frames())
-        assert source.labels["city_full"].to_list() == [None] * source.labels.height
-
-
-def test_rents_with_gaps_in_parquet_are_no_home_values(tmp_path):
-    frame = pl.read_csv(zillow().encode()).with_columns(pl.lit(1_900.0).alias("2024-03-31"))
-    gaps = pl.Series("2024-03-31", [1_900.0, *[float("nan")] * (frame.height - 1)])
-    frame.with_columns(gaps).write_parquet(tmp_path / "z.parquet")
-    assert "too low for homes in US dollars" in refusal(tmp_path / "z.parquet")
-
-
-def test_columns_that_are_not_of_zillows_layout_are_noted(tmp_path):
-    path = save(tmp_path / "z.csv", zillow().replace("SizeRank", "Rank"))
-    assert notes_of(path) == {"z.csv: ignored columns that are not of the layout: 'Rank'": 1}
 
 
 def test_zillow_without_a_month_is_read_with_a_note(tmp_path):

@@ -339,12 +339,6 @@ def test_a_quote_that_is_never_closed_does_not_swallow_rows(tmp_path):
     assert "panel.csv: cannot be read as CSV (a double quote is never closed)" in message
 
 
-def test_two_quotes_that_are_never_closed_do_not_swallow_the_rows_between(tmp_path):
-    unclosed = '2022-01-31,2139,1,"Boston'
-    message = refusal(write(tmp_path / "panel.csv", *ROWS, unclosed, *ROWS, unclosed, *ROWS))
-    assert "line 5: ',' expected after '\"': mend its quotes" in message
-
-
 def test_a_row_without_an_end_is_refused_before_it_fills_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(delimited, "BLOCK_BYTES", 100)
     monkeypatch.setattr(delimited, "_LONGEST_ROW_BYTES", 1000)

@@ -104,14 +104,6 @@ def test_what_cannot_be_a_revision_is_blocked(new, rule, words):
     assert words in str(verdict)
 
 
-def test_a_gap_that_the_vintage_before_had_too_is_no_loss():
-    def without_march(months: int) -> pl.DataFrame:
-        return vintage(months=months).filter(pl.col("date").dt.month() != 3)
-
-    assert rules(without_march(6), without_march(7)) == ([], [])
-    assert rules(without_march(6), without_march(8).filter(pl.col("date").dt.month() != 7)) == (["months_stay"], [])
-
-
 def test_a_file_that_was_published_earlier_is_blocked():
     old, new = datetime(2024, 7, 1, tzinfo=UTC), datetime(2024, 6, 1, tzinfo=UTC)
     assert rules(vintage(), vintage(), old_published=old, new_published=new) == (["newer_than_the_last"], [])

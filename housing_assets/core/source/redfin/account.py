@@ -8,10 +8,8 @@ from typing import cast
 import polars as pl
 
 from housing_assets.core.errors import SourceError
-from housing_assets.core.source.formats import Reading
+from housing_assets.core.source.formats import LABELS_SCHEMA, Reading
 from housing_assets.core.source.redfin.blocks import Block
-from housing_assets.core.source.redfin.labels import NewestLabels
-from housing_assets.core.source.redfin.repeats import RowKeys
 from housing_assets.core.source.values import Problem, refusal_of
 
 _PERCENT_ABOVE = {"avg_sale_to_list": 10.0, "sold_above_list": 1.0, "off_market_in_two_weeks": 1.0}
@@ -41,8 +39,6 @@ class Account:
         dropped: rows that do not count, by reason.
         durations: rows that count by the length of their period in days.
         percent: columns whose unit is decided: True for percent.
-        keys: of the rows that count.
-        labels: of their zips.
     """
 
     name: str
@@ -55,15 +51,12 @@ class Account:
     dropped: Counter[str] = field(default_factory=Counter)
     durations: Counter[int] = field(default_factory=Counter)
     percent: dict[str, bool] = field(default_factory=dict)
-    keys: RowKeys = field(default_factory=RowKeys)
-    labels: NewestLabels = field(default_factory=NewestLabels)
 
     def frames(self, blocks: Iterator[Block], market: tuple[str, ...]) -> Iterator[pl.DataFrame]:
         """The frames of the blocks, percent as fractions; notes are added at the end.
 
         Raises:
-            SourceError: a value is invalid, no row counts, blocks are of different units or periods, or many rows of
-                one zip and month differ.
+            SourceError: a value is invalid, no row counts, or blocks are of different units or periods.
         """
         for block in blocks:
             if block.problems:
@@ -79,10 +72,8 @@ class Account:
             if block.frame.is_empty():
                 continue
             self.kept += block.frame.height
-            self.labels.add(block.frame)
-            rows = self._as_fractions(block.frame).select("date", "zipcode", *market)
-            self.keys.add(rows)
-            yield rows
+            self.reading.labels.append(_labels(block.frame))
+            yield self._as_fractions(block.frame).select("date", "zipcode", *market)
         self._finish()
 
     def _check_periods(self) -> None:
@@ -130,8 +121,6 @@ class Account:
                 )
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.dropped.items()) or "no rows"
             raise SourceError(f"{self.name}: no row is {self.wanted} ({reasons}): download the whole file of ZIP codes")
-        self.keys.note_repeats(self.name, self.reading.notes)
-        self.reading.labels.append(self.labels.table())
         for reason, count in self.dropped.items():
             self.reading.notes.add(f"{self.name}: left out rows that are {reason}", count)
         rolling = sorted(days for days in self.durations if _within(days, _ROLLING_DAYS))
@@ -162,3 +151,9 @@ def _is_percent(values: pl.Series, limit: float, name: str, column: str) -> bool
         f"{name}: column {column!r} can be fractions or percent: {above:.0%} of its values are above {limit:g}: "
         "write all of them in one unit"
     )
+
+
+def _labels(frame: pl.DataFrame) -> pl.DataFrame:
+    given = frame.select("zipcode", *(n for n in LABELS_SCHEMA if n in frame.columns and n != "zipcode"))
+    missing = [pl.lit(None, pl.String()).alias(n) for n in LABELS_SCHEMA if n not in given.columns]
+    return given.unique("zipcode", keep="last").with_columns(missing).select(list(LABELS_SCHEMA))

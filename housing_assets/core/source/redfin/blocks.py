@@ -1,11 +1,9 @@
 """One block of rows of a Redfin file: what it is made of, and how it comes from a file."""
 
 import csv
-import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
 from types import MappingProxyType
 from typing import cast
 
@@ -14,13 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 
 from housing_assets.core.errors import SourceError
-from housing_assets.core.months import month_end, month_of
 from housing_assets.core.panel.schema import COLUMN_NAMES
 from housing_assets.core.source.content import Content, not_parquet_error
 from housing_assets.core.source.delimited import RawBlock, read_blocks
 from housing_assets.core.source.diagnosis import unreadable_error
-from housing_assets.core.source.parsing import FAST_NULLS, NULLS, Spelling, parse_day
-from housing_assets.core.source.spelling import spelling_of
+from housing_assets.core.source.parsing import FAST_NULLS, NULLS, Spelling
 from housing_assets.core.source.values import (
     LISTED,
     Problem,
@@ -35,9 +31,7 @@ from housing_assets.core.source.values import (
 
 ALL_RESIDENTIAL = "all residential"
 """The property type whose rows count, in lower case."""
-ZIP_LEVELS = ("zip code", "zip", "zipcode", "zip_code")
-"""What files call the level of ZIP codes, in lower case."""
-_MONTH_ONLY = re.compile(r"[0-9A-Za-z]+[-/ ]+[0-9A-Za-z]+")
+
 _PARQUET_ROWS = 131_072
 _NEAR = 0.75
 
@@ -162,85 +156,30 @@ def _plain_label(text: str) -> str | None:
     return None if label in NULLS else label
 
 
-def lower(raw: pl.Series) -> pl.Series:
-    """Text in lower case without spaces around it; empty where there is none."""
-    return map_distinct(raw, lambda text: text.strip().lower()).fill_null("")
-
-
 def levels_of(levels: pl.Series) -> Counter[str]:
     """Rows of each level of region; every spelling of the level of ZIP codes counts as `zip code`."""
     counts: Counter[str] = Counter()
     for level, rows in levels.value_counts().iter_rows():
-        counts["zip code" if level in ZIP_LEVELS else level] += rows
+        counts["zip code" if "zip" in level else level] += rows
     return counts
 
 
-def spelling_of_rows(content: Content, columns: Mapping[int, str], market: Collection[str]) -> Spelling:
-    """How a file writes the ends of periods and the columns of numbers.
-
-    Raises:
-        SourceError: both readings of a value are possible, and no value of the file tells.
-    """
-    days = {i: name for i, name in columns.items() if name == "period_end"}
-    return spelling_of(content, days, {i: name for i, name in columns.items() if name in market})
+def days_given(raw: pl.Series, spelling: Spelling) -> Counter[int]:
+    """Rows by the length of their period in days, as the file says it."""
+    days = read_numbers(raw, spelling, Counter()).drop_nulls()
+    return Counter({int(d): n for d, n in days.value_counts().iter_rows()})
 
 
-def period_lengths(rows: pl.DataFrame, spelling: Spelling) -> Counter[int]:
-    """Rows by the length of their period in days.
-
-    Args:
-        rows: with `period_end`. `period_duration` holds the length; where it is missing or is no number, the first day
-            `period_begin` tells. Rows of which neither is known are not counted.
-        spelling: of the file.
-    """
-    lengths: Counter[int] = Counter()
-    untold = rows
-    if "period_duration" in rows.columns:
-        days = read_numbers(rows["period_duration"], spelling, Counter())
-        lengths.update({int(d): n for d, n in days.drop_nulls().value_counts().iter_rows()})
-        untold = rows.filter(days.is_null())
-    if "period_begin" in rows.columns:
-        lengths.update(_days_between(untold["period_begin"], untold["period_end"], spelling))
-    return lengths
-
-
-def _days_between(begin: pl.Series, end: pl.Series, spelling: Spelling) -> Counter[int]:
+def days_between(begin: pl.Series, end: pl.Series) -> Counter[int]:
     """Rows by the length of their period in days, its first and last day included."""
-    texts = pl.DataFrame([_as_text(begin).alias("begin"), _as_text(end).alias("end")]).drop_nulls()
+    periods = pl.DataFrame([begin.alias("begin"), end.alias("end")]).group_by("begin", "end").len()
+    days = periods.with_columns(
+        pl.col("begin", "end").cast(pl.String).str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)
+    ).drop_nulls()
     counts: Counter[int] = Counter()
-    for first, last, rows in texts.group_by("begin", "end").len().iter_rows():
-        first_day, last_day = _day(first.strip(), spelling), _day(last.strip(), spelling, last=True)
-        if first_day and last_day:
-            counts[(last_day - first_day).days + 1] += rows
+    for first, last, rows in days.iter_rows():
+        counts[(last - first).days + 1] += rows
     return counts
-
-
-def _as_text(days: pl.Series) -> pl.Series:
-    return (days.dt.date() if days.dtype == pl.Datetime else days).cast(pl.String)
-
-
-def _day(text: str, spelling: Spelling, last: bool = False) -> date | None:
-    """A day; of a month without a day, its first or last one."""
-    day = parse_day(text, spelling.day_first)
-    if not day or not _MONTH_ONLY.fullmatch(text):
-        return day.value if day else None
-    return month_end(month_of(day.value)) if last else day.value.replace(day=1)
-
-
-def refuse_repeated(content: Content, names: Iterable[str], wanted: Collection[str]) -> None:
-    """Refuse a column that comes twice: without this the first one would silently win.
-
-    Args:
-        content: of the file.
-        names: of the file's columns, in the spelling of `wanted`.
-        wanted: columns that are read.
-
-    Raises:
-        SourceError: one of `wanted` occurs more than once.
-    """
-    for column, count in Counter(names).items():
-        if count > 1 and column in wanted:
-            raise SourceError(f"{content.name}: column {column!r} occurs more than once: keep one of them")
 
 
 def refuse_renamed(content: Content, wanted: Collection[str], names: Collection[str], others: Collection[str]) -> None:

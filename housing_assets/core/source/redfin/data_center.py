@@ -12,24 +12,20 @@ from dataclasses import replace
 
 import polars as pl
 
-from housing_assets.core.source.content import Content, plain_name
+from housing_assets.core.source.content import Content
 from housing_assets.core.source.delimited import RawBlock
 from housing_assets.core.source.formats import Reading
 from housing_assets.core.source.parsing import FAST_NULLS, Spelling
 from housing_assets.core.source.redfin.account import Account
 from housing_assets.core.source.redfin.blocks import (
     ALL_RESIDENTIAL,
-    ZIP_LEVELS,
     Block,
     block_of,
     blocks_of,
+    days_between,
     in_contract_order,
     levels_of,
-    lower,
-    period_lengths,
     refuse_renamed,
-    refuse_repeated,
-    spelling_of_rows,
 )
 
 _MARKET = {
@@ -82,57 +78,49 @@ class RedfinDataCenter:
     def read(self, content: Content, reading: Reading) -> Iterator[pl.DataFrame]:
         """Rows of ZIP codes by the month of their period's end."""
         places = _plain(content)
+        refuse_renamed(content, tuple(_MARKET), places, (*_KEYS, _PROPERTY_TYPE, *_LABELS, *_OTHERS, *_CHANGES))
         names = {**_KEYS, **{n: n for n in (_PROPERTY_TYPE, *_LABELS)}, **_MARKET}
-        refuse_repeated(content, map(_name, content.header), names)
-        refuse_renamed(content, tuple(_MARKET), places, (*names, *_OTHERS, *_CHANGES))
         columns = {places[n]: name for n, name in names.items() if n in places}
         written = {name: content.header[i] for i, name in columns.items()}
         market = self.columns(content)
-        spelling = spelling_of_rows(content, columns, market)
 
         def tidy(block: RawBlock) -> Block:
-            return _tidy(block, market, spelling, reading.latest, written)
+            return _tidy(block, market, reading.latest, written)
 
-        numbers = () if spelling.decimal_comma else market
-        blocks = blocks_of(content, columns, numbers, tidy, _NULLS)
+        blocks = blocks_of(content, columns, market, tidy, _NULLS)
         wanted = "of a ZIP code and of All Residential" if _PROPERTY_TYPE in places else "of a ZIP code"
         yield from Account(content.name, reading, wanted).frames(blocks, market)
 
 
-def _tidy(block: RawBlock, market: tuple[str, ...], spelling: Spelling, latest: str, written: dict[str, str]) -> Block:
+def _tidy(block: RawBlock, market: tuple[str, ...], latest: str, written: dict[str, str]) -> Block:
     numbered = block.numbered()
-    levels = lower(numbered["level"])
-    of_zips = numbered.filter(levels.is_in(ZIP_LEVELS))
-    rows = of_zips
+    levels = numbered["level"].cast(pl.String).str.strip_chars().str.to_lowercase().fill_null("")
+    is_zip = levels.is_in(["zip", "zip code"])
+    counts = is_zip
     if _PROPERTY_TYPE in numbered.columns:
-        rows = of_zips.filter(lower(of_zips[_PROPERTY_TYPE]) == ALL_RESIDENTIAL)
-    dropped = {
-        "not of a ZIP code": block.rows - of_zips.height,
-        "not of All Residential": of_zips.height - rows.height,
-    }
-    tidied = block_of(rows, market, _LABELS, spelling, latest, written)
+        counts = is_zip & (numbered[_PROPERTY_TYPE].str.to_lowercase() == ALL_RESIDENTIAL).fill_null(False)
+    dropped = {"not of a ZIP code": (~is_zip).sum(), "not of All Residential": (is_zip & ~counts).sum()}
+    rows = numbered.filter(counts)
+    tidied = block_of(rows, market, _LABELS, Spelling(), latest, written)
     frame, assumed = tidied.frame, tidied.assumed
     if "median_list_price" in market:
         no_price = frame["median_list_price"] == _NO_PRICE
         frame = frame.with_columns(frame["median_list_price"].set(no_price, None))
         assumed[f"column {written['median_list_price']!r}: {_NO_PRICE:,} read as empty"] += int(no_price.sum())
+    durations = days_between(rows["period_begin"], rows["period_end"]) if "period_begin" in rows.columns else Counter()
     return replace(
         tidied,
         frame=frame,
         rows=block.rows,
         levels=levels_of(levels),
         dropped=Counter({reason: n for reason, n in dropped.items() if n}),
-        durations=period_lengths(rows, spelling),
+        durations=durations,
     )
 
 
 def _plain(content: Content) -> dict[str, int]:
     """Position of each column by its plain name without its unit, so that `($)` and `(%)` may go or change."""
     places: dict[str, int] = {}
-    for i, name in enumerate(content.header):
-        places.setdefault(_name(name), i)
+    for name, i in content.positions().items():
+        places.setdefault(_UNIT.sub("", name), i)
     return places
-
-
-def _name(column: str) -> str:
-    return _UNIT.sub("", plain_name(column))

@@ -7,12 +7,12 @@ from dataclasses import replace
 import polars as pl
 
 from housing_assets.core.errors import SourceError
-from housing_assets.core.source.content import Content, plain_name
+from housing_assets.core.source.content import Content
 from housing_assets.core.source.delimited import RawBlock
 from housing_assets.core.source.formats import Reading
 from housing_assets.core.source.parsing import Spelling
 from housing_assets.core.source.redfin.account import Account
-from housing_assets.core.source.redfin.blocks import Block, block_of, blocks_of, in_contract_order, refuse_repeated
+from housing_assets.core.source.redfin.blocks import Block, block_of, blocks_of, in_contract_order
 from housing_assets.core.source.values import read_zips
 
 _MARKET = {
@@ -45,7 +45,6 @@ class RedfinDownload:
 
     def read(self, content: Content, reading: Reading) -> Iterator[pl.DataFrame]:
         """Rows of ZIP codes. Prices written as `$159K` are rounded to thousands."""
-        refuse_repeated(content, map(plain_name, content.header), ("region", "month of period end", *_MARKET))
         places = content.positions()
         columns = {places["region"]: "region", places["month of period end"]: "period_end"}
         columns |= {places[written]: name for written, name in _MARKET.items() if written in places}

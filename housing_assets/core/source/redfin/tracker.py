@@ -10,25 +10,24 @@ from dataclasses import replace
 
 import polars as pl
 
-from housing_assets.core.source.content import Content, plain_name
+from housing_assets.core.source.content import Content
 from housing_assets.core.source.delimited import RawBlock
 from housing_assets.core.source.formats import Reading
 from housing_assets.core.source.parsing import Spelling
 from housing_assets.core.source.redfin.account import Account
 from housing_assets.core.source.redfin.blocks import (
     ALL_RESIDENTIAL,
-    ZIP_LEVELS,
     Block,
     block_of,
     blocks_of,
+    days_between,
+    days_given,
     in_contract_order,
     levels_of,
-    lower,
-    period_lengths,
     refuse_renamed,
-    refuse_repeated,
-    spelling_of_rows,
 )
+from housing_assets.core.source.spelling import spelling_of
+from housing_assets.core.source.values import map_distinct
 
 _MARKET = (
     "median_sale_price",
@@ -82,12 +81,15 @@ class RedfinTracker:
     def read(self, content: Content, reading: Reading) -> Iterator[pl.DataFrame]:
         """Rows of ZIP codes, all residential property, not seasonally adjusted, by the month of their period's end."""
         places = _underscored(content)
-        refuse_repeated(content, map(_name, content.header), (*_KEYS, _ADJUSTED, *_LABELS, *_MARKET))
         refuse_renamed(content, _MARKET, places, (*_KEYS, _ADJUSTED, *_LABELS, *_DERIVED, *_OTHERS))
         market = self.columns(content)
         wanted = (*_KEYS, _ADJUSTED, *_LABELS, *market)
         columns = {places[n]: n for n in wanted if n in places}
-        spelling = spelling_of_rows(content, columns, market)
+        spelling = spelling_of(
+            content,
+            {i: n for i, n in columns.items() if n == "period_end"},
+            {i: n for i, n in columns.items() if n in market},
+        )
 
         def tidy(block: RawBlock) -> Block:
             return _tidy(block, market, spelling, reading.latest)
@@ -101,29 +103,35 @@ class RedfinTracker:
 
 def _tidy(block: RawBlock, market: tuple[str, ...], spelling: Spelling, latest: str) -> Block:
     numbered = block.numbered()
-    of_all = numbered.filter(lower(numbered["property_type"]) == ALL_RESIDENTIAL)
-    level = lower(of_all["region_type"])
-    of_zips = of_all.filter(level.is_in(ZIP_LEVELS))
-    rows = of_zips.filter(lower(of_zips[_ADJUSTED]).is_in(_NOT_ADJUSTED)) if _ADJUSTED in of_zips.columns else of_zips
+    of_all = numbered.filter(_lower(numbered["property_type"]) == ALL_RESIDENTIAL)
+    level = _lower(of_all["region_type"])
+    of_zips = of_all.filter(level.is_in(["zip code", "zip", "zipcode", "zip_code"]))
+    rows = of_zips.filter(_lower(of_zips[_ADJUSTED]).is_in(_NOT_ADJUSTED)) if _ADJUSTED in of_zips.columns else of_zips
     dropped = {
         "not of All Residential": block.rows - of_all.height,
         "not of a ZIP code": of_all.height - of_zips.height,
         "seasonally adjusted": of_zips.height - rows.height,
     }
+    durations: Counter[int] = Counter()
+    if "period_duration" in rows.columns:
+        durations = days_given(rows["period_duration"], spelling)
+    elif "period_begin" in rows.columns:
+        durations = days_between(rows["period_begin"], rows["period_end"])
     tidied = block_of(rows, market, _LABELS, spelling, latest)
     return replace(
         tidied,
         rows=block.rows,
         levels=levels_of(level),
         dropped=Counter({reason: n for reason, n in dropped.items() if n}),
-        durations=period_lengths(rows, spelling),
+        durations=durations,
     )
+
+
+def _lower(raw: pl.Series) -> pl.Series:
+    """Text in lower case without spaces around it; empty where there is none."""
+    return map_distinct(raw, lambda text: text.strip().lower()).fill_null("")
 
 
 def _underscored(content: Content) -> dict[str, int]:
     """Position of each column by its name in lower case with underscores."""
     return {name.replace(" ", "_"): i for name, i in content.positions().items()}
-
-
-def _name(column: str) -> str:
-    return plain_name(column).replace(" ", "_")
