@@ -43,8 +43,8 @@ class HeldInterrupts:
             self._handlers = {number: signal.signal(number, self._arrive) for number in held}
 
     def _let_go(self) -> None:
+        self._restore()  # first: what comes from here on is no longer held, and cannot be lost
         arrived, self._arrived = self._arrived, []
-        self._restore()
         for number in arrived:
             signal.raise_signal(number)
 
